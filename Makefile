@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Every target prepares what it needs by itself, in .venv and .cache of this checkout.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+
+BIN := .venv/bin
+BOOTSTRAP := $(PYTHON) tools/bootstrap.py
+PYTEST := $(BIN)/pytest $(if $(filter-out 0,$(WORKERS)),--numprocesses=$(WORKERS) --dist=loadgroup)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint static docs unit pytest test-lab bench coverage clean
+
+help:  ## list the targets
+	@echo "make TARGET, where TARGET is one of"
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  \1\t\2/p' Makefile | expand -t 14
+	@echo "Variables: PYTHON=python3.12 another Python; WORKERS=0 tests in one process;"
+	@echo "           ARGS=\"-k bridge\" more arguments for pytest, the demo or the benchmark"
+
+demo:  ## two guests on a bridge: plugged, broken, repaired, unplugged (under a minute)
+	@$(BOOTSTRAP)
+	@$(BIN)/os-vif demo $(ARGS)
+
+test:  ## everything CI checks: style, types, imports, documentation, all tests, coverage
+	@$(BOOTSTRAP) --system test test lint docs
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target \
+	    static $(if $(wildcard docs/conf.py),docs)
+	@$(MAKE) --no-print-directory pytest
+
+pytest:  ## all tests with coverage; ARGS="tests/functional -k vlan" chooses
+	@$(BOOTSTRAP) --system test test
+	@install -d -m 1777 .cache/coverage  # tests start processes of other users; they report too
+	$(PYTEST) --cov --cov-report=term $(ARGS)
+
+unit:  ## the tests that need nothing of the host
+	@$(BOOTSTRAP) test
+	$(PYTEST) tests/unit $(ARGS)
+
+lint: static  ## style, types and the rules of the house
+
+static:
+	@$(BOOTSTRAP) lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --cache-dir .cache/import_linter
+
+docs:  ## the documentation, in docs/_build/html; a warning is an error
+	@$(BOOTSTRAP) docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
+
+test-lab:  ## the tests marked lab, in a guest with Debian's own kernel
+	@$(BOOTSTRAP) --system test test
+	$(BIN)/python -m tests.lab.runner $(ARGS)
+
+bench:  ## measure plug and unplug against os-vif 4 and 5, CNI, ip and the floor
+	@$(BOOTSTRAP) --system bench test
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+coverage:  ## which lines the last tests did not reach; pages in .cache/coverage/html
+	@$(BOOTSTRAP) test
+	@$(BIN)/coverage html --quiet
+	@$(BIN)/coverage report
+
+clean:  ## remove .venv and everything made by these targets
+	rm -rf .venv .cache build dist docs/_build *.egg-info .hypothesis
+	find os_vif vif_plug_ovs vif_plug_linux_bridge tests tools benchmarks docs examples \
+	    -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Make the checkout's own environment in ``.venv``, and install what a task needs.
+
+The Makefile calls this before each target. It uses the standard library only, since it is what
+runs first on a machine that has nothing else, and it says what it does in one line a step; the
+full output is in ``.cache/bootstrap.log``. When all is there already it ends at once.
+
+Exit status: 0 all is there; 1 an installation failed; 2 something is missing that only the
+administrator can install, and the message names it.
+
+The code down to `find_python` must also run on the old interpreters it is there to replace:
+no newer syntax than Python 3.6 knows.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 11)
+NEWEST_PYTHON = (3, 14)
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "bootstrap.json"
+CACHE = ROOT / ".cache"
+LOG = CACHE / "bootstrap.log"
+
+LOG_LINES_SHOWN = 15
+APT_LOCK_TIMEOUT_S = 300
+
+# What pip prints when the package index cannot be reached, as opposed to having answered "no":
+# the system's words, where it gives them, else the names of its own errors.
+NETWORK_TROUBLE = (
+    "Connection refused|Name or service not known|Temporary failure in name resolution"
+    "|No address associated with hostname|Network is unreachable|No route to host|timed out"
+    "|certificate verify failed|Tunnel connection failed",
+    "NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
+    "|SSLError|connection broken|failed to connect",
+)
+
+
+class BootstrapError(Exception):
+    """What went wrong, in words for the person at the terminal; `status` is the exit status."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def find_python() -> str:
+    """Return a Python that is new enough: this one, or another on PATH, the oldest first."""
+    if sys.version_info >= OLDEST_PYTHON:
+        return sys.executable
+    names = [f"python3.{minor}" for minor in range(OLDEST_PYTHON[1], NEWEST_PYTHON[1] + 1)]
+    for name in [*names, "/usr/bin/python3"]:
+        path = shutil.which(name)
+        # A version manager's shim may be on PATH for a version that is not active: try it.
+        test = f"import sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
+        if path and subprocess.call([path, "-c", test], stderr=subprocess.DEVNULL) == 0:
+            return path
+    raise BootstrapError(
+        f"Python 3.{OLDEST_PYTHON[1]} or newer is needed; {sys.executable} is"
+        f" {sys.version.split()[0]} and PATH holds no newer one. Install one, or name it:"
+        " make PYTHON=/path/to/python3",
+        status=2,
+    )
+
+
+class Step:
+    """A line on the terminal that says what is being done and, in the end, how long it took."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = time.monotonic()
+        self._live = sys.stderr.isatty()
+        self._show(f"{what} ...", end="" if self._live else "\n")
+
+    def tick(self) -> None:
+        """Bring the elapsed time up to date, on a terminal."""
+        if self._live:
+            self._show(f"{self._what} ... {self._elapsed():.0f} s")
+
+    def done(self) -> None:
+        """Say that the step has succeeded."""
+        self._show(f"{self._what}: done in {self._elapsed():.1f} s", end="\n")
+
+    def failed(self) -> None:
+        """Say that the step has failed."""
+        self._show(f"{self._what}: FAILED after {self._elapsed():.1f} s", end="\n")
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    def _show(self, text: str, end: str = "") -> None:
+        start = "\r\033[K" if self._live else ""
+        print(f"{start}bootstrap: {text}", end=end, file=sys.stderr, flush=True)
+
+
+def run_logged(what: str, *commands: "list[str]", env: "dict[str, str] | None" = None) -> str:
+    """Run `commands` one after the other as one step; return what they wrote.
+
+    Raises:
+        BootstrapError: one failed; the message carries the last lines it wrote.
+    """
+    step = Step(what)
+    with LOG.open("a+") as log:
+        start = log.seek(0, os.SEEK_END)
+        for command in commands:
+            print(f"$ {' '.join(command)}", file=log, flush=True)
+            with subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            ) as process:
+                while True:
+                    try:
+                        status = process.wait(timeout=1)
+                        break
+                    except subprocess.TimeoutExpired:
+                        step.tick()
+            if status != 0:
+                break
+        log.seek(start)
+        output = log.read()
+    if status != 0:
+        step.failed()
+        last = "\n".join("  " + line for line in output.splitlines()[-LOG_LINES_SHOWN:])
+        raise BootstrapError(
+            f"{last}\nbootstrap: `{' '.join(command[:4])} ...` ended with status {status};"
+            f" everything it wrote is in {LOG.relative_to(ROOT)}"
+        )
+    step.done()
+    return output
+
+
+def apt_install(packages: "list[str]", why: str) -> None:
+    """Install Debian packages, or, without the right to, say which are needed.
+
+    Raises:
+        BootstrapError: not Debian or not root (status 2), or apt-get failed.
+    """
+    names = " ".join(packages)
+    if shutil.which("apt-get") is None:
+        raise BootstrapError(f"{why}: please install {names}", status=2)
+    if os.geteuid() != 0:
+        raise BootstrapError(f"{why}: please run\n  sudo apt-get install {names}", status=2)
+    apt = ["apt-get", "-q", "-y", "-o", f"DPkg::Lock::Timeout={APT_LOCK_TIMEOUT_S}"]
+    run_logged(
+        f"{why}: installing {names}",
+        [*apt, "update"],
+        [*apt, "install", "--no-install-recommends", *packages],
+        env={"DEBIAN_FRONTEND": "noninteractive"},
+    )
+
+
+class Environment:
+    """The virtual environment, and the stamp that tells for what it was made.
+
+    The stamp holds a key made of pyproject.toml, the Python version and the checkout's place (a
+    virtual environment cannot be moved), and the extras that are installed. It is taken away
+    while pip works: an environment without a stamp is half-made, and is made anew.
+    """
+
+    def __init__(self) -> None:
+        digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+        self._key = [digest, sys.version.split()[0], str(ROOT)]
+        self._stamp = self._read_stamp()
+
+    @staticmethod
+    def _read_stamp() -> "dict[str, list[str]]":
+        if not os.access(VENV / "bin" / "python", os.X_OK):
+            return {}
+        try:
+            stamp = json.loads(STAMP.read_text())
+            return {"key": list(stamp["key"]), "extras": list(stamp["extras"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def has(self, extras: "list[str]") -> bool:
+        """Whether the environment is up to date and holds `extras`."""
+        return self._stamp.get("key") == self._key and set(extras) <= set(self._stamp["extras"])
+
+    def make(self, extras: "list[str]") -> None:
+        """Bring the environment up to date, with `extras` beside those it has."""
+        if self._stamp.get("key", [])[1:] != self._key[1:]:
+            self._create()
+            self._stamp = {}
+        wanted = sorted({*extras, *self._stamp.get("extras", [])})
+        self._install(wanted)
+        self._stamp = {"key": self._key, "extras": wanted}
+        STAMP.write_text(json.dumps(self._stamp) + "\n")
+
+    @staticmethod
+    def _create() -> None:
+        version = sys.version.split()[0]
+        if None in (importlib.util.find_spec("venv"), importlib.util.find_spec("ensurepip")):
+            why = f"{sys.executable} ({version}) cannot make virtual environments"
+            if not Path(sys.executable).resolve().is_relative_to("/usr/bin"):
+                raise BootstrapError(
+                    f"{why}: it lacks `venv` or `ensurepip`; name another: make PYTHON=...", 2
+                )
+            # Debian keeps both out of python3; the package without a version in its name may
+            # belong to another Python.
+            apt_install([f"python3.{sys.version_info.minor}-venv"], why)
+        STAMP.unlink(missing_ok=True)
+        run_logged(
+            f"making .venv with Python {version}",
+            [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        )
+
+    @staticmethod
+    def _install(extras: "list[str]") -> None:
+        stamp = STAMP.read_bytes() if STAMP.exists() else None
+        STAMP.unlink(missing_ok=True)
+        project = f".[{','.join(extras)}]" if extras else "."
+        what = f"with {', '.join(extras)} " if extras else ""
+        pip = [str(VENV / "bin" / "pip"), "install", "--disable-pip-version-check"]
+        try:
+            run_logged(
+                f"installing os-vif {what}into .venv",
+                [*pip, "--no-input", "--editable", project],
+                # pip's own five tries take most of a minute when there is no network at all.
+                env={"PIP_RETRIES": os.environ.get("PIP_RETRIES", "2")},
+            )
+        except BootstrapError as error:
+            if stamp is not None:  # pip resolves and fetches all before it changes anything
+                STAMP.write_bytes(stamp)
+            trouble = network_trouble()
+            if trouble is None:
+                raise
+            raise BootstrapError(
+                f"the Python package index could not be reached ({trouble}). Check the"
+                " network or the proxy, or set PIP_INDEX_URL to a mirror this machine reaches;"
+                f" pip's own words are in {LOG.relative_to(ROOT)}"
+            ) from error
+
+
+def network_trouble() -> "str | None":
+    """Return in a few words how the last command failed to reach the network, if it did."""
+    output = LOG.read_text(errors="replace").rpartition("\n$ ")[2]
+    for words in NETWORK_TROUBLE:
+        found = re.search(words, output, re.IGNORECASE)
+        if found:
+            return found[0]
+    return None
+
+
+def install_system_packages(profile: str) -> None:
+    """Install the system packages that bindep.txt lists for `profile`, where they are missing."""
+    bindep = [str(VENV / "bin" / "bindep"), "--brief", profile]
+    found = subprocess.run(bindep, cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        return
+    missing = found.stdout.split()
+    if not missing:
+        raise BootstrapError(f"bindep failed: {found.stderr.strip()}")
+    apt_install(missing, "system packages are missing")
+
+
+def main() -> int:
+    """Run the script; see its head for the exit status."""
+    parser = argparse.ArgumentParser(description="Prepare .venv for a task.")
+    parser.add_argument("extras", nargs="*", help="extras of pyproject.toml, such as test")
+    parser.add_argument("--system", metavar="PROFILE", help="also system packages of bindep.txt")
+    options = parser.parse_args()
+    try:
+        python = find_python()
+        if python != sys.executable:
+            os.execv(python, [python, *sys.argv])  # noqa: S606
+        CACHE.mkdir(exist_ok=True)
+        with (CACHE / "bootstrap.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two makes may run in one checkout
+            environment = Environment()
+            if not environment.has(options.extras):
+                LOG.write_text("")
+                environment.make(options.extras)
+            if options.system:
+                install_system_packages(options.system)
+    except BootstrapError as error:
+        print(f"bootstrap: {error}", file=sys.stderr)
+        return error.status
+    except PermissionError as error:
+        print(f"bootstrap: this checkout is not writable for you: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nbootstrap: stopped; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
