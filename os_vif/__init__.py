@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plug a guest's network interface into its host.
+
+Call :func:`initialize` once per process, then :func:`plug` and :func:`unplug`; or, for many VIFs,
+a dry run, a check or a clean-up, the functions of :mod:`os_vif.verbs`, which are here too.
+"""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from oslo_log import log as logging
+from stevedore import extension
+
+from os_vif import exception, objects, opts
+from os_vif.verbs import check, gc, list_vifs, plan, plug_many, unplug_many
+
+if TYPE_CHECKING:
+    from os_vif.objects.host_info import HostInfo
+    from os_vif.objects.instance_info import InstanceInfo
+    from os_vif.objects.vif import VIFBase
+    from os_vif.plugin import PluginBase
+
+__all__ = [
+    "check",
+    "gc",
+    "host_info",
+    "initialize",
+    "list_vifs",
+    "plan",
+    "plug",
+    "plug_many",
+    "unplug",
+    "unplug_many",
+]
+
+LOG = logging.getLogger(__name__)
+
+_REFUSALS = (
+    exception.NoMatchingVIFClass,
+    exception.NoSupportedVIFVersion,
+    exception.NoMatchingPortProfileClass,
+    exception.NoSupportedPortProfileVersion,
+)
+
+# Callers' tests set this to None to start afresh: the name is part of the contract.
+_EXT_MANAGER: "extension.ExtensionManager[Any] | None" = None
+
+
+def initialize(reset: bool = False) -> None:
+    """Register the versioned objects and load every plugin of entry-point group ``os_vif``.
+
+    A plugin that cannot be loaded is logged and left out. Of several plugins with one name a
+    third party's is taken before ours, because it was installed on purpose; of several third
+    parties' the first in the alphabetical order of their ``module:class``. Options of loaded
+    plugins are then registered under ``[os_vif_<plugin name>]``.
+
+    :param reset: load the plugins anew, even if they have been loaded before
+    """
+    global _EXT_MANAGER  # noqa: PLW0603
+    if _EXT_MANAGER is not None and not reset:
+        return
+    objects.register_all()
+    manager: extension.ExtensionManager[Any] = extension.ExtensionManager(
+        namespace="os_vif", invoke_on_load=False
+    )
+    manager.extensions[:] = _one_per_name(manager.extensions)
+    for name in manager.names():
+        loaded = manager[name]
+        try:
+            loaded.obj = loaded.plugin.load(name)
+        except Exception:
+            LOG.exception("Could not load VIF plugin %s (%s)", name, loaded.plugin)
+        else:
+            LOG.debug("Loaded VIF plugin %s (%s)", name, loaded.plugin)
+    _EXT_MANAGER = manager
+    opts.plugins_list[:] = _loaded_plugins()
+
+
+def plug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
+    """Make the host ready for a guest's interface. Plugging again repairs what has drifted.
+
+    :param vif: what to plug, and by which plugin
+    :param instance_info: the guest it belongs to
+    :raises LibraryNotInitialized: :func:`initialize` has not been called
+    :raises NoMatchingPlugin: no plugin named ``vif.plugin`` is loaded
+    :raises NoMatchingVIFClass: the plugin does not take such VIFs; nothing was touched. The same
+        goes for NoSupportedVIFVersion, NoMatchingPortProfileClass, NoSupportedPortProfileVersion
+    :raises PlugException: the plugin failed; its own error is the cause
+    """
+    plugin = _plugin(vif.plugin)
+    try:
+        LOG.debug("Plugging VIF %s", vif)
+        plugin.plug(vif, instance_info)
+    except _REFUSALS:
+        raise
+    except Exception as err:
+        LOG.error("Failed to plug VIF %(vif)s", {"vif": vif}, exc_info=True)
+        raise exception.PlugException(vif=vif, err=err) from err
+    LOG.info("Plugged VIF %s", vif)
+
+
+def unplug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
+    """Take away what :func:`plug` made. Nothing left to take away is no error.
+
+    :param vif: what to unplug, and by which plugin
+    :param instance_info: the guest it belongs to
+    :raises LibraryNotInitialized: :func:`initialize` has not been called
+    :raises NoMatchingPlugin: no plugin named ``vif.plugin`` is loaded
+    :raises NoMatchingVIFClass: as for :func:`plug`
+    :raises UnplugException: the plugin failed; its own error is the cause
+    """
+    plugin = _plugin(vif.plugin)
+    try:
+        LOG.debug("Unplugging VIF %s", vif)
+        plugin.unplug(vif, instance_info)
+    except _REFUSALS:
+        raise
+    except Exception as err:
+        LOG.error("Failed to unplug VIF %(vif)s", {"vif": vif}, exc_info=True)
+        raise exception.UnplugException(vif=vif, err=err) from err
+    LOG.info("Unplugged VIF %s", vif)
+
+
+def host_info(permitted_vif_type_names: Collection[str] | None = None) -> "HostInfo":
+    """Describe the loaded plugins, by name, for the network manager to choose from.
+
+    :param permitted_vif_type_names: VIF class names to keep, None for all; a plugin without any
+        of them is left out
+    :raises LibraryNotInitialized: :func:`initialize` has not been called
+    """
+    from os_vif.objects.host_info import HostInfo
+
+    info = HostInfo(plugin_info=[plugin.describe() for _, plugin in _loaded_plugins()])
+    if permitted_vif_type_names is not None:
+        info.filter_vif_types(permitted_vif_type_names)
+    return info
+
+
+def _loaded_plugins() -> "list[tuple[str, PluginBase]]":
+    """Return the loaded plugins with their names, sorted by name."""
+    if _EXT_MANAGER is None:
+        raise exception.LibraryNotInitialized
+    pairs = ((name, _EXT_MANAGER[name].obj) for name in _EXT_MANAGER.names())
+    return sorted(((name, obj) for name, obj in pairs if obj is not None), key=lambda pair: pair[0])
+
+
+def _plugin(name: str) -> "PluginBase":
+    if _EXT_MANAGER is None:
+        raise exception.LibraryNotInitialized
+    try:
+        plugin: PluginBase | None = _EXT_MANAGER[name].obj
+    except KeyError:
+        plugin = None
+    if plugin is None:
+        raise exception.NoMatchingPlugin(plugin_name=name)
+    return plugin
+
+
+def _one_per_name(
+    extensions: "list[extension.Extension[Any]]",
+) -> "list[extension.Extension[Any]]":
+    chosen: dict[str, extension.Extension[Any]] = {}
+    for candidate in sorted(extensions, key=_precedence):
+        first = chosen.setdefault(candidate.name, candidate)
+        if first.plugin is not candidate.plugin:
+            LOG.warning(
+                "VIF plugin name %s is taken by %s: %s is not loaded",
+                candidate.name,
+                first.plugin,
+                candidate.plugin,
+            )
+    return list(chosen.values())
+
+
+def _precedence(candidate: "extension.Extension[Any]") -> tuple[bool, str]:
+    plugin = candidate.plugin
+    target = f"{plugin.__module__}:{plugin.__qualname__}"
+    return target.startswith("os_vif."), target

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors callers see. Each class's ``msg_fmt`` names the keyword arguments it takes."""
+
+from typing import Any
+
+
+class ExceptionBase(Exception):
+    """An error of this library.
+
+    :param message: the text; by default ``msg_fmt`` filled with the keyword arguments, or as it
+        stands when one that it names is missing: an error report must not fail itself
+    :param kwargs: what the error is about, kept in ``kwargs`` for the caller
+    """
+
+    msg_fmt = "An unknown exception occurred."
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+        if message is None:
+            try:
+                message = self.msg_fmt % kwargs
+            except (KeyError, TypeError, ValueError):
+                message = self.msg_fmt
+        self.message = message
+        super().__init__(message)
+
+    def format_message(self) -> str:
+        """Return the text of the error."""
+        return self.message
+
+
+class LibraryNotInitialized(ExceptionBase):
+    """A call that needs the plugins came before they were loaded."""
+
+    msg_fmt = "Call os_vif.initialize() before using the os_vif library"
+
+
+class NoMatchingPlugin(ExceptionBase):
+    """No plugin of this name is loaded, or described by the host."""
+
+    msg_fmt = "There is no VIF plugin named %(plugin_name)s"
+
+
+class NoMatchingPortProfileClass(ExceptionBase):
+    """The port profile's class is not known, or not described by the plugin."""
+
+    msg_fmt = "Port profile class %(name)s is not supported"
+
+
+class NoSupportedPortProfileVersion(ExceptionBase):
+    """The port profile's class is known, but not in a version within the range."""
+
+    msg_fmt = (
+        "Port profile class %(name)s has version %(got_versions)s, "
+        "which is not between %(min_version)s and %(max_version)s"
+    )
+
+
+class NoMatchingVIFClass(ExceptionBase):
+    """The VIF's class is not known, or not described by the plugin."""
+
+    msg_fmt = "VIF class %(name)s is not supported"
+
+
+class NoSupportedVIFVersion(ExceptionBase):
+    """The VIF's class is known, but not in a version within the range."""
+
+    msg_fmt = (
+        "VIF class %(name)s has version %(got_versions)s, "
+        "which is not between %(min_version)s and %(max_version)s"
+    )
+
+
+class PlugException(ExceptionBase):
+    """A plugin could not plug the VIF; ``__cause__`` is the plugin's own error."""
+
+    msg_fmt = "Failed to plug VIF %(vif)s: %(err)s"
+
+
+class UnplugException(ExceptionBase):
+    """A plugin could not unplug the VIF; ``__cause__`` is the plugin's own error."""
+
+    msg_fmt = "Failed to unplug VIF %(vif)s: %(err)s"
+
+
+class NetworkMissingPhysicalNetwork(ExceptionBase):
+    """The network needs a physical network and names none."""
+
+    msg_fmt = "Physical network is missing for network %(network_uuid)s"
+
+
+class NetworkInterfaceNotFound(ExceptionBase):
+    """There is no network device of this name."""
+
+    msg_fmt = "Network interface %(interface)s not found"
+
+
+class NetworkInterfaceTypeNotDefined(ExceptionBase):
+    """A network device was asked for with a type nobody knows."""
+
+    msg_fmt = "Network interface type %(type)s not defined"
+
+
+class ExternalImport(ExceptionBase):
+    """A function internal to the library was called from outside."""
+
+    msg_fmt = "Use of this function from outside the os_vif library is not allowed"
+
+
+class NotImplementedForOS(ExceptionBase):
+    """The function exists, but not on this operating system."""
+
+    msg_fmt = "Function %(function)s is not implemented for operating system %(os)s"
+
+
+class InvalidField(ExceptionBase):
+    """A value of a VIF, of a specification or of the configuration cannot be used.
+
+    Raised before anything on the host is touched.
+    """
+
+    msg_fmt = "%(field)s: %(value)r cannot be used: expected %(expected)s"
+
+
+class ResourceConflict(ExceptionBase):
+    """Something on the host that is not this VIF's stands in the way; nothing was touched."""
+
+    msg_fmt = "%(resource)s is in the way: %(reason)s"
+
+
+class StepFailed(ExceptionBase):
+    """The system refused a step. What the call had done before it was taken back.
+
+    ``kwargs['left']`` names what could not be taken back; '' when all was.
+    """
+
+    msg_fmt = "could not %(step)s: %(reason)s"
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        if message is None and kwargs.get("left"):
+            self.message += f" (and could not take back: {kwargs['left']})"
+            self.args = (self.message,)
+
+
+class NotConverged(ExceptionBase):
+    """Every step was taken, and yet the host is not as described: something keeps changing it."""
+
+    msg_fmt = "the host did not stay as described; still to do: %(steps)s"
+
+
+class NotAttempted(ExceptionBase):
+    """Another VIF of an all-or-nothing call failed, so this one was not done or taken back."""
+
+    msg_fmt = "not done, because another VIF of the same call failed"
+
+
+class NotDescribed(ExceptionBase):
+    """The plugin acts on its own instead of describing, so nothing can be said beforehand."""
+
+    msg_fmt = "plugin %(plugin_name)s does not describe what it does, so this cannot be shown"

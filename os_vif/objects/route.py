@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: RUF012  (oslo.versionedobjects wants plain class attributes)
+"""The routes a subnet gives its guests."""
+
+import netaddr
+from oslo_versionedobjects import base as ovo_base
+from oslo_versionedobjects import fields
+
+from os_vif.objects import base
+
+
+@ovo_base.VersionedObjectRegistry.register
+class Route(base.VersionedObject):
+    """One route: where to, by which gateway, out of which interface."""
+
+    VERSION = "1.0"
+
+    fields = {
+        "cidr": fields.IPNetworkField(),
+        "gateway": fields.IPAddressField(),
+        "interface": fields.StringField(),
+    }
+
+    cidr: netaddr.IPNetwork
+    gateway: netaddr.IPAddress
+    interface: str
+
+
+@ovo_base.VersionedObjectRegistry.register
+class RouteList(base.VersionedObject, ovo_base.ObjectListBase[Route]):
+    """A list of :class:`Route`."""
+
+    VERSION = "1.0"
+
+    fields = {"objects": fields.ListOfObjectsField("Route")}
+
+    objects: list[Route]

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: RUF012  (oslo.versionedobjects wants plain class attributes)
+"""The layer-3 side of a network: one subnet, and a list of them."""
+
+import netaddr
+from oslo_versionedobjects import base as ovo_base
+from oslo_versionedobjects import fields
+
+from os_vif.objects import base
+from os_vif.objects import fields as osv_fields
+from os_vif.objects.fixed_ip import FixedIPList
+from os_vif.objects.route import RouteList
+
+
+@ovo_base.VersionedObjectRegistry.register
+class Subnet(base.VersionedObject):
+    """One IP subnet: its range, services and routes, and the guest's addresses in it."""
+
+    VERSION = "1.0"
+
+    fields = {
+        "cidr": fields.IPNetworkField(),
+        "dns": osv_fields.ListOfIPAddressField(),
+        "gateway": fields.IPAddressField(),
+        "ips": fields.ObjectField("FixedIPList"),
+        "routes": fields.ObjectField("RouteList"),
+        "dhcp_server": fields.IPAddressField(),
+    }
+
+    cidr: netaddr.IPNetwork
+    dns: list[netaddr.IPAddress]
+    gateway: netaddr.IPAddress
+    ips: FixedIPList
+    routes: RouteList
+    dhcp_server: netaddr.IPAddress
+
+
+@ovo_base.VersionedObjectRegistry.register
+class SubnetList(base.VersionedObject, ovo_base.ObjectListBase[Subnet]):
+    """A list of :class:`Subnet`."""
+
+    VERSION = "1.0"
+
+    fields = {"objects": fields.ListOfObjectsField("Subnet")}
+
+    objects: list[Subnet]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plugin is."""
+
+import abc
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from oslo_config import cfg
+
+from os_vif import exception, negotiation
+
+if TYPE_CHECKING:
+    from os_vif.host.engine import Request
+    from os_vif.host.topology import Topology
+    from os_vif.objects.base import VersionedObject
+    from os_vif.objects.host_info import HostPluginInfo
+    from os_vif.objects.instance_info import InstanceInfo
+    from os_vif.objects.vif import VIFBase
+
+CONF = cfg.CONF
+
+
+def optional(described: "VersionedObject", field: str, default: Any = None) -> Any:
+    """Return a field of a versioned object, or ``default`` where it is unset or None."""
+    value = getattr(described, field) if described.obj_attr_is_set(field) else None
+    return default if value is None else value
+
+
+def required(described: "VersionedObject", field: str) -> Any:
+    """Return a field of a versioned object that the plugin cannot do without.
+
+    :raises InvalidField: it is unset, None or empty
+    """
+    value = optional(described, field)
+    if value is None or value == "":
+        raise exception.InvalidField(
+            field=f"{described.obj_name()}.{field}", value=value, expected="a value"
+        )
+    return value
+
+
+class PluginBase(abc.ABC):
+    """Base class of every plugin, ours and third parties'.
+
+    A plugin is a class registered in the entry-point group ``os_vif``; the entry point's name is
+    what callers put into ``vif.plugin``. It is loaded once per process, by
+    :func:`os_vif.initialize`.
+
+    :param config: the plugin's option group, ``[os_vif_<name>]``
+    """
+
+    CONFIG_OPTS: ClassVar[list[Any]] = []
+    """The plugin's options (:class:`oslo_config.cfg.Opt`); none by default."""
+
+    def __init__(self, config: cfg.ConfigOpts.GroupAttr) -> None:
+        self.config = config
+
+    @abc.abstractmethod
+    def describe(self) -> "HostPluginInfo":
+        """Which VIF classes, port profiles and versions of them the plugin takes."""
+
+    @abc.abstractmethod
+    def plug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
+        """Make the host ready for the VIF, which may already be plugged.
+
+        Any exception is handed to the caller as the cause of a
+        :exc:`~os_vif.exception.PlugException`.
+        """
+
+    @abc.abstractmethod
+    def unplug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
+        """Take away what :meth:`plug` made, of which nothing may be left.
+
+        Any exception is handed to the caller as the cause of an
+        :exc:`~os_vif.exception.UnplugException`.
+        """
+
+    @classmethod
+    def load(cls, plugin_name: str) -> Self:
+        """Register the plugin's options and make an instance of it.
+
+        :param plugin_name: the entry point's name
+        """
+        group = f"os_vif_{plugin_name}"
+        # The group has to be there for a plugin without options too.
+        CONF.register_group(cfg.OptGroup(group))
+        CONF.register_opts(cls.CONFIG_OPTS, group=group)
+        return cls(getattr(CONF, group))
+
+
+class TopologyPlugin(PluginBase):
+    """Base class of our own plugins, which describe and leave the doing to the engine.
+
+    A description is pure: what only the host knows is asked by the engine when it looks.
+    """
+
+    PRIVILEGED_SECTION: ClassVar[str] = "os_vif_privileged"
+    """The configuration section of the daemon that serves callers without privilege."""
+
+    @abc.abstractmethod
+    def describe_host(self, vif: "VIFBase", instance_info: "InstanceInfo | None") -> "Topology":
+        """Return what the host looks like with the VIF plugged.
+
+        :raises InvalidField: a value of the VIF or of the configuration cannot be used
+        """
+
+    @abc.abstractmethod
+    def describe_remains(self, vif: "VIFBase", instance_info: "InstanceInfo | None") -> "Topology":
+        """Return everything that plugging the VIF could have made, whatever the configuration was.
+
+        :raises InvalidField: a value of the VIF cannot be used
+        """
+
+    @functools.cached_property
+    def _takes(self) -> "HostPluginInfo":
+        return self.describe()
+
+    def request(
+        self, vif: "VIFBase", instance_info: "InstanceInfo | None", *, unplugging: bool = False
+    ) -> "Request":
+        """Check the VIF against :meth:`describe` and return what the engine is to do with it.
+
+        :raises ExceptionBase: the plugin does not describe the VIF, its profile or its version,
+            or a value cannot be used
+        """
+        from os_vif.host.engine import Request
+
+        negotiation.check_supported(self._takes, vif)
+        described = self.describe_remains if unplugging else self.describe_host
+        return Request(described(vif, instance_info), self.PRIVILEGED_SECTION)
+
+    def plug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
+        """Make the host look as described, and return when it does."""
+        from os_vif.host import engine
+
+        request = self.request(vif, instance_info)
+        engine.plug([request])
+        if request.error is not None:
+            raise request.error
+
+    def unplug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
+        """Take away what is the VIF's, and return when it is gone."""
+        from os_vif.host import engine
+
+        request = self.request(vif, instance_info, unplugging=True)
+        engine.unplug([request])
+        if request.error is not None:
+            raise request.error

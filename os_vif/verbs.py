@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be done with VIFs beyond plugging one: many at once, a dry run, a check, a clean-up.
+
+These take the plugins that describe (ours). :func:`plug_many` and :func:`unplug_many` take third
+parties' too, one by one; the others raise :exc:`~os_vif.exception.NotDescribed` for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from os_vif import exception
+from os_vif.plugin import TopologyPlugin
+
+if TYPE_CHECKING:
+    from os_vif.host.engine import Plugged, Request
+    from os_vif.host.steps import Step
+    from os_vif.objects.instance_info import InstanceInfo
+    from os_vif.objects.vif import VIFBase
+    from os_vif.plugin import PluginBase
+
+Pair = tuple["VIFBase", "InstanceInfo | None"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one VIF.
+
+    :ivar vif: the VIF.
+    :ivar steps: what was done, in order; empty if the host was as described already.
+    :ivar error: why it failed; None if it did not.
+    """
+
+    vif: VIFBase
+    steps: tuple[Step, ...] = ()
+    error: Exception | None = None
+
+
+def plugin_of(vif: VIFBase) -> PluginBase:
+    """Return the loaded plugin that a VIF names.
+
+    :raises LibraryNotInitialized: :func:`os_vif.initialize` has not been called
+    :raises NoMatchingPlugin: no plugin of this name is loaded
+    """
+    import os_vif
+
+    return os_vif._plugin(vif.plugin)
+
+
+def describe(
+    vif: VIFBase, instance_info: InstanceInfo | None = None, *, unplugging: bool = False
+) -> Request:
+    """Return what the engine is to do for a VIF, checked against what its plugin takes.
+
+    :raises NotDescribed: the plugin does things itself
+    :raises ExceptionBase: the plugin refuses the VIF
+    """
+    plugin = plugin_of(vif)
+    if not isinstance(plugin, TopologyPlugin):
+        raise exception.NotDescribed(plugin_name=vif.plugin)
+    return plugin.request(vif, instance_info, unplugging=unplugging)
+
+
+def plug_many(pairs: Iterable[Pair], *, together: bool = False) -> list[Outcome]:
+    """Plug many VIFs in one go; one that fails does not stop the others.
+
+    :param pairs: each VIF with the guest it belongs to
+    :param together: all or nothing: when one fails the others are taken back
+    """
+    return _many(list(pairs), unplugging=False, together=together)
+
+
+def unplug_many(pairs: Iterable[Pair]) -> list[Outcome]:
+    """Unplug many VIFs in one go; one that fails does not stop the others."""
+    return _many(list(pairs), unplugging=True, together=False)
+
+
+def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Outcome]:
+    from os_vif.host import engine
+
+    outcomes: dict[int, Outcome] = {}
+    requests: dict[int, Request] = {}
+    others: list[int] = []
+    for position, (vif, instance_info) in enumerate(pairs):
+        try:
+            requests[position] = describe(vif, instance_info, unplugging=unplugging)
+        except exception.NotDescribed:
+            others.append(position)
+        except Exception as error:
+            outcomes[position] = Outcome(vif, error=error)
+    if together and (outcomes or others):
+        for position in others:
+            vif = pairs[position][0]
+            outcomes[position] = Outcome(vif, error=exception.NotDescribed(plugin_name=vif.plugin))
+        for position in requests:
+            outcomes[position] = Outcome(pairs[position][0], error=exception.NotAttempted())
+    else:
+        if unplugging:
+            engine.unplug(list(requests.values()))
+        else:
+            engine.plug(list(requests.values()), together=together)
+        for position, request in requests.items():
+            vif = pairs[position][0]
+            outcomes[position] = Outcome(vif, tuple(request.done), request.error)
+        for position in others:
+            outcomes[position] = _one_by_one(*pairs[position], unplugging=unplugging)
+    return [outcomes[position] for position in range(len(pairs))]
+
+
+def _one_by_one(vif: VIFBase, instance_info: InstanceInfo | None, *, unplugging: bool) -> Outcome:
+    plugin = plugin_of(vif)
+    act = plugin.unplug if unplugging else plugin.plug
+    try:
+        act(vif, instance_info)  # type: ignore[arg-type]  # such plugins get what they were given
+    except Exception as error:
+        return Outcome(vif, error=error)
+    return Outcome(vif)
+
+
+def plan(
+    vif: VIFBase, instance_info: InstanceInfo | None = None, *, unplugging: bool = False
+) -> list[Step]:
+    """Return the steps that plugging (or unplugging) would take now, and touch nothing.
+
+    :raises ExceptionBase: what plugging would raise: the VIF is refused, something is in the way
+    """
+    from os_vif.host import engine
+
+    return engine.plan(describe(vif, instance_info, unplugging=unplugging), unplugging=unplugging)
+
+
+def check(vif: VIFBase, instance_info: InstanceInfo | None = None) -> list[Step]:
+    """Return what is missing of a plugged VIF, one step a drift; empty if all is well.
+
+    :raises ExceptionBase: as :func:`plan`
+    """
+    return plan(vif, instance_info)
+
+
+def list_vifs(vif_id: str | None = None) -> list[Plugged]:
+    """Return the VIFs this host holds, by the marks on their devices, sorted by id.
+
+    :param vif_id: only this one
+    """
+    from os_vif.host import engine
+
+    return engine.plugged(vif_id)
+
+
+def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
+    """Remove everything of VIFs that no longer exist, and return it.
+
+    :param live: ids of the VIFs that still exist; everything else of ours goes
+    :param dry_run: only tell
+    :raises StepFailed: the system refused
+    """
+    from os_vif.host import engine
+
+    gone = [item for item in engine.plugged() if item.mark.vif_id not in live]
+    if gone and not dry_run:
+        engine.remove(gone, TopologyPlugin.PRIVILEGED_SECTION)
+    return gone
