@@ -22,7 +22,10 @@ CONF = cfg.CONF
 
 def optional(described: "VersionedObject", field: str, default: Any = None) -> Any:
     """Return a field of a versioned object, or ``default`` where it is unset or None."""
-    value = getattr(described, field) if described.obj_attr_is_set(field) else None
+    try:
+        value = getattr(described, field)
+    except NotImplementedError:  # how oslo.versionedobjects says that a field is unset
+        return default
     return default if value is None else value
 
 
@@ -37,6 +40,15 @@ def required(described: "VersionedObject", field: str) -> Any:
             field=f"{described.obj_name()}.{field}", value=value, expected="a value"
         )
     return value
+
+
+def tap_name(vif: "VIFBase") -> str:
+    """Return the name of a VIF's tap: its ``vif_name`` or, unset, ``tap`` and part of its id.
+
+    :raises InvalidField: it has neither
+    """
+    name = optional(vif, "vif_name")
+    return f"tap{required(vif, 'id')[:11]}" if name is None else str(name)
 
 
 class PluginBase(abc.ABC):

@@ -16,6 +16,7 @@ PACKAGES = ("os_vif", "vif_plug_ovs", "vif_plug_linux_bridge")
 ROOMS = {
     "__init__",
     "cli",
+    "drawing",
     "exception",
     "guest",
     "host",
@@ -30,13 +31,14 @@ ROOMS = {
 DRAWERS = {"common", "helper", "helpers", "misc", "shared", "util", "utils"}
 MOST_LINES = 449
 
-# Module that reaches the system or another user: the only places that may import it.
-GUARDED = {
-    "ctypes": "os_vif/host/backends/",
-    "fcntl": "os_vif/host/backends/",
-    "oslo_privsep": "os_vif/host/privilege.py",
-    "socket": "os_vif/host/backends/",
-    "subprocess": "os_vif/host/backends/",
+# Module that reaches the system or another user: the only places that may import it. The command
+# enters namespaces itself, and its demo has guests that are none of the library's.
+GUARDED: dict[str, tuple[str, ...]] = {
+    "ctypes": ("os_vif/host/backends/", "os_vif/cli/namespaces.py"),
+    "fcntl": ("os_vif/host/backends/", "os_vif/cli/demo/world.py"),
+    "oslo_privsep": ("os_vif/host/privilege.py",),
+    "socket": ("os_vif/host/backends/", "os_vif/cli/demo/world.py"),
+    "subprocess": ("os_vif/host/backends/",),
 }
 
 

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules in the FORWARD chain, through iptables(8) and ip6tables(8).
+
+The commands rather than a protocol, because the host's choice between nf_tables and the legacy
+tables is theirs, and rules in the other one would not meet those of Docker and its like.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+Rules = tuple[tuple[str, ...], ...]
+
+_LOCK_SECONDS = "10"
+
+
+def _command(name: str, *words: str, text: str = "") -> str:
+    # The daemon's PATH may lack the administrator's folders.
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if path is None:
+        raise OSError(errno.ENOENT, f"there is no {name} command; install the iptables package")
+    done = subprocess.run([path, *words], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise OSError(errno.EIO, f"{name}: {said}")
+    return done.stdout
+
+
+def _tool(*, ipv6: bool) -> str:
+    return "ip6tables" if ipv6 else "iptables"
+
+
+def available(*, ipv6: bool) -> bool:
+    """Tell whether the host has the command at all."""
+    name = _tool(ipv6=ipv6)
+    return bool(shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin"))
+
+
+def _chain(*, ipv6: bool) -> list[str]:
+    """Return the rules of FORWARD as iptables prints them, in order, without the policy."""
+    printed = _command(_tool(ipv6=ipv6), "-w", _LOCK_SECONDS, "-S", "FORWARD")
+    return [line for line in printed.splitlines() if line.startswith("-A FORWARD ")]
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:  # a stranger's rule may hold anything
+        return []
+
+
+def _own(line: str, comment: str) -> tuple[str, ...] | None:
+    """Return the words of a rule with exactly this comment, without it; None for others."""
+    words = _words(line)[2:]
+    for position, word in enumerate(words[:-1]):
+        if word == "--comment" and words[position + 1] == comment:
+            return tuple(words[: position - 2] + words[position + 2 :])
+    return None
+
+
+def rules(comment: str, *, ipv6: bool) -> Rules | None:
+    """Return the rules that carry this comment; None where the host has no iptables.
+
+    :raises OSError: the command failed, for one because it needs CAP_NET_ADMIN.
+    """
+    if not available(ipv6=ipv6):
+        return None
+    found = (_own(line, comment) for line in _chain(ipv6=ipv6))
+    return tuple(rule for rule in found if rule is not None)
+
+
+def comments(*, ipv6: bool) -> set[str]:
+    """Return the comments of all rules in FORWARD, anybody's.
+
+    :raises OSError: the command failed.
+    """
+    if not available(ipv6=ipv6):
+        return set()
+    found: set[str] = set()
+    for line in _chain(ipv6=ipv6):
+        words = _words(line)
+        found.update(words[i + 1] for i, word in enumerate(words[:-1]) if word == "--comment")
+    return found
+
+
+def _first_place(lines: Sequence[str], top_regex: str, bottom_regex: str) -> int:
+    """Return the rule number (from 1) to insert at: below the top rules, above the bottom ones."""
+    place = 0
+    if top_regex:
+        for number, line in enumerate(lines, 1):
+            if re.search(top_regex, line):
+                place = number
+    if bottom_regex:
+        for number, line in enumerate(lines, 1):
+            if re.search(bottom_regex, line):
+                place = min(place, number - 1)
+                break
+    return place + 1
+
+
+def replace(
+    comment: str, wanted: Sequence[Sequence[str]], *, ipv6: bool, top_regex: str, bottom_regex: str
+) -> Rules:
+    """Make the rules with this comment exactly ``wanted``, in one change; return the former.
+
+    :raises OSError: the command failed; nothing was changed.
+    """
+    if not available(ipv6=ipv6):
+        return ()
+    lines = _chain(ipv6=ipv6)
+    owned = {line: rule for line in lines if (rule := _own(line, comment)) is not None}
+    before = tuple(owned[line] for line in lines if line in owned)
+    if before == tuple(tuple(rule) for rule in wanted):
+        return before
+    left = [line for line in lines if line not in owned]
+    place = _first_place(left, top_regex, bottom_regex)
+    changes = [f"-D{line[2:]}" for line in lines if line in owned]
+    changes += [
+        f'-I FORWARD {place + offset} {" ".join(rule[:-2])} -m comment --comment "{comment}" '
+        f"{' '.join(rule[-2:])}"
+        for offset, rule in enumerate(wanted)
+    ]
+    text = "\n".join(["*filter", *changes, "COMMIT", ""])
+    restore = f"{_tool(ipv6=ipv6)}-restore"
+    _command(restore, "--noflush", "-w", _LOCK_SECONDS, text=text)
+    return before

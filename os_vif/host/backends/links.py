@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network devices: looked up, made, changed and deleted over rtnetlink and /dev/net/tun.
+
+Sources: rtnetlink(7), linux/if_link.h, linux/if_tun.h, Documentation/networking/tuntap.rst.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import socket
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from os_vif.host.backends import netlink, sysctl
+from os_vif.host.backends.netlink import Message, NetlinkError, attribute, attribute_u32
+from os_vif.host.observed import Link
+from os_vif.host.resources import Value
+from os_vif.host.topology import UNFINISHED_GROUP
+
+_IFINFO = struct.Struct("=BxHiII")
+_U16 = struct.Struct("=H")
+_U32 = struct.Struct("=I")
+
+IFF_UP = 0x1
+
+# linux/if_link.h
+IFLA_ADDRESS = 1
+IFLA_IFNAME = 3
+IFLA_MTU = 4
+IFLA_LINK = 5
+IFLA_MASTER = 10
+IFLA_LINKINFO = 18
+IFLA_IFALIAS = 20
+IFLA_AF_SPEC = 26
+IFLA_GROUP = 27
+IFLA_EXT_MASK = 29
+IFLA_CARRIER = 33
+IFLA_INFO_KIND = 1
+IFLA_INFO_DATA = 2
+IFLA_VLAN_ID = 1
+IFLA_INET_CONF = 1
+IFLA_INET6_CONF = 2
+IFLA_TUN_TYPE = 3
+IFLA_TUN_MULTI_QUEUE = 7
+IFLA_TUN_NUM_QUEUES = 8
+RTEXT_FILTER_SKIP_STATS = 8
+
+_BRIDGE_DATA: Mapping[str, tuple[int, struct.Struct]] = {
+    "forward_delay": (1, _U32),
+    "ageing_time": (4, _U32),
+    "stp_state": (5, _U32),
+    "mcast_snooping": (23, struct.Struct("=B")),
+}
+# IPV4_DEVCONF_* (linux/ip.h) count from 1, DEVCONF_* (linux/ipv6.h) from 0.
+_IPV4_CONF = {"forwarding": 1, "proxy_arp": 3, "rp_filter": 8, "arp_announce": 18, "arp_ignore": 19}
+_IPV6_CONF = {
+    "forwarding6": ("forwarding", 0),
+    "accept_ra": ("accept_ra", 3),
+    "proxy_ndp": ("proxy_ndp", 22),
+    "disable_ipv6": ("disable_ipv6", 26),
+}
+
+_MODULES = {"bridge": "bridge", "vlan": "8021q"}
+
+# linux/if_tun.h
+_TUNSETIFF = 0x400454CA
+_TUNSETPERSIST = 0x400454CB
+_IFF_TAP = 0x0002
+_IFF_MULTI_QUEUE = 0x0100
+_IFF_NO_PI = 0x1000
+_IFF_VNET_HDR = 0x4000
+_IFF_TUN_EXCL = 0x8000
+
+_LOOKUP_TAIL = attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+_NO_INDEX = _IFINFO.pack(0, 0, 0, 0, 0)
+
+
+# --- looking --------------------------------------------------------------------------------
+
+
+_SEEN = frozenset(
+    {
+        IFLA_ADDRESS,
+        IFLA_IFNAME,
+        IFLA_MTU,
+        IFLA_LINK,
+        IFLA_MASTER,
+        IFLA_LINKINFO,
+        IFLA_IFALIAS,
+        IFLA_AF_SPEC,
+        IFLA_GROUP,
+        IFLA_CARRIER,
+    }
+)
+_INFO = frozenset({IFLA_INFO_KIND, IFLA_INFO_DATA})
+_BRIDGE_SEEN = frozenset(number for number, _form in _BRIDGE_DATA.values())
+_TUN_SEEN = frozenset({IFLA_TUN_TYPE, IFLA_TUN_MULTI_QUEUE, IFLA_TUN_NUM_QUEUES})
+_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode(errors="replace")
+
+
+def _parse(body: bytes) -> Link:
+    """Return a device from an RTM_NEWLINK; ``master`` and ``link`` are indices still."""
+    _, _, index, flags, _ = _IFINFO.unpack_from(body)
+    held = netlink.pick(body, _SEEN, _IFINFO.size)
+    found: dict[str, Value] = {"up": bool(flags & IFF_UP), "master": None}
+    if IFLA_ADDRESS in held:
+        found["mac"] = held[IFLA_ADDRESS].hex(":")
+    for name, tag in (("mtu", IFLA_MTU), ("group", IFLA_GROUP), ("master", IFLA_MASTER)):
+        if tag in held:
+            found[name] = _U32.unpack(held[tag])[0]
+    if IFLA_LINK in held:
+        found["link"] = _U32.unpack(held[IFLA_LINK])[0] or None
+    kind = ""
+    if IFLA_LINKINFO in held:
+        kind = _parse_kind(held[IFLA_LINKINFO], found)
+    if kind == "tap" and IFLA_CARRIER in held:
+        # Of a single queue the kernel shows only whether somebody has it open.
+        found.setdefault("queues", held[IFLA_CARRIER][0])
+    if IFLA_AF_SPEC in held:
+        _parse_families(held[IFLA_AF_SPEC], found)
+    return Link(_text(held[IFLA_IFNAME]), index, kind, _text(held.get(IFLA_IFALIAS, b"")), found)
+
+
+def _parse_kind(data: bytes, found: dict[str, Value]) -> str:
+    info = netlink.pick(data, _INFO)
+    kind = _text(info.get(IFLA_INFO_KIND, b""))
+    value = info.get(IFLA_INFO_DATA, b"")
+    if kind == "bridge":
+        held = netlink.pick(value, _BRIDGE_SEEN)
+        for name, (number, form) in _BRIDGE_DATA.items():
+            if number in held:
+                found[name] = form.unpack(held[number])[0]
+    elif kind == "vlan":
+        found["vlan_id"] = _U16.unpack(netlink.pick(value, (IFLA_VLAN_ID,))[IFLA_VLAN_ID])[0]
+    elif kind == "tun":
+        held = netlink.pick(value, _TUN_SEEN)
+        if held.get(IFLA_TUN_TYPE) == b"\x02":  # IFF_TAP; 1 is IFF_TUN
+            kind = "tap"
+        found["multi_queue"] = held.get(IFLA_TUN_MULTI_QUEUE) == b"\x01"
+        if IFLA_TUN_NUM_QUEUES in held:
+            found["queues"] = _U32.unpack(held[IFLA_TUN_NUM_QUEUES])[0]
+    return kind
+
+
+def _parse_families(data: bytes, found: dict[str, Value]) -> None:
+    families = netlink.pick(data, _FAMILIES)
+    if socket.AF_INET in families:
+        held = netlink.pick(families[socket.AF_INET], (IFLA_INET_CONF,))
+        if IFLA_INET_CONF in held:
+            for name, number in _IPV4_CONF.items():
+                found[name] = _U32.unpack_from(held[IFLA_INET_CONF], 4 * (number - 1))[0]
+    if socket.AF_INET6 in families:
+        held = netlink.pick(families[socket.AF_INET6], (IFLA_INET6_CONF,))
+        if IFLA_INET6_CONF in held:
+            for name, (_key, number) in _IPV6_CONF.items():
+                found[name] = _U32.unpack_from(held[IFLA_INET6_CONF], 4 * number)[0]
+            found["disable_ipv6"] = bool(found["disable_ipv6"])
+
+
+def _lookup(name: str) -> Message:
+    return Message(netlink.RTM_GETLINK, 0, _by_name(name) + _LOOKUP_TAIL)
+
+
+def look_up(names: Iterable[str]) -> dict[str, Link | None]:
+    """Return the devices of these names; None where there is none.
+
+    Costs the same however many others the host has.
+    """
+    asked = list(names)
+    answers = netlink.request([_lookup(name) for name in asked])
+    found: dict[str, Link | None] = {}
+    for name, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, NetlinkError):
+            if answer.errno != errno.ENODEV:
+                raise answer
+            found[name] = None
+        else:
+            found[name] = link = _parse(answer)
+            # It may have been asked for by an alternative name (IFLA_ALT_IFNAME).
+            link.name = name
+    _name_relations([link for link in found.values() if link])
+    return found
+
+
+def all_links() -> list[Link]:
+    """Return every device of the namespace (the one look that grows with the host)."""
+    links = [_parse(body) for body in netlink.dump(netlink.RTM_GETLINK, _NO_INDEX + _LOOKUP_TAIL)]
+    _name_relations(links)
+    return links
+
+
+def _name_relations(links: Sequence[Link]) -> None:
+    """Put names in the place of the indices of master and lower device."""
+    names = {link.index: link.name for link in links}
+    for link in links:
+        for relation in ("master", "link"):
+            index = link.attributes.get(relation)
+            if isinstance(index, int):
+                if index not in names:
+                    # A lower device may live in another namespace, where it has no name for us.
+                    names[index] = _name_of(index) or f"#{index}"
+                link.attributes[relation] = names[index]
+
+
+def _name_of(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return ""
+
+
+# --- making and changing ----------------------------------------------------------------------
+
+
+def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
+    """Make a device, with its mark, and return how it looks then; or leave nothing behind.
+
+    :raises OSError: the kernel refused; ``strerror`` says which part.
+    """
+    if kind == "tap":
+        return _create_tap(name, attributes)
+    data = b""
+    if kind == "bridge":
+        data = _bridge_data(attributes)
+    elif kind == "vlan":
+        data = attribute(IFLA_VLAN_ID, _U16.pack(attributes["vlan_id"]))
+    body = [
+        _NO_INDEX,
+        netlink.attribute_text(IFLA_IFNAME, name),
+        # The mark itself cannot be given at creation; the group can, and shows whose this is.
+        attribute_u32(IFLA_GROUP, UNFINISHED_GROUP),
+        netlink.nested(
+            IFLA_LINKINFO,
+            attribute(IFLA_INFO_KIND, kind.encode()),
+            netlink.nested(IFLA_INFO_DATA, data),
+        ),
+    ]
+    if "link" in attributes:
+        body.append(attribute_u32(IFLA_LINK, _index(attributes["link"])))
+    try:
+        netlink.ask(
+            Message(
+                netlink.RTM_NEWLINK,
+                netlink.NLM_F_CREATE | netlink.NLM_F_EXCL | netlink.NLM_F_ACK,
+                b"".join(body),
+            )
+        )
+    except NetlinkError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise NetlinkError(
+                error.errno,
+                f"this kernel cannot make a {kind} device; it lacks the module "
+                f"{_MODULES[kind]}, or may not load it: {error.strerror}",
+            ) from error
+        raise
+    made = ("link", "vlan_id", *_BRIDGE_DATA)
+    try:
+        return change(name, {key: attributes[key] for key in attributes if key not in made})
+    except BaseException:
+        delete([(name, 0)])
+        raise
+
+
+def _create_tap(name: str, attributes: Mapping[str, Any]) -> Link:
+    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_TUN_EXCL
+    if attributes.get("multi_queue"):
+        flags |= _IFF_MULTI_QUEUE
+    try:
+        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"/dev/net/tun, which the module tun provides: {error.strerror}"
+        ) from error
+    try:
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("=16sH22x", name.encode(), flags))
+        # Until it is persistent the device goes with this descriptor: a failure or a kill leaves
+        # nothing, or a device with its mark.
+        early = {key: attributes[key] for key in attributes if key not in ("multi_queue", "up")}
+        link = change(name, early)
+        fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
+    finally:
+        os.close(descriptor)
+    # Only now: up and open it has a carrier, and losing that again costs the bridge some time.
+    # It is not looked at once more, for the kernel would first settle the carrier's loss.
+    if attributes.get("up"):
+        try:
+            netlink.ask(_acked(netlink.RTM_NEWLINK, _flags(up=True) + _name(name)))
+        except BaseException:
+            delete([(name, 0)])
+            raise
+        link.attributes["up"] = True
+    return link
+
+
+def _flags(*, up: bool | None) -> bytes:
+    return _IFINFO.pack(0, 0, 0, IFF_UP if up else 0, 0 if up is None else IFF_UP)
+
+
+def _name(name: str) -> bytes:
+    return netlink.attribute_text(IFLA_IFNAME, name)
+
+
+def _index(name: str) -> int:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise OSError(errno.ENODEV, f"there is no device {name}") from error
+
+
+def _bridge_data(attributes: Mapping[str, Any]) -> bytes:
+    return b"".join(
+        attribute(number, form.pack(attributes[key]))
+        for key, (number, form) in _BRIDGE_DATA.items()
+        if key in attributes
+    )
+
+
+def _bridge_info(data: bytes) -> bytes:
+    return netlink.nested(
+        IFLA_LINKINFO,
+        attribute(IFLA_INFO_KIND, b"bridge"),
+        netlink.nested(IFLA_INFO_DATA, data),
+    )
+
+
+_NO_STP = _bridge_data({"stp_state": 0})
+
+_ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
+    "mac": lambda value: attribute(IFLA_ADDRESS, bytes.fromhex(value.replace(":", ""))),
+    "mtu": lambda value: attribute_u32(IFLA_MTU, value),
+    "alias": lambda value: attribute(IFLA_IFALIAS, value.encode()),
+    "group": lambda value: attribute_u32(IFLA_GROUP, value),
+    "master": lambda value: attribute_u32(IFLA_MASTER, _index(value) if value else 0),
+}
+
+
+def change(name: str, attributes: Mapping[str, Any]) -> Link:
+    """Set attributes of a device that exists, and return how it looks then.
+
+    The kernel applies them one after another, so a refused one may leave others in place.
+
+    :raises OSError: the kernel refused.
+    """
+    for key, (setting, _number) in _IPV6_CONF.items():
+        if key in attributes:
+            # Before the device goes up, or it speaks IPv6 for a moment.
+            sysctl.write_ipv6(name, setting, int(attributes[key]))
+    body = [_flags(up=attributes.get("up")), _name(name)]
+    body += [_ENCODERS[key](value) for key, value in attributes.items() if key in _ENCODERS]
+    conf = [
+        attribute_u32(number, attributes[key])
+        for key, number in _IPV4_CONF.items()
+        if key in attributes
+    ]
+    if conf:
+        body.append(
+            netlink.nested(
+                IFLA_AF_SPEC,
+                netlink.nested(socket.AF_INET, netlink.nested(IFLA_INET_CONF, *conf)),
+            )
+        )
+    bridge = _bridge_data(attributes)
+    if bridge:
+        body.append(_bridge_info(bridge))
+    messages = [_acked(netlink.RTM_NEWLINK, b"".join(body)), _lookup(name)]
+    if attributes.get("stp_state") == 0 and "forward_delay" in attributes:
+        # The kernel takes the delay first, and refuses 0 while there is a spanning tree.
+        messages.insert(0, _acked(netlink.RTM_NEWLINK, _by_name(name) + _bridge_info(_NO_STP)))
+    # Asked in the same breath, which is the cheapest moment to see what came of it.
+    *changed, seen = netlink.request(messages)
+    for answer in changed:
+        if isinstance(answer, NetlinkError):
+            raise answer
+    if isinstance(seen, NetlinkError):
+        raise seen
+    link = _parse(seen)
+    _name_relations([link])
+    return link
+
+
+# --- deleting ---------------------------------------------------------------------------------
+
+
+def delete(doomed: Sequence[tuple[str, int]]) -> None:
+    """Delete devices, given by name and index; one that is gone or has changed hands is left.
+
+    The kernel waits once per request for readers to finish, some 16 ms; so several go in one
+    request, by group.
+
+    :raises OSError: the kernel refused.
+    """
+    if len(doomed) == 1:
+        _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, _one(*doomed[0]))]))
+        return
+    # Never group 0, which holds every device, nor one an operator would think of.
+    group = 0x40000000 | secrets.randbits(30)
+    moved = netlink.request(
+        [
+            _acked(
+                netlink.RTM_NEWLINK,
+                _one(name, index) + attribute_u32(IFLA_GROUP, group),
+            )
+            for name, index in doomed
+        ]
+    )
+    _ignore_missing(moved)
+    if not all(isinstance(answer, NetlinkError) for answer in moved):
+        where = _NO_INDEX + attribute_u32(IFLA_GROUP, group)
+        _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, where)]))
+
+
+def _one(name: str, index: int) -> bytes:
+    return _IFINFO.pack(0, 0, index, 0, 0) if index else _by_name(name)
+
+
+def _by_name(name: str) -> bytes:
+    return _NO_INDEX + _name(name)
+
+
+def _acked(kind: int, body: bytes) -> Message:
+    return Message(kind, netlink.NLM_F_ACK, body)
+
+
+def _ignore_missing(answers: Iterable[bytes | NetlinkError]) -> None:
+    for answer in answers:
+        if isinstance(answer, NetlinkError) and answer.errno != errno.ENODEV:
+            raise answer

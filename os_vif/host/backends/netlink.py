@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small rtnetlink client: messages, attributes, sockets and the kernel's own words for errors.
+
+Sources: netlink(7), rtnetlink(7), linux/netlink.h, linux/rtnetlink.h.  What the messages mean is
+the business of the files beside this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import socket
+import struct
+import threading
+from collections.abc import Container, Iterator, Sequence
+from typing import NamedTuple
+
+# linux/netlink.h
+NLMSG_ERROR = 2
+NLMSG_DONE = 3
+NLM_F_REQUEST = 0x1
+NLM_F_ACK = 0x4
+NLM_F_DUMP = 0x300
+NLM_F_EXCL = 0x200
+NLM_F_CREATE = 0x400
+NLM_F_APPEND = 0x800
+NLA_F_NESTED = 0x8000
+NLA_TYPE_MASK = 0x3FFF
+_NLM_F_CAPPED = 0x100
+_NLM_F_ACK_TLVS = 0x200
+_NLMSGERR_ATTR_MSG = 1
+_SOL_NETLINK = 270
+_NETLINK_CAP_ACK = 10
+_NETLINK_EXT_ACK = 11
+_NETLINK_GET_STRICT_CHK = 12
+
+# linux/rtnetlink.h
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+
+_HEADER = struct.Struct("=IHHII")
+_ATTR = struct.Struct("=HH")
+_U32 = struct.Struct("=I")
+_ERRNO = struct.Struct("=i")
+
+# An acknowledgement takes some 800 bytes of the receive buffer; past a few hundred in one send
+# the default buffer overflows (ENOBUFS).
+_BATCH = 64
+_RECEIVE_BUFFER = 1 << 20
+# More than any one answer; a dump comes in pieces of 32 KiB at most.
+_RECEIVE = 1 << 16
+
+
+class NetlinkError(OSError):
+    """The kernel refused a request; ``strerror`` holds its own words where it gave some."""
+
+
+class Message(NamedTuple):
+    """A request, without its header.
+
+    :ivar type: RTM_*.
+    :ivar flags: NLM_F_* beyond NLM_F_REQUEST.
+    :ivar body: the family's fixed part and the attributes.
+    """
+
+    type: int
+    flags: int
+    body: bytes
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return one attribute, padded to four bytes."""
+    length = 4 + len(value)
+    return _ATTR.pack(length, kind) + value + b"\0" * (-length & 3)
+
+
+def attribute_u32(kind: int, value: int) -> bytes:
+    """Return one attribute that holds a 32-bit number in host order."""
+    return _ATTR.pack(8, kind) + _U32.pack(value)
+
+
+def attribute_text(kind: int, value: str) -> bytes:
+    """Return one attribute that holds a NUL-terminated text."""
+    return attribute(kind, value.encode() + b"\0")
+
+
+def nested(kind: int, *parts: bytes) -> bytes:
+    """Return one attribute that holds others."""
+    return attribute(kind | NLA_F_NESTED, b"".join(parts))
+
+
+def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield type and value of each attribute in ``data``."""
+    end = len(data)
+    unpack = _ATTR.unpack_from
+    while offset + 4 <= end:
+        length, kind = unpack(data, offset)
+        if length < 4:
+            return
+        yield kind & NLA_TYPE_MASK, data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+
+
+def pick(data: bytes, wanted: Container[int], offset: int = 0) -> dict[int, bytes]:
+    """Return the values of the ``wanted`` attributes in ``data`` by type, the others unread."""
+    found = {}
+    end = len(data) - 4
+    unpack = _ATTR.unpack_from
+    while offset <= end:
+        length, kind = unpack(data, offset)
+        if length < 4:
+            break
+        kind &= NLA_TYPE_MASK
+        if kind in wanted:
+            found[kind] = data[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+_sequence = itertools.count(1)
+_idle: list[tuple[int, socket.socket]] = []
+_current = threading.local()
+
+
+def _forget_sockets() -> None:
+    # A child shares its parent's sockets, and would read the parent's answers.
+    _idle.clear()
+    _current.__dict__.clear()
+
+
+os.register_at_fork(after_in_child=_forget_sockets)
+
+
+def namespace() -> int:
+    """Return what tells the calling thread's network namespace from others."""
+    return os.stat("/proc/thread-self/ns/net").st_ino
+
+
+def _open() -> socket.socket:
+    opened = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+    )
+    opened.bind((0, 0))
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+    for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
+        opened.setsockopt(_SOL_NETLINK, option, 1)
+    return opened
+
+
+def _pooled(here: int) -> socket.socket | None:
+    """Return an idle socket of this network namespace; one that moved on cannot use the others."""
+    while _idle:
+        try:
+            opened_in, channel = _idle.pop()
+        except IndexError:  # another thread was faster
+            break
+        if opened_in == here:
+            return channel
+        channel.close()
+    return None
+
+
+@contextlib.contextmanager
+def session(here: int | None = None) -> Iterator[socket.socket]:
+    """Keep one socket for all requests of the calling thread, which stays in its namespace.
+
+    :param here: that namespace, where the caller has asked already.
+    """
+    channel: socket.socket | None = getattr(_current, "channel", None)
+    if channel is not None:
+        yield channel
+        return
+    here = here or namespace()
+    _current.channel = channel = _pooled(here) or _open()
+    try:
+        yield channel
+    except BaseException:
+        # An answer may still be under way; the next caller must not get it.
+        channel.close()
+        raise
+    else:
+        _idle.append((here, channel))
+    finally:
+        del _current.channel
+
+
+def request(messages: Sequence[Message]) -> list[bytes | NetlinkError]:
+    """Send requests and return, for each, the body of its answer or its error.
+
+    A request that only gets an acknowledgement has ``b""``.  One failing does not stop the ones
+    behind it: the kernel takes a batch message by message.
+
+    :raises OSError: the socket itself failed.
+    """
+    with session() as channel:
+        answers: list[bytes | NetlinkError] = []
+        for start in range(0, len(messages), _BATCH):
+            answers += _exchange(channel, messages[start : start + _BATCH])
+        return answers
+
+
+def _exchange(channel: socket.socket, messages: Sequence[Message]) -> list[bytes | NetlinkError]:
+    numbers: dict[int, int] = {}
+    parts = []
+    for position, (kind, flags, body) in enumerate(messages):
+        number = next(_sequence) & 0xFFFFFFFF
+        numbers[number] = position
+        parts.append(_HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST, number, 0))
+        parts.append(body)
+        if len(body) & 3:
+            parts.append(b"\0" * (-len(body) & 3))
+    channel.send(b"".join(parts))
+    answers: list[bytes | NetlinkError] = [b""] * len(messages)
+    while numbers:
+        data = channel.recv(_RECEIVE)
+        offset = 0
+        while offset + 16 <= len(data):
+            length, kind, flags, number, _pid = _HEADER.unpack_from(data, offset)
+            body = data[offset + 16 : offset + length]
+            offset += (length + 3) & ~3
+            answered = numbers.get(number)
+            if answered is None:
+                continue
+            if kind == NLMSG_ERROR:
+                del numbers[number]
+                error = _error(body, flags)
+                if error is not None:
+                    answers[answered] = error
+            else:
+                answers[answered] = body
+                if not messages[answered].flags & NLM_F_ACK:
+                    del numbers[number]
+    return answers
+
+
+def _error(body: bytes, flags: int) -> NetlinkError | None:
+    code = -_ERRNO.unpack_from(body)[0]
+    if not code:
+        return None
+    words = os.strerror(code)
+    if flags & _NLM_F_ACK_TLVS:
+        skip = 20 if flags & _NLM_F_CAPPED else 4 + _U32.unpack_from(body, 4)[0]
+        for kind, value in attributes(body, skip):
+            if kind == _NLMSGERR_ATTR_MSG:
+                said = value.rstrip(b"\0").decode(errors="replace")
+                words = f"{said} ({words})"
+    return NetlinkError(code, words)
+
+
+def ask(message: Message) -> bytes:
+    """Send one request and return its answer.
+
+    :raises NetlinkError: the kernel refused it.
+    """
+    [answer] = request([message])
+    if isinstance(answer, NetlinkError):
+        raise answer
+    return answer
+
+
+def dump(kind: int, body: bytes) -> list[bytes]:
+    """Return the bodies of all answers to a dump request, filtered as ``body`` says.
+
+    :raises NetlinkError: the kernel refused it, or the table changed too often meanwhile.
+    """
+    for _attempt in range(10):
+        found = _dump_once(kind, body)
+        if found is not None:
+            return found
+    raise NetlinkError(errno.EINTR, "the table changed during every one of 10 dumps")
+
+
+def _dump_once(kind: int, body: bytes) -> list[bytes] | None:
+    """Return the answers, or None if the kernel says they are inconsistent."""
+    number = next(_sequence) & 0xFFFFFFFF
+    found: list[bytes] = []
+    interrupted = False
+    with _open() as channel:
+        channel.send(
+            _HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, number, 0) + body
+        )
+        while True:
+            data = channel.recv(_RECEIVE)
+            offset = 0
+            while offset + 16 <= len(data):
+                length, answer, flags, _seq, _pid = _HEADER.unpack_from(data, offset)
+                content = data[offset + 16 : offset + length]
+                offset += (length + 3) & ~3
+                interrupted |= bool(flags & 0x10)  # NLM_F_DUMP_INTR
+                if answer == NLMSG_DONE:
+                    code = -_ERRNO.unpack_from(content)[0] if len(content) >= 4 else 0
+                    if code:
+                        raise NetlinkError(code, os.strerror(code))
+                    return None if interrupted else found
+                if answer == NLMSG_ERROR:
+                    error = _error(content, flags)
+                    raise error or NetlinkError(errno.EPROTO, "an acknowledgement for a dump")
+                found.append(content)

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make descriptions true: look, plan, run, look again.
+
+Callers of one process that come at the same time are served together (group commit): whoever
+gets the turn takes along the requests of all who wait, so that many deletions cost one of the
+kernel's waits and many plugs one trip to the privileged daemon.
+
+Processes do not wait for each other.  Each looks at the host after its steps, and plans again
+while something is left to do; so two at once end in a state that one of them asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import functools
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from oslo_log import log as logging
+
+from os_vif import exception
+from os_vif.host import observer, planner, runner, steps
+from os_vif.host.backends import iptables, links, netlink
+from os_vif.host.observed import Host, Link, Questions
+from os_vif.host.planner import Plan
+from os_vif.host.steps import Step
+from os_vif.host.topology import SHARED_MARK, Mark, Topology, parse_mark, parse_rules_comment
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+LOG = logging.getLogger(__name__)
+
+_ATTEMPTS = 4
+_CAP_NET_ADMIN = 12
+
+# What a step says when another process was faster: look again instead of giving up.
+_OVERTAKEN = frozenset(
+    {errno.EEXIST, errno.EBUSY, errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EADDRNOTAVAIL}
+)
+
+Planner = Callable[[Topology, Host], Plan]
+
+
+@dataclasses.dataclass(slots=True)
+class Request:
+    """One VIF to be plugged or unplugged, and what became of it.
+
+    :ivar topology: what it looks like.
+    :ivar section: the configuration section of its privileged daemon.
+    :ivar done: what was done to the host, in order; empty if all was well already.
+    :ivar error: why it failed; None if it did not.
+    :ivar undo: what takes back what was done.
+    :ivar ran: whether its steps ran, even if they found all done.
+    """
+
+    topology: Topology
+    section: str
+    done: list[Step] = dataclasses.field(default_factory=list)
+    error: Exception | None = None
+    undo: list[Step | None] = dataclasses.field(default_factory=list, repr=False)
+    ran: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plugged:
+    """What the host holds of one VIF.
+
+    :ivar mark: whose it is.
+    :ivar links: its devices.
+    :ivar comments: the comments of its forwarding rules.
+    """
+
+    mark: Mark
+    links: tuple[Link, ...]
+    comments: tuple[str, ...] = ()
+
+
+# --- privilege ------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=4)
+def _has_net_admin(_process: int, _user: int) -> bool:
+    with open("/proc/thread-self/status") as status:
+        for line in status:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1)
+    return False
+
+
+def is_privileged() -> bool:
+    """Tell whether this process may change network devices itself (CAP_NET_ADMIN)."""
+    return _has_net_admin(os.getpid(), os.geteuid())
+
+
+def _daemon() -> ModuleType:
+    # oslo.privsep is only loaded where there is somebody to serve it for.
+    from os_vif.host import privilege
+
+    return privilege
+
+
+def _run(section: str, groups: list[runner.Group], *, together: bool) -> list[runner.Report]:
+    if is_privileged():
+        return runner.run(groups, together=together)
+    plain = [[_plain(step, undo) for step, undo in group] for group in groups]
+    reports: list[runner.Report] = _daemon().run(section, plain, together=together)
+    return reports
+
+
+def _plain(step: Step, undo: Step | None) -> list[object]:
+    back = (undo.kind, undo.args) if undo else (None, None)
+    return [step.kind, step.args, *back]
+
+
+def _observe(asked: Questions, section: str, *, with_daemon: bool) -> Host:
+    host = observer.observe(asked)
+    if asked.forwarding and (with_daemon or is_privileged()):
+        look = (
+            observer.forwarding
+            if is_privileged()
+            else functools.partial(_daemon().forwarding, section)
+        )
+        host.forwarding.update(look(sorted(asked.forwarding)))
+    return host
+
+
+# --- plug and unplug --------------------------------------------------------------------------
+
+
+def plug(requests: Sequence[Request], *, together: bool = False) -> None:
+    """Make the host look like all of ``requests``; each says afterwards what became of it.
+
+    :param together: all or nothing: one failure takes back all.
+    """
+    _submit(planner.plan_plug, requests, together=together)
+
+
+def unplug(requests: Sequence[Request], *, together: bool = False) -> None:
+    """Take away what plugging made of ``requests``; each says afterwards what became of it."""
+    _submit(planner.plan_unplug, requests, together=together)
+
+
+@dataclasses.dataclass(slots=True)
+class _Turn:
+    """Those who wait in one network namespace, and the lock of whoever serves them."""
+
+    waiting: list[tuple[Planner, Sequence[Request]]] = dataclasses.field(default_factory=list)
+    serving: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+
+_turns: dict[int, _Turn] = {}
+
+
+def _forget_turns() -> None:
+    # A lock held by another thread of the parent would never be given back in a child.
+    _turns.clear()
+
+
+os.register_at_fork(after_in_child=_forget_turns)
+
+
+def _submit(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
+    here = netlink.namespace()
+    turn = _turns.get(here) or _turns.setdefault(here, _Turn())
+    if together:
+        with turn.serving, netlink.session(here):
+            _settle(plan, requests, together=True)
+        return
+    turn.waiting.append((plan, requests))
+    with turn.serving, netlink.session(here):
+        # Whoever had the turn before may have served us already; then nothing of ours waits.
+        count = len(turn.waiting)
+        batch, turn.waiting[:count] = turn.waiting[:count], []
+        while batch:
+            verb = batch[0][0]
+            same = next((i for i, job in enumerate(batch) if job[0] is not verb), len(batch))
+            merged = [request for _verb, job in batch[:same] for request in job]
+            _settle(verb, merged, together=False)
+            del batch[:same]
+
+
+def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
+    """Serve requests of one kind, by the daemon they go to."""
+    sections = dict.fromkeys(request.section for request in requests)
+    for section in sections:
+        mine = [request for request in requests if request.section == section]
+        try:
+            _converge(plan, mine, section, together=together)
+        except Exception as error:  # nobody who waits may go without an answer
+            LOG.debug("serving %d requests failed", len(mine), exc_info=True)
+            for request in mine:
+                if request.error is None:
+                    request.error = error
+        if together and any(request.error for request in mine):
+            break
+    if together and any(request.error for request in requests):
+        _abandon(requests)
+
+
+def _converge(plan: Planner, requests: Sequence[Request], section: str, *, together: bool) -> None:
+    """Look, plan, run and look again until nothing is left to do."""
+    for attempt in range(_ATTEMPTS + 1):
+        pending = [request for request in requests if request.error is None]
+        host, planned = _plan(plan, pending, section)
+        working = [(request, todo) for request, todo in planned if todo.steps]
+        if not working or (together and any(request.error for request in requests)):
+            return
+        if attempt == _ATTEMPTS:
+            # Several rounds, and still not as described: somebody else keeps changing it.
+            for request, todo in working:
+                request.error = exception.NotConverged(
+                    steps="; ".join(steps.describe(step) for step in todo.steps)
+                )
+                _take_back(request, section)
+            return
+        groups = [list(zip(todo.steps, todo.undo, strict=True)) for _request, todo in working]
+        if attempt == 0 and plan is planner.plan_unplug and len(groups) > 1:
+            groups = _deletes_first(groups)
+        groups, ahead = groups[-len(working) :], groups[: -len(working)]
+        reports = _run(section, ahead + groups, together=together)[len(ahead) :]
+        # All or nothing: with one group's failure the others of this round were taken back too.
+        rolled_back = together and any(report["error"] for report in reports)
+        for (request, todo), group, report in zip(working, groups, reports, strict=False):
+            error = report["error"]
+            if error is None:
+                if not rolled_back:
+                    _record(request, todo, group, report["unchanged"])
+            elif error["errno"] in _OVERTAKEN and attempt < _ATTEMPTS - 1 and not error["left"]:
+                LOG.debug("%s: %s; looking again", error["step"], error["reason"])
+            else:
+                request.error = exception.StepFailed(
+                    step=error["step"], reason=error["reason"], left="; ".join(error["left"])
+                )
+                _take_back(request, section)
+        if all(_seen_well(plan, host, *item) for item in zip(working, reports, strict=False)):
+            return
+
+
+def _deletes_first(groups: list[runner.Group]) -> list[runner.Group]:
+    """Put the deletes of all groups into one of its own: the kernel waits once per request.
+
+    Should it fail, the next look finds what is left, and each goes by itself.
+    """
+    doomed: list[object] = []
+    rest: list[runner.Group] = []
+    for group in groups:
+        kept: runner.Group = []
+        for step, undo in group:
+            if step.kind == "delete_links":
+                doomed += step.args["links"]
+            else:
+                kept.append((step, undo))
+        rest.append(kept)
+    return [[(Step("delete_links", {"links": doomed}), None)], *rest] if doomed else rest
+
+
+def _seen_well(
+    plan: Planner, host: Host, worked: tuple[Request, Plan], report: runner.Report
+) -> bool:
+    """Tell whether the kernel showed a single new or changed device to be as described.
+
+    That spares the most common plug the second look.  Where there was more than one step the
+    first may be undone by others while the last runs, and the look at all of it stays.
+    """
+    request, todo = worked
+    if len(todo.steps) != 1 or len(report["seen"]) != 1:
+        return False
+    [link] = report["seen"].values()
+    host.links[link[0]] = Link(*link)
+    try:
+        return not plan(request.topology, host).steps
+    except exception.ExceptionBase:
+        return False
+
+
+def _plan(
+    plan: Planner, requests: Sequence[Request], section: str
+) -> tuple[Host, list[tuple[Request, Plan]]]:
+    """Return the host as it will be, and what has to be done for each request."""
+    if not requests:
+        return Host(), []
+    asked = Questions.union([planner.questions(request.topology) for request in requests])
+    host = _observe(asked, section, with_daemon=False)
+    found = []
+    for request in requests:
+        try:
+            todo = plan(request.topology, host)
+        except exception.ExceptionBase as error:
+            request.error = error
+            _take_back(request, section)
+            continue
+        if request.ran and not is_privileged():
+            # Nobody could look at these, and they were run already.
+            kept = [i for i, step in enumerate(todo.steps) if step.kind != "set_forwarding"]
+            todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept])
+        found.append((request, todo))
+    return host, found
+
+
+def _record(request: Request, todo: Plan, group: runner.Group, unchanged: Sequence[int]) -> None:
+    """Note what was done for a request: by its own group and, before that, for all together."""
+    request.ran = True
+    idle = [step for position, (step, _undo) in enumerate(group) if position in unchanged]
+    for step, undo in zip(todo.steps, todo.undo, strict=True):
+        if step not in idle:
+            request.done.append(step)
+            request.undo.append(undo)
+
+
+def _take_back(request: Request, section: str) -> None:
+    """Undo what earlier rounds did for a request that failed in a later one."""
+    back = [step for step in reversed(request.undo) if step is not None]
+    request.done.clear()
+    request.undo.clear()
+    if back:
+        _run(section, [[(step, None) for step in back]], together=False)
+
+
+def _abandon(requests: Sequence[Request]) -> None:
+    """Give every request of an all-or-nothing call its error, and take back the others."""
+    for request in reversed(requests):
+        if request.error is None:
+            _take_back(request, request.section)
+            request.error = exception.NotAttempted()
+        request.done.clear()
+
+
+# --- looking only -----------------------------------------------------------------------------
+
+
+def plan(request: Request, *, unplugging: bool = False) -> list[Step]:
+    """Return the steps that are missing, and touch nothing.
+
+    :raises ResourceConflict: something that is not ours stands in the way.
+    :raises NetworkInterfaceNotFound: a device that must be there is not.
+    """
+    asked = planner.questions(request.topology)
+    host = _observe(asked, request.section, with_daemon=True)
+    chosen = planner.plan_unplug if unplugging else planner.plan_plug
+    return chosen(request.topology, host).steps
+
+
+def plugged(vif_id: str | None = None) -> list[Plugged]:
+    """Return what the host holds of VIFs, by the marks; of one, or of all, sorted by id.
+
+    Forwarding rules are only seen with privilege.
+    """
+    by_id: dict[str, tuple[Mark, list[Link]]] = {}
+    for link in links.all_links():
+        mark = parse_mark(link.alias)
+        if mark is not None and vif_id in (None, mark.vif_id):
+            by_id.setdefault(mark.vif_id, (mark, []))[1].append(link)
+    comments: dict[str, set[str]] = {}
+    if is_privileged():
+        for ipv6 in (False, True):
+            for comment in iptables.comments(ipv6=ipv6):
+                owner = parse_rules_comment(comment)
+                if owner is not None and vif_id in (None, owner):
+                    comments.setdefault(owner, set()).add(comment)
+    found = []
+    for owner in sorted(by_id.keys() | comments.keys()):
+        mark, mine = by_id.get(owner, (Mark(owner, "linux_bridge"), []))
+        found.append(Plugged(mark, tuple(mine), tuple(sorted(comments.get(owner, ())))))
+    return found
+
+
+def shared() -> list[Link]:
+    """Return the devices we made for many VIFs."""
+    return [link for link in links.all_links() if link.alias == SHARED_MARK]
+
+
+def remove(gone: Sequence[Plugged], section: str) -> list[Step]:
+    """Delete everything the host holds of these VIFs; return what was done.
+
+    :raises StepFailed: the kernel refused.
+    """
+    todo: list[Step] = []
+    doomed = [[link.name, link.index] for item in gone for link in item.links]
+    if doomed:
+        todo.append(Step("delete_links", {"links": doomed}))
+    for item in gone:
+        for comment in item.comments:
+            for ipv6 in (False, True):
+                args: steps.Args = {"comment": comment, "ipv6": ipv6, "rules": []}
+                todo.append(Step("set_forwarding", {**args, "top_regex": "", "bottom_regex": ""}))
+    if not todo:
+        return []
+    [report] = _run(section, [[(step, None) for step in todo]], together=False)
+    if report["error"]:
+        raise exception.StepFailed(
+            step=report["error"]["step"], reason=report["error"]["reason"], left=""
+        )
+    return [step for i, step in enumerate(todo) if i not in report["unchanged"]]

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the fields of steps may hold: the gate that every step from another process passes.
+
+What may live here: predicates over plain data, by name or in tables by field.  A predicate takes
+anything at all and tells; it never raises.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from os_vif.host import resources
+from os_vif.host.topology import SHARED_MARK, parse_mark, parse_rules_comment
+
+
+def _holds(check: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    def ok(value: Any) -> bool:
+        try:
+            check(value)
+        except Exception:  # whatever it says of a value that is not one, it is not one
+            return False
+        return True
+
+    return ok
+
+
+def _number(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def one_of(*allowed: Any) -> Callable[[Any], bool]:
+    """Return the predicate for just these values, each in its own type."""
+    return lambda value: any(value is a or (type(value) is type(a) and value == a) for a in allowed)
+
+
+def is_mark(value: Any) -> bool:
+    """Tell whether this is the alias of a device of ours."""
+    return value == SHARED_MARK or (isinstance(value, str) and parse_mark(value) is not None)
+
+
+def _is_alias(value: Any) -> bool:
+    # Undo gives back an alias that somebody else chose: any text the kernel takes (IFALIASZ).
+    return _is_text(value, 255)
+
+
+def _is_text(value: Any, longest: int) -> bool:
+    return (
+        isinstance(value, str)
+        and "\0" not in value
+        and _holds(str.encode)(value)
+        and len(value.encode()) <= longest
+    )
+
+
+def _ip(check: Callable[[str], Any]) -> Callable[[Any], bool]:
+    # ipaddress takes numbers and bytes too, and a zone, which no message has room for.
+    holds = _holds(check)
+    return lambda value: isinstance(value, str) and "%" not in value and holds(value)
+
+
+NAME = _holds(resources.interface_name)
+FLAG = one_of(True, False)
+_U32 = _number(0, 0xFFFFFFFF)
+_PREFIX = _ip(ipaddress.ip_network)
+_WITH_PREFIX = _ip(ipaddress.ip_interface)
+IP = _ip(ipaddress.ip_address)
+_RULE_WORD = re.compile(r"[A-Za-z0-9_./-]{1,64}\Z")
+
+ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
+    "mac": lambda value: (
+        _holds(resources.mac_address)(value) and resources.mac_address(value) == value
+    ),
+    "mtu": _holds(resources.mtu_bytes),
+    "up": FLAG,
+    "alias": _is_alias,
+    "group": _U32,
+    "master": lambda value: value is None or NAME(value),
+    "link": NAME,
+    "vlan_id": _holds(resources.vlan_tag),
+    "multi_queue": FLAG,
+    "stp_state": one_of(0, 1, 2),
+    "forward_delay": _number(0, 3000),
+    "ageing_time": _U32,
+    "mcast_snooping": one_of(0, 1),
+    "arp_ignore": _number(0, 8),
+    "arp_announce": _number(0, 2),
+    "proxy_arp": one_of(0, 1),
+    "forwarding": one_of(0, 1),
+    "rp_filter": _number(0, 2),
+    "disable_ipv6": FLAG,
+    "forwarding6": one_of(0, 1),
+    "proxy_ndp": one_of(0, 1),
+    "accept_ra": _number(0, 2),
+}
+"""Attributes of a link a step may set, with the kernel's names and ranges (linux/if_link.h,
+Documentation/networking/ip-sysctl.rst); ``forwarding6`` is net.ipv6.conf.*.forwarding."""
+
+CREATED_KINDS: Mapping[str, frozenset[str]] = {
+    "tap": frozenset(),
+    "bridge": frozenset(),
+    "vlan": frozenset({"link", "vlan_id"}),
+}
+"""Kinds of link a step may make, with the attributes that one cannot be made without."""
+
+
+def is_attributes(value: Any) -> bool:
+    """Tell whether these are attributes of a link, by name."""
+    return isinstance(value, dict) and all(
+        key in ATTRIBUTES and ATTRIBUTES[key](item) for key, item in value.items()
+    )
+
+
+def is_new_attributes(value: Any) -> bool:
+    """Tell whether a link may be made with these attributes: it must be marked."""
+    return is_attributes(value) and is_mark(value.get("alias"))
+
+
+def is_doomed(value: Any) -> bool:
+    """Tell whether these are links to delete: name and index of each, index 0 for any."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(item, list) and len(item) == 2 and NAME(item[0]) and _U32(item[1])
+            for item in value
+        )
+    )
+
+
+ADDRESS: Mapping[str, Callable[[Any], bool]] = {
+    "local": _WITH_PREFIX,
+    "peer": lambda value: value == "" or _WITH_PREFIX(value),
+    "broadcast": lambda value: value == "" or IP(value),
+    "scope": _number(0, 255),
+    "flags": _U32,
+    "label": lambda value: _is_text(value, resources.IFNAMSIZ - 1),
+    "valid": lambda value: value is None or _U32(value),
+    "preferred": lambda value: value is None or _U32(value),
+    "metric": _U32,
+}
+
+ROUTE: Mapping[str, Callable[[Any], bool]] = {
+    "destination": _PREFIX,
+    "gateway": lambda value: value == "" or IP(value),
+    "source": lambda value: value == "" or IP(value),
+    "table": _U32,
+    "priority": _U32,
+    "protocol": _number(0, 255),
+    "scope": _number(0, 255),
+    "tos": _number(0, 255),
+    "onlink": FLAG,
+    "mtu": _U32,
+}
+
+
+def is_record(fields: Mapping[str, Callable[[Any], bool]]) -> Callable[[Any], bool]:
+    """Return the predicate for exactly these fields."""
+    return lambda value: (
+        isinstance(value, dict)
+        and value.keys() == fields.keys()
+        and all(ok(value[key]) for key, ok in fields.items())
+    )
+
+
+def is_rules(value: Any) -> bool:
+    """Tell whether these are words of rules that a command line can take."""
+    return isinstance(value, list) and all(
+        isinstance(rule, list)
+        and rule
+        and all(isinstance(word, str) and _RULE_WORD.match(word) for word in rule)
+        for rule in value
+    )
+
+
+def is_comment(value: Any) -> bool:
+    """Tell whether this is the comment of forwarding rules of ours."""
+    return isinstance(value, str) and parse_rules_comment(value) is not None
+
+
+def is_pattern(value: Any) -> bool:
+    """Tell whether this is a regular expression."""
+    return isinstance(value, str) and _holds(re.compile)(value)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was seen of the host: the answers to a topology's questions, and nothing else of it.
+
+What may live here: plain data in the kernel's own terms.  The planner compares it with what is
+wanted and writes on it what its steps will do; the backends fill it in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from os_vif.host.resources import Value
+
+
+@dataclasses.dataclass(slots=True)
+class Link:
+    """A network device.
+
+    :ivar name: interface name.
+    :ivar index: interface index; 0 for one that is only planned.
+    :ivar kind: IFLA_INFO_KIND (``tap`` and ``tun`` told apart); '' for a NIC.
+    :ivar alias: IFLA_IFALIAS; '' for none.
+    :ivar attributes: ``mac, mtu, up, master, group, link, vlan_id, multi_queue, queues,
+        stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
+        proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra`` as
+        far as the kind has them.  ``master`` and ``link`` are names.
+    """
+
+    name: str
+    index: int
+    kind: str
+    alias: str
+    attributes: dict[str, Value]
+
+    def plain(self) -> list[Any]:
+        """Return the fields, in order, as data that crosses the privilege boundary."""
+        return [self.name, self.index, self.kind, self.alias, self.attributes]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Address:
+    """An address of a device, as much of it as a move must keep (rtnetlink(7), ifaddrmsg).
+
+    :ivar local: the address, in CIDR form with its prefix length.
+    :ivar peer: the other end of a point-to-point address; '' for none.
+    :ivar broadcast: '' for none.
+    :ivar scope: rtnetlink scope number.
+    :ivar flags: IFA_F_* bits worth keeping.
+    :ivar label: IPv4 label; '' for none.
+    :ivar valid: seconds it stays valid; None for ever.
+    :ivar preferred: seconds it stays preferred; None for ever.
+    :ivar metric: IFA_RT_PRIORITY of the prefix route; 0 for the kernel's choice.
+    """
+
+    local: str
+    peer: str = ""
+    broadcast: str = ""
+    scope: int = 0
+    flags: int = 0
+    label: str = ""
+    valid: int | None = None
+    preferred: int | None = None
+    metric: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells one address of a device from another; the rest may change while it stays."""
+        return self.local, self.peer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Route:
+    """A route by one device (rtnetlink(7), rtmsg).
+
+    :ivar destination: network in CIDR form.
+    :ivar gateway: '' for on-link.
+    :ivar source: RTA_PREFSRC; '' for none.
+    :ivar table: routing table number.
+    :ivar priority: metric; 0 for the kernel's choice.
+    :ivar protocol: RTPROT_* number.
+    :ivar scope: rtnetlink scope number.
+    :ivar tos: type of service.
+    :ivar onlink: RTNH_F_ONLINK.
+    :ivar mtu: RTAX_MTU; 0 for none.
+    """
+
+    destination: str
+    gateway: str = ""
+    source: str = ""
+    table: int = 254
+    priority: int = 0
+    protocol: int = 4
+    scope: int = 0
+    tos: int = 0
+    onlink: bool = False
+    mtu: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Questions:
+    """What must be looked up to plan a topology: names and addresses, never a whole table.
+
+    :ivar links: devices by name.
+    :ivar bridges: bridges whose IPv6 addresses count, should IPv6 be on.
+    :ivar moves: uplink and bridge, whose addresses and routes count.
+    :ivar routes_to: destinations in CIDR form.
+    :ivar proxies: device and address.
+    :ivar forwarding: comment and whether IPv6.
+    """
+
+    links: frozenset[str] = frozenset()
+    bridges: frozenset[str] = frozenset()
+    moves: frozenset[tuple[str, str]] = frozenset()
+    routes_to: frozenset[str] = frozenset()
+    proxies: frozenset[tuple[str, str]] = frozenset()
+    forwarding: frozenset[tuple[str, bool]] = frozenset()
+
+    @classmethod
+    def union(cls, asked: Sequence[Questions]) -> Questions:
+        """Return the questions of all in one."""
+        if len(asked) == 1:
+            return asked[0]
+        return cls(
+            *(
+                frozenset().union(*(getattr(item, field.name) for item in asked))
+                for field in dataclasses.fields(cls)
+            )
+        )
+
+
+@dataclasses.dataclass(slots=True)
+class Host:
+    """The host, as far as it was asked about.
+
+    :ivar links: by name; None for a name that no device has.
+    :ivar addresses: of a device, in the kernel's order; without IPv6 link-local ones.
+    :ivar routes: by a device, those the kernel does not keep itself.
+    :ivar routes_to: the device (and gateway) by which exactly this destination is reached; None
+        when there is no such route.
+    :ivar proxies: NDP proxy addresses present, by device.
+    :ivar forwarding: the rules that carry a comment of ours, by that comment and whether IPv6;
+        None where the host has no iptables, absent where nobody looked (it needs privilege).
+    """
+
+    links: dict[str, Link | None] = dataclasses.field(default_factory=dict)
+    addresses: dict[str, tuple[Address, ...]] = dataclasses.field(default_factory=dict)
+    routes: dict[str, tuple[Route, ...]] = dataclasses.field(default_factory=dict)
+    routes_to: dict[str, tuple[str, str] | None] = dataclasses.field(default_factory=dict)
+    proxies: dict[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+    forwarding: dict[tuple[str, bool], tuple[tuple[str, ...], ...] | None] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def link(self, name: str) -> Link | None:
+        """Return the device of this name, or None; the name must have been asked about."""
+        return self.links[name]
+
+
+def as_mapping(value: Address | Route) -> Mapping[str, Value]:
+    """Return an address or route as the plain data that steps carry."""
+    return dataclasses.asdict(value)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The privilege boundary: one entry point, plain data in, plain data out.
+
+A caller that lacks CAP_NET_ADMIN hands its steps to a daemon that oslo.privsep starts through
+the operator's own helper command (``[vif_plug_linux_bridge_privileged] helper_command`` and its
+siblings).  The daemon checks each step again and runs nothing that is not in the table.
+
+The daemon is named by the path of a context, which sudo and rootwrap rules on existing hosts
+mention; so the paths are older than this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_privsep import capabilities, priv_context
+
+from os_vif.host import observer, runner
+
+# CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.
+_CAPABILITIES = [capabilities.CAP_NET_ADMIN, capabilities.CAP_NET_RAW]
+
+linux_bridge = priv_context.PrivContext(
+    "os_vif.host",
+    cfg_section="vif_plug_linux_bridge_privileged",
+    pypath="vif_plug_linux_bridge.privsep.vif_plug",
+    capabilities=_CAPABILITIES,
+)
+default = priv_context.PrivContext(
+    "os_vif.host",
+    cfg_section="os_vif_privileged",
+    pypath=f"{__name__}.default",
+    capabilities=_CAPABILITIES,
+)
+
+
+def _serve(groups: list[runner.Plain], together: bool, asked: list[Any]) -> list[Any]:
+    if asked:
+        found = observer.forwarding([(comment, ipv6) for comment, ipv6 in asked])
+        return [[comment, ipv6, rules] for (comment, ipv6), rules in found.items()]
+    return runner.run_plain(groups, together=together)
+
+
+# The daemon looks an entry point up by its name, so each context needs one of its own.
+@linux_bridge.entrypoint
+def _serve_linux_bridge(*args: Any) -> list[Any]:
+    return _serve(*args)
+
+
+@default.entrypoint
+def _serve_default(*args: Any) -> list[Any]:
+    return _serve(*args)
+
+
+_SERVERS = {"vif_plug_linux_bridge_privileged": _serve_linux_bridge}
+
+
+def run(section: str, groups: Sequence[runner.Plain], *, together: bool) -> list[runner.Report]:
+    """Run groups of steps in the daemon of a configuration section; see :func:`runner.run_plain`.
+
+    :raises oslo_privsep.daemon.FailedToDropPrivileges: the helper command could not start one.
+    """
+    reports: list[runner.Report] = _SERVERS.get(section, _serve_default)(list(groups), together, [])
+    return reports
+
+
+def forwarding(section: str, asked: list[tuple[str, bool]]) -> observer.Forwarding:
+    """Look at forwarding rules through the daemon; see :func:`observer.forwarding`."""
+    answers = _SERVERS.get(section, _serve_default)([], False, [list(item) for item in asked])
+    return {
+        (comment, ipv6): None if rules is None else tuple(tuple(rule) for rule in rules)
+        for comment, ipv6, rules in answers
+    }

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The things a topology is made of: one frozen dataclass per kind.
+
+What may live here: plain data with the kernel's own attribute names and units, and the checks a
+value passes before it may become part of a path, a message or a command line.  No I/O and no
+decisions: what to do about a resource is the planner's business.
+
+Everything in a VIF is text from somewhere else, so every resource checks its own fields when it
+is made and raises :class:`os_vif.exception.InvalidField`, naming the field and the value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+
+from os_vif import exception
+
+IFNAMSIZ = 16
+"""Bytes of an interface name, the closing NUL included (linux/if.h)."""
+
+MTU_MIN, MTU_MAX = 68, 65535
+"""Bytes: the least IPv4 may have (RFC 791), the most any device takes (ETH_MAX_MTU)."""
+
+VLAN_MIN, VLAN_MAX = 1, 4094
+"""Usable VLAN identifiers (IEEE 802.1Q clause 9.6: 0 and 4095 are reserved)."""
+
+Value = str | int | bool | None
+"""What one attribute of a link may be."""
+
+# dev_valid_name() in the kernel forbids '/', ':' and white space.  '%' is a template on creation,
+# a leading '-' an option and a trailing '+' a wildcard to iptables.  Narrower is safer here, and
+# no tool of the field makes names beyond these.
+_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\Z")
+# 'all' and 'default' are the kernel's own folders beside the devices' in /proc/sys/net/*/conf.
+_RESERVED = frozenset({".", "..", "all", "default"})
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+_VIF_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
+_WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
+
+
+def interface_name(value: object, field: str = "name") -> str:
+    """Return ``value`` if Linux and every tool can take it as an interface name.
+
+    :raises InvalidField: it is empty, longer than 15 bytes, or holds a character that is special
+        to the kernel, to a path or to a command line.
+    """
+    if not isinstance(value, str) or not value:
+        raise exception.InvalidField(field=field, value=value, expected="an interface name")
+    if len(value.encode("utf-8", "surrogatepass")) >= IFNAMSIZ:
+        raise exception.InvalidField(
+            field=field, value=value, expected=f"at most {IFNAMSIZ - 1} bytes"
+        )
+    if value in _RESERVED or not _NAME.match(value):
+        raise exception.InvalidField(
+            field=field,
+            value=value,
+            expected="letters, digits, '_', '.' and '-', not starting with '-' "
+            "(no '/', ':', '%', blank or NUL; not '.', '..', 'all' or 'default')",
+        )
+    return value
+
+
+def mac_address(value: object, field: str = "mac") -> str:
+    """Return a unicast Ethernet address as lower-case ``xx:xx:xx:xx:xx:xx``.
+
+    :raises InvalidField: malformed, all zeroes, or with the group bit set (IEEE 802-2014, 8.2).
+    """
+    text = value.lower().replace("-", ":") if isinstance(value, str) else ""
+    if not _MAC.match(text):
+        raise exception.InvalidField(
+            field=field, value=value, expected="six bytes in hexadecimal, as in 52:54:00:12:34:56"
+        )
+    if text == "00:00:00:00:00:00":
+        raise exception.InvalidField(field=field, value=value, expected="an address that is not 0")
+    if int(text[:2], 16) & 1:
+        raise exception.InvalidField(
+            field=field,
+            value=value,
+            expected="a unicast address; the first byte of this one is odd, which makes it a "
+            "multicast address",
+        )
+    return text
+
+
+def mtu_bytes(value: object, field: str = "mtu") -> int:
+    """Return an MTU in bytes, 68 to 65535.
+
+    :raises InvalidField: not a whole number in that range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not MTU_MIN <= value <= MTU_MAX:
+        raise exception.InvalidField(
+            field=field, value=value, expected=f"a number of bytes from {MTU_MIN} to {MTU_MAX}"
+        )
+    return value
+
+
+def vlan_tag(value: object, field: str = "vlan") -> int:
+    """Return a VLAN identifier, 1 to 4094.
+
+    :raises InvalidField: not a whole number in that range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not VLAN_MIN <= value <= VLAN_MAX:
+        raise exception.InvalidField(
+            field=field, value=value, expected=f"a VLAN id from {VLAN_MIN} to {VLAN_MAX}"
+        )
+    return value
+
+
+def vif_id(value: object, field: str = "id") -> str:
+    """Return a VIF's id, which becomes part of marks: a UUID or a word of 64 characters at most.
+
+    :raises InvalidField: anything else.
+    """
+    if not isinstance(value, str) or not _VIF_ID.match(value):
+        raise exception.InvalidField(
+            field=field, value=value, expected="a UUID (letters, digits, '-', '.' and '_')"
+        )
+    return value
+
+
+def word(value: object, field: str) -> str:
+    """Return ``value`` if it can stand in a mark: letters, digits, '.', '_', '-', 64 at most.
+
+    :raises InvalidField: anything else.
+    """
+    if not isinstance(value, str) or not _WORD.match(value):
+        raise exception.InvalidField(
+            field=field, value=value, expected="one word of letters, digits, '-', '.' and '_'"
+        )
+    return value
+
+
+def _parsed(parse: Callable[[str], object], value: object, field: str, expected: str) -> None:
+    try:
+        if isinstance(value, str):  # ipaddress would take a number too
+            parse(value)
+            return
+    except ValueError:
+        pass
+    raise exception.InvalidField(field=field, value=value, expected=expected)
+
+
+def host_side_mac(guest: str) -> str:
+    """Return the MAC for the host's end of a tap whose guest has the MAC ``guest``.
+
+    A bridge keeps the address of each of its ports for itself, and a host answers ARP with its
+    own, so the host's end must not carry the guest's.  The first byte becomes fe (or fa), as
+    libvirt does it: locally administered, and never the lowest on a bridge, so the bridge does
+    not take it over.
+    """
+    return ("fa" if guest.startswith("fe") else "fe") + guest[2:]
+
+
+def macs_of_guest(guest: str | None) -> frozenset[str]:
+    """Return the MACs by which a tap is known to belong to the guest with the MAC ``guest``."""
+    return frozenset({guest, host_side_mac(guest)} if guest else ())
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tap:
+    """A persistent tap (Documentation/networking/tuntap.rst) that a hypervisor opens by name.
+
+    :ivar name: interface name.
+    :ivar mac: address of the host's end; None leaves the kernel's choice.
+    :ivar mtu: bytes; None leaves the kernel's choice.
+    :ivar multi_queue: IFF_MULTI_QUEUE, fixed at creation.
+    :ivar bridge: the bridge it is a port of; None for none.
+    :ivar known_macs: addresses that show an unmarked tap of this name to be this VIF's.
+    :ivar adopt: whether such an unmarked tap is taken over; else it is in the way.
+    :ivar disable_ipv6: True silences the host's own IPv6 on it; None leaves it as it is.
+    :ivar conf: IPv4 and IPv6 settings of the device by their sysctl names, such as ``proxy_arp``.
+    """
+
+    name: str
+    mac: str | None = None
+    mtu: int | None = None
+    multi_queue: bool = False
+    bridge: str | None = None
+    known_macs: frozenset[str] = frozenset()
+    adopt: bool = True
+    disable_ipv6: bool | None = True
+    conf: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "vif_name")
+        if self.mac is not None:
+            mac_address(self.mac)
+        if self.mtu is not None:
+            mtu_bytes(self.mtu)
+        if self.bridge is not None:
+            interface_name(self.bridge, "bridge")
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what the device must look like, by attribute name."""
+        wanted: dict[str, Value] = {"up": True, "group": 0, "master": self.bridge}
+        if self.mac is not None:
+            wanted["mac"] = self.mac
+        if self.mtu is not None:
+            wanted["mtu"] = self.mtu
+        if self.disable_ipv6 is not None:
+            wanted["disable_ipv6"] = self.disable_ipv6
+        wanted.update(self.conf)
+        return wanted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A Linux bridge that VIFs share; whoever comes first makes it and it stays.
+
+    The settings are those for guests: no spanning tree, so no forward delay either, and no
+    multicast snooping, which needs a querier.  On a bridge somebody else made they are left
+    alone.
+
+    :ivar name: interface name.
+    :ivar create: False when the bridge must be there already.
+    :ivar ageing_time: 1/100 s a learned address is kept; None leaves the kernel's 300 s.
+    """
+
+    name: str
+    create: bool = True
+    ageing_time: int | None = None
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "bridge")
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what a bridge of ours must look like, by attribute name."""
+        wanted: dict[str, Value] = {
+            "up": True,
+            "group": 0,
+            "stp_state": 0,
+            "forward_delay": 0,
+            "mcast_snooping": 0,
+            "arp_ignore": 1,
+            "arp_announce": 2,
+            "disable_ipv6": True,
+        }
+        if self.ageing_time is not None:
+            wanted["ageing_time"] = self.ageing_time
+        return wanted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Vlan:
+    """A VLAN device (IEEE 802.1Q) on a lower device; shared like a bridge.
+
+    :ivar name: interface name.
+    :ivar link: the lower device, which must exist; it is set up, nothing else.
+    :ivar vlan_id: 1 to 4094.
+    """
+
+    name: str
+    link: str
+    vlan_id: int
+
+    def __post_init__(self) -> None:
+        interface_name(self.name)
+        interface_name(self.link, "vlan_interface")
+        vlan_tag(self.vlan_id)
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what the device must look like, by attribute name."""
+        return {"up": True, "group": 0}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    """A device of the host's that joins a bridge and leaves its addresses and routes to it.
+
+    :ivar name: interface name; it must exist and be in no other bridge.
+    :ivar bridge: the bridge.
+    :ivar mtu: bytes.
+    """
+
+    name: str
+    bridge: str
+    mtu: int
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "bridge_interface")
+        interface_name(self.bridge, "bridge")
+        mtu_bytes(self.mtu)
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what the device must look like, by attribute name."""
+        return {"up": True, "mtu": self.mtu, "master": self.bridge}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardRules:
+    """Rules in the host's FORWARD chain that let a bridge's traffic pass, or bound it.
+
+    They stand in the filter table's own chain, because an accept elsewhere cannot overrule a
+    drop there.  Each VIF has its own, with a comment that names bridge and VIF: so the last
+    user's unplug takes the last ones away, whoever makes the taps.
+
+    :ivar bridge: the bridge.
+    :ivar ipv6: ip6tables if True, else iptables.
+    :ivar rules: each the words of one rule, without chain and comment.
+    :ivar top_regex: rules that match stay above ours; '' for none.
+    :ivar bottom_regex: rules that match stay below ours; '' for none.
+    """
+
+    bridge: str
+    ipv6: bool
+    rules: tuple[tuple[str, ...], ...]
+    top_regex: str = ""
+    bottom_regex: str = ""
+
+    def __post_init__(self) -> None:
+        interface_name(self.bridge, "bridge")
+        for field in ("top_regex", "bottom_regex"):
+            try:
+                re.compile(getattr(self, field))
+            except re.error as error:
+                raise exception.InvalidField(
+                    field=f"iptables_{field}",
+                    value=getattr(self, field),
+                    expected=f"a regular expression ({error})",
+                ) from None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HostRoute:
+    """A route to one of the guest's addresses, or to a network behind it, by the VIF's device.
+
+    :ivar device: the VIF's device.
+    :ivar destination: network in CIDR form; /32 or /128 for the guest itself.
+    :ivar gateway: the guest's address for a network behind it; None for the guest itself.
+    """
+
+    device: str
+    destination: str
+    gateway: str | None = None
+
+    def __post_init__(self) -> None:
+        interface_name(self.device)
+        _parsed(ipaddress.ip_network, self.destination, "route", "a network, as in 10.0.0.0/24")
+        if self.gateway is not None:
+            _parsed(ipaddress.ip_address, self.gateway, "route.gateway", "an IP address")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyNeighbour:
+    """An IPv6 address the host answers neighbour solicitations for on the VIF's device (NDP proxy).
+
+    :ivar device: the VIF's device.
+    :ivar address: an IPv6 address.
+    """
+
+    device: str
+    address: str
+
+    def __post_init__(self) -> None:
+        interface_name(self.device)
+        _parsed(ipaddress.IPv6Address, self.address, "proxy neighbour", "an IPv6 address")
+
+
+Resource = Tap | Bridge | Vlan | Uplink | ForwardRules | HostRoute | ProxyNeighbour

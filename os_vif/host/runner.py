@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run steps, and take back those of a group that failed: the privileged side of the boundary.
+
+What comes in is plain data from a process that may be anybody, so each step is checked against
+the table again before the first one runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from os_vif.host import steps
+from os_vif.host.backends import addresses, iptables, links, netlink
+from os_vif.host.observed import Link
+from os_vif.host.steps import Args, Step
+
+Plain = list[Any]
+"""``[[kind, args, undo kind or None, undo args or None], ...]``: one group of steps."""
+
+Report = dict[str, Any]
+"""What became of a group: ``error`` (None, or ``step``, ``errno``, ``reason`` and ``left``, what
+could not be taken back), ``unchanged``, the positions of steps that found all done, and ``seen``,
+the devices as the kernel showed them right after a step, as plain data."""
+
+
+def _set_forwarding(args: Args) -> Args:
+    """Return the step that brings back what was there, which only this side could see."""
+    former = iptables.replace(
+        args["comment"],
+        args["rules"],
+        ipv6=args["ipv6"],
+        top_regex=args["top_regex"],
+        bottom_regex=args["bottom_regex"],
+    )
+    return {**args, "rules": [list(rule) for rule in former]}
+
+
+HANDLERS: Mapping[str, Callable[[Args], Args | Link | None]] = {
+    "create_link": lambda args: links.create(args["name"], args["kind"], args["attributes"]),
+    "set_link": lambda args: links.change(args["name"], args["attributes"]),
+    "delete_links": lambda args: links.delete([(name, index) for name, index in args["links"]]),
+    "add_address": lambda args: addresses.add(args["device"], args["address"]),
+    "delete_address": lambda args: addresses.delete(args["device"], args["address"]),
+    "add_route": lambda args: addresses.add_route(args["device"], args["route"]),
+    "delete_route": lambda args: addresses.delete_route(args["device"], args["route"]),
+    "add_proxy": lambda args: addresses.add_proxy(args["device"], args["address"]),
+    "delete_proxy": lambda args: addresses.delete_proxy(args["device"], args["address"]),
+    "set_forwarding": _set_forwarding,
+}
+"""What runs each kind of step.  It may return the device as it is then, or the fields of the
+step that takes it back, where only this side could see what was there."""
+
+Group = list[tuple[Step, Step | None]]
+"""Steps in order, each with the one that takes it back."""
+
+
+def run_plain(groups: Sequence[Plain], *, together: bool) -> list[Report]:
+    """Check plain data that came from another process, and run it; see :func:`run`.
+
+    :raises InvalidField: a step is not one of the table's; nothing was run.
+    """
+    checked: list[Group] = [
+        [
+            (
+                steps.checked(kind, args),
+                steps.checked(undo_kind, undo_args) if undo_kind is not None else None,
+            )
+            for kind, args, undo_kind, undo_args in group
+        ]
+        for group in groups
+    ]
+    return run(checked, together=together)
+
+
+def run(groups: Sequence[Group], *, together: bool) -> list[Report]:
+    """Run groups of steps one after another; a failed group is taken back, the others go on.
+
+    :param together: one group's failure takes back all, and those behind it do not run.
+    """
+    with netlink.session():
+        return _run_groups(groups, together=together)
+
+
+def _run_groups(groups: Sequence[Group], *, together: bool) -> list[Report]:
+    reports: list[Report] = []
+    finished: Group = []
+    for group in groups:
+        done: Group = []
+        report = _run_group(group, done)
+        reports.append(report)
+        if report["error"] and together:
+            report["error"]["left"] += _undo(finished)
+            break
+        finished += done
+    return reports
+
+
+def _run_group(group: Group, done: Group) -> Report:
+    unchanged: list[int] = []
+    seen: dict[str, Any] = {}
+    for position, (step, planned_undo) in enumerate(group):
+        undo = planned_undo
+        try:
+            found = HANDLERS[step.kind](step.args)
+        except OSError as error:
+            if steps.KINDS[step.kind].partial:
+                done.append((step, undo))
+            failure = {
+                "step": steps.describe(step),
+                "errno": error.errno or 0,
+                "reason": error.strerror or str(error),
+                "left": _undo(done),
+            }
+            return {"error": failure, "unchanged": [], "seen": {}}
+        if isinstance(found, Link):
+            seen[found.name] = found.plain()
+        elif found is not None:
+            if found == step.args:
+                unchanged.append(position)
+            if undo:
+                undo = Step(undo.kind, found)
+        done.append((step, undo))
+    return {"error": None, "unchanged": unchanged, "seen": seen}
+
+
+def _undo(done: Group) -> list[str]:
+    """Take back steps, last first; return what could not be, in words."""
+    left = []
+    for _step, undo in reversed(done):
+        if undo is None:
+            continue
+        try:
+            HANDLERS[undo.kind](undo.args)
+        except OSError as error:
+            left.append(f"{steps.describe(undo)}: {error.strerror or error}")
+    done.clear()
+    return left

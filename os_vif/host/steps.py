@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps a plan is made of: plain data, and the table of their kinds.
+
+What may live here: for each kind of step its fields (what they may hold is in fields.py), what
+it does to the host (on the planner's model), the step that takes it back, and the words for it.
+A step crosses a socket to a privileged process, which checks it against this table before it
+runs it; so nothing here may do I/O, and nothing outside this file may invent a kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from os_vif import exception
+from os_vif.host import fields
+from os_vif.host.observed import Address, Host, Link, Route
+from os_vif.host.topology import UNFINISHED_GROUP
+
+Args = dict[str, Any]
+"""Fields of a step by name; only str, int, bool, None, lists and dicts of these."""
+
+
+class Step(NamedTuple):
+    """One thing to do.
+
+    :ivar kind: a key of :data:`KINDS`.
+    :ivar args: its fields.
+    """
+
+    kind: str
+    args: Args
+
+
+class Kind(NamedTuple):
+    """A row of the table.
+
+    :ivar fields: what each field may hold.
+    :ivar effect: writes on the model what the step does to the host.
+    :ivar inverse: given the model *before* the step, the step that takes it back, if any.
+    :ivar words: what the step does, for people.
+    :ivar partial: whether a failed step may have done a part of its work, so that its own
+        inverse must run too.  The others clean up after themselves or do all or nothing.
+    :ivar whole: what the fields must hold together.
+    """
+
+    fields: Mapping[str, Callable[[Any], bool]]
+    effect: Callable[[Host, Args], None]
+    inverse: Callable[[Host, Args], Step | None]
+    words: Callable[[Args], str]
+    partial: bool = False
+    whole: Callable[[Args], bool] = lambda _args: True
+
+
+# --- links --------------------------------------------------------------------------------------
+
+
+def _existing(host: Host, name: str) -> Link:
+    link = host.links.get(name)
+    if link is None:
+        raise LookupError(f"a step for {name}, which is not there")
+    return link
+
+
+def _create_link(host: Host, args: Args) -> None:
+    attributes = dict(args["attributes"])
+    alias = attributes.pop("alias")
+    host.links[args["name"]] = Link(args["name"], 0, args["kind"], alias, attributes)
+
+
+def _delete(name: str, index: int) -> Step:
+    return Step("delete_links", {"links": [[name, index]]})
+
+
+def _set_link(host: Host, args: Args) -> None:
+    link = _existing(host, args["name"])
+    attributes = {**link.attributes, **args["attributes"]}
+    alias = str(attributes.pop("alias", link.alias))
+    host.links[link.name] = Link(link.name, link.index, link.kind, alias, attributes)
+
+
+def _unset_link(host: Host, args: Args) -> Step:
+    link = _existing(host, args["name"])
+    # A link that is only planned has no value for what the kernel would choose.
+    before = {
+        key: link.alias if key == "alias" else link.attributes[key]
+        for key in args["attributes"]
+        if key == "alias" or key in link.attributes
+    }
+    return Step("set_link", {"name": link.name, "attributes": before})
+
+
+def _delete_links(host: Host, args: Args) -> None:
+    for name, _index in args["links"]:
+        host.links[name] = None
+        host.addresses.pop(name, None)
+        host.routes.pop(name, None)
+        host.proxies.pop(name, None)
+        for destination, found in host.routes_to.items():
+            if found and found[0] == name:
+                host.routes_to[destination] = None
+        for link in host.links.values():
+            if link and link.attributes.get("master") == name:
+                link.attributes["master"] = None
+
+
+def _recreate(host: Host, args: Args) -> Step | None:
+    # Only the replacement of one tap by another deletes and then goes on; unplug is not undone.
+    [[name, _index], *rest] = args["links"]
+    link = host.links.get(name)
+    if rest or link is None or link.kind != "tap" or not fields.is_mark(link.alias):
+        return None
+    kept = {key: value for key, value in link.attributes.items() if key in fields.ATTRIBUTES}
+    attributes = {**kept, "alias": link.alias}
+    return Step("create_link", {"kind": "tap", "name": name, "attributes": attributes})
+
+
+_UNITS = {"mtu": " bytes", "ageing_time": " cs", "forward_delay": " cs"}
+
+
+def _value(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"{key} {'on' if value else 'off'}"
+    if key == "alias":
+        return f'alias "{value}"'
+    return f"{key} {'none' if value is None else value}{_UNITS.get(key, '')}"
+
+
+def _values(attributes: Mapping[str, Any]) -> str:
+    return ", ".join(_value(key, value) for key, value in attributes.items())
+
+
+# --- addresses, routes, neighbours, forwarding --------------------------------------------------
+
+
+def _add_address(host: Host, args: Args) -> None:
+    there = host.addresses.get(args["device"], ())
+    host.addresses[args["device"]] = (*there, Address(**args["address"]))
+
+
+def _delete_address(host: Host, args: Args) -> None:
+    there = host.addresses.get(args["device"], ())
+    gone = Address(**args["address"]).key
+    host.addresses[args["device"]] = tuple(item for item in there if item.key != gone)
+
+
+def _add_route(host: Host, args: Args) -> None:
+    route = Route(**args["route"])
+    host.routes[args["device"]] = (*host.routes.get(args["device"], ()), route)
+    if route.destination in host.routes_to:
+        host.routes_to[route.destination] = (args["device"], route.gateway)
+
+
+def _delete_route(host: Host, args: Args) -> None:
+    gone = Route(**args["route"])
+    there = host.routes.get(args["device"], ())
+    host.routes[args["device"]] = tuple(item for item in there if item != gone)
+    if host.routes_to.get(gone.destination) == (args["device"], gone.gateway):
+        host.routes_to[gone.destination] = None
+
+
+def _add_proxy(host: Host, args: Args) -> None:
+    there = host.proxies.get(args["device"], frozenset())
+    host.proxies[args["device"]] = there | {args["address"]}
+
+
+def _delete_proxy(host: Host, args: Args) -> None:
+    there = host.proxies.get(args["device"], frozenset())
+    host.proxies[args["device"]] = there - {args["address"]}
+
+
+def _set_forwarding(host: Host, args: Args) -> None:
+    host.forwarding[args["comment"], args["ipv6"]] = tuple(tuple(rule) for rule in args["rules"])
+
+
+def _unset_forwarding(host: Host, args: Args) -> Step:
+    # Where nobody could look beforehand, the backend reports what it found in its place.
+    before = host.forwarding.get((args["comment"], args["ipv6"])) or ()
+    return Step("set_forwarding", {**args, "rules": [list(rule) for rule in before]})
+
+
+def _swap(kind: str) -> Callable[[Host, Args], Step]:
+    return lambda _host, args: Step(kind, args)
+
+
+def _by(args: Args) -> str:
+    route = args["route"]
+    gateway = f" via {route['gateway']}" if route["gateway"] else ""
+    return f"{route['destination']}{gateway} dev {args['device']}"
+
+
+KINDS: Mapping[str, Kind] = {
+    "create_link": Kind(
+        {
+            "kind": fields.one_of(*fields.CREATED_KINDS),
+            "name": fields.NAME,
+            "attributes": fields.is_new_attributes,
+        },
+        _create_link,
+        lambda _host, args: _delete(args["name"], 0),
+        lambda args: f"create {args['kind']} {args['name']}: {_values(args['attributes'])}",
+        whole=lambda args: fields.CREATED_KINDS[args["kind"]] <= args["attributes"].keys(),
+    ),
+    "set_link": Kind(
+        {"name": fields.NAME, "attributes": fields.is_attributes},
+        _set_link,
+        _unset_link,
+        lambda args: f"set {args['name']}: {_values(args['attributes'])}",
+        partial=True,
+    ),
+    "delete_links": Kind(
+        {"links": fields.is_doomed},
+        _delete_links,
+        _recreate,
+        lambda args: f"delete {', '.join(name for name, _index in args['links'])}",
+    ),
+    "add_address": Kind(
+        {"device": fields.NAME, "address": fields.is_record(fields.ADDRESS)},
+        _add_address,
+        _swap("delete_address"),
+        lambda args: f"add address {args['address']['local']} to {args['device']}",
+    ),
+    "delete_address": Kind(
+        {"device": fields.NAME, "address": fields.is_record(fields.ADDRESS)},
+        _delete_address,
+        _swap("add_address"),
+        lambda args: f"delete address {args['address']['local']} from {args['device']}",
+    ),
+    "add_route": Kind(
+        {"device": fields.NAME, "route": fields.is_record(fields.ROUTE)},
+        _add_route,
+        _swap("delete_route"),
+        lambda args: f"add route {_by(args)}",
+    ),
+    "delete_route": Kind(
+        {"device": fields.NAME, "route": fields.is_record(fields.ROUTE)},
+        _delete_route,
+        _swap("add_route"),
+        lambda args: f"delete route {_by(args)}",
+    ),
+    "add_proxy": Kind(
+        {"device": fields.NAME, "address": fields.IP},
+        _add_proxy,
+        _swap("delete_proxy"),
+        lambda args: f"answer neighbour solicitations for {args['address']} on {args['device']}",
+    ),
+    "delete_proxy": Kind(
+        {"device": fields.NAME, "address": fields.IP},
+        _delete_proxy,
+        _swap("add_proxy"),
+        lambda args: f"stop answering for {args['address']} on {args['device']}",
+    ),
+    "set_forwarding": Kind(
+        {
+            "comment": fields.is_comment,
+            "ipv6": fields.FLAG,
+            "rules": fields.is_rules,
+            "top_regex": fields.is_pattern,
+            "bottom_regex": fields.is_pattern,
+        },
+        _set_forwarding,
+        _unset_forwarding,
+        lambda args: (
+            f"set {'ip6tables' if args['ipv6'] else 'iptables'} FORWARD rules "
+            f'"{args["comment"]}": '
+            + ("; ".join(" ".join(rule) for rule in args["rules"]) or "none")
+        ),
+    ),
+}
+"""Every kind of step there is."""
+
+
+def apply(host: Host, step: Step) -> None:
+    """Write on the model ``host`` what ``step`` does to the real one."""
+    KINDS[step.kind].effect(host, step.args)
+
+
+def inverse(host: Host, step: Step) -> Step | None:
+    """Return the step that takes ``step`` back, given the model as it was before it."""
+    return KINDS[step.kind].inverse(host, step.args)
+
+
+def describe(step: Step) -> str:
+    """Return a step in words."""
+    return KINDS[step.kind].words(step.args)
+
+
+def _as_lists(value: Any) -> Any:
+    # The channel to the daemon makes tuples of lists.
+    if isinstance(value, list | tuple):
+        return [_as_lists(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _as_lists(item) for key, item in value.items()}
+    return value
+
+
+def checked(kind: object, args: object) -> Step:
+    """Return a step from plain data that came from elsewhere.
+
+    :raises InvalidField: the kind is unknown, a field is missing or unknown, or holds what it
+        may not.
+    """
+    args = _as_lists(args)
+    row = KINDS.get(kind) if isinstance(kind, str) else None
+    if row is None:
+        raise exception.InvalidField(field="step", value=kind, expected=", ".join(KINDS))
+    if not isinstance(args, dict) or args.keys() != row.fields.keys():
+        raise exception.InvalidField(field=f"{kind}", value=args, expected=", ".join(row.fields))
+    for name, ok in row.fields.items():
+        if not ok(args[name]):
+            raise exception.InvalidField(
+                field=f"{kind}.{name}", value=args[name], expected="a value the step can take"
+            )
+    if not row.whole(args):
+        raise exception.InvalidField(
+            field=f"{kind}", value=args, expected="all that such a step needs"
+        )
+    return Step(str(kind), args)
+
+
+def is_unfinished(link: Link) -> bool:
+    """Tell whether a device of ours was left by a process killed while it made it."""
+    return link.attributes.get("group") == UNFINISHED_GROUP and not link.alias

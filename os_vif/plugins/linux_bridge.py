@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VIFBridge: a guest's tap on a Linux bridge, with an uplink if the network asks for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from oslo_config import cfg
+
+from os_vif import exception
+from os_vif.host.resources import (
+    Bridge,
+    ForwardRules,
+    Resource,
+    Tap,
+    Uplink,
+    Vlan,
+    host_side_mac,
+    mac_address,
+    macs_of_guest,
+    mtu_bytes,
+    vlan_tag,
+)
+from os_vif.host.topology import Mark, Topology
+from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
+from os_vif.objects.vif import VIFBridge
+from os_vif.plugin import TopologyPlugin, optional, required, tap_name
+
+if TYPE_CHECKING:
+    from os_vif.objects.instance_info import InstanceInfo
+    from os_vif.objects.network import Network
+    from os_vif.objects.vif import VIFBase
+
+PLUGIN_NAME = "linux_bridge"
+
+
+class LinuxBridgePlugin(TopologyPlugin):
+    """Makes the bridge, its uplink, the rules for its traffic and, on request, the tap."""
+
+    PRIVILEGED_SECTION = "vif_plug_linux_bridge_privileged"
+
+    CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
+        cfg.BoolOpt(
+            "use_ipv6",
+            default=False,
+            deprecated_group="DEFAULT",
+            help="Set forwarding rules for IPv6 too, even where a network has no IPv6 subnet.",
+        ),
+        cfg.StrOpt(
+            "iptables_top_regex",
+            default="",
+            deprecated_group="DEFAULT",
+            help="Rules of the FORWARD chain that match this regular expression stay above ours.",
+        ),
+        cfg.StrOpt(
+            "iptables_bottom_regex",
+            default="",
+            deprecated_group="DEFAULT",
+            help="Rules of the FORWARD chain that match this regular expression stay below ours.",
+        ),
+        cfg.StrOpt(
+            "iptables_drop_action",
+            default="DROP",
+            deprecated_group="DEFAULT",
+            help="The iptables target for traffic that forward_bridge_interface does not let pass.",
+        ),
+        cfg.MultiStrOpt(
+            "forward_bridge_interface",
+            default=["all"],
+            deprecated_group="DEFAULT",
+            help="An interface that bridges may forward to and from; 'all' for every one.",
+        ),
+        cfg.StrOpt(
+            "vlan_interface",
+            deprecated_group="DEFAULT",
+            help="The uplink of VLAN networks, in place of what the network names.",
+        ),
+        cfg.StrOpt(
+            "flat_interface",
+            deprecated_group="DEFAULT",
+            help="The uplink of flat networks, in place of what the network names.",
+        ),
+        cfg.IntOpt(
+            "network_device_mtu",
+            default=1500,
+            deprecated_group="DEFAULT",
+            help="MTU in bytes of the devices of networks that set none, 68 to 65535.",
+        ),
+        cfg.BoolOpt(
+            "create_tap",
+            default=False,
+            help="Make the tap and put it into the bridge, for hypervisors that do neither. "
+            "libvirt does both itself.",
+        ),
+    ]
+
+    def describe(self) -> HostPluginInfo:
+        """VIFBridge, without a port profile."""
+        return HostPluginInfo(
+            plugin_name=PLUGIN_NAME,
+            vif_info=[
+                HostVIFInfo(
+                    vif_object_name=VIFBridge.obj_name(),
+                    min_version="1.0",
+                    max_version=VIFBridge.VERSION,
+                    supported_port_profiles=[],
+                )
+            ],
+        )
+
+    def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
+        """Return bridge, uplink, rules and tap, as network and configuration ask for them."""
+        bridge = _bridge_of(vif)
+        network = optional(vif, "network")
+        mtu = mtu_bytes(
+            optional(network, "mtu", self.config.network_device_mtu)
+            if network is not None
+            else self.config.network_device_mtu,
+            "network.mtu",
+        )
+        resources: list[Resource] = []
+        if _provides_bridge(network):
+            resources += self._provided(vif, network, bridge, mtu)
+        elif self.config.create_tap:
+            resources.append(Bridge(name=bridge, create=False))
+        if self.config.create_tap:
+            resources.append(self._tap(vif, bridge, mtu))
+        return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
+
+    def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
+        """Return the tap and the rules; the bridge serves others and stays."""
+        bridge = _bridge_of(vif)
+        network = optional(vif, "network")
+        resources: list[Resource] = []
+        if _needs_rules(vif, network):
+            resources += [
+                ForwardRules(bridge=bridge, ipv6=ipv6, rules=()) for ipv6 in (False, True)
+            ]
+        resources.append(
+            Tap(
+                name=tap_name(vif),
+                known_macs=macs_of_guest(optional(vif, "address")),
+                # Where a hypervisor makes the taps, an unmarked one is the hypervisor's.
+                adopt=self.config.create_tap,
+            )
+        )
+        return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
+
+    def _provided(self, vif: VIFBase, network: Network, bridge: str, mtu: int) -> list[Resource]:
+        named = optional(network, "bridge_interface")
+        if optional(network, "should_provide_vlan", False):
+            lower = self.config.vlan_interface or named
+            if not lower:
+                raise exception.InvalidField(
+                    field="network.bridge_interface",
+                    value=lower,
+                    expected="the uplink of the VLAN, here or as [os_vif_linux_bridge] "
+                    "vlan_interface",
+                )
+            tag = vlan_tag(optional(network, "vlan"), "network.vlan")
+            device = f"vlan{tag}"
+            return [
+                Vlan(name=device, link=lower, vlan_id=tag),
+                Bridge(name=bridge),
+                Uplink(name=device, bridge=bridge, mtu=mtu),
+            ]
+        uplink = self.config.flat_interface or named
+        resources: list[Resource] = [Bridge(name=bridge)]
+        if uplink:
+            resources.append(Uplink(name=uplink, bridge=bridge, mtu=mtu))
+        if _needs_rules(vif, network):
+            resources += self._rules(network, bridge)
+        return resources
+
+    def _rules(self, network: Network, bridge: str) -> list[Resource]:
+        """Return what lets the bridge's traffic through a FORWARD chain that drops by default."""
+        allowed = [name for name in self.config.forward_bridge_interface if name]
+        rules: list[tuple[str, ...]] = []
+        if "all" in allowed:
+            rules += [("-i", bridge, "-j", "ACCEPT"), ("-o", bridge, "-j", "ACCEPT")]
+        else:
+            drop = self.config.iptables_drop_action
+            for name in allowed:
+                rules.append(("-i", bridge, "-o", name, "-j", "ACCEPT"))
+                rules.append(("-i", name, "-o", bridge, "-j", "ACCEPT"))
+            rules.append(("-i", bridge, "-o", bridge, "-j", "ACCEPT"))
+            rules.append(("-i", bridge, "-j", drop))
+            rules.append(("-o", bridge, "-j", drop))
+        ipv6 = self.config.use_ipv6 or any(
+            subnet.cidr.version == 6
+            for subnet in optional(network, "subnets", [])
+            if subnet.obj_attr_is_set("cidr")
+        )
+        return [
+            ForwardRules(
+                bridge=bridge,
+                ipv6=family,
+                rules=tuple(rules),
+                top_regex=self.config.iptables_top_regex,
+                bottom_regex=self.config.iptables_bottom_regex,
+            )
+            for family in ((False, True) if ipv6 else (False,))
+        ]
+
+    def _tap(self, vif: VIFBase, bridge: str, mtu: int) -> Tap:
+        guest = mac_address(required(vif, "address"), "VIFBridge.address")
+        return Tap(
+            name=tap_name(vif),
+            mac=host_side_mac(guest),
+            mtu=mtu,
+            bridge=bridge,
+            known_macs=macs_of_guest(guest),
+        )
+
+
+def _bridge_of(vif: VIFBase) -> str:
+    network = optional(vif, "network")
+    name = optional(vif, "bridge_name")
+    if name is None and network is not None:
+        name = optional(network, "bridge")
+    return str(name) if name is not None else str(required(vif, "bridge_name"))
+
+
+def _provides_bridge(network: Network | None) -> bool:
+    return (
+        network is not None
+        and not optional(network, "multi_host", False)
+        and bool(optional(network, "should_provide_bridge", False))
+    )
+
+
+def _needs_rules(vif: VIFBase, network: Network | None) -> bool:
+    return (
+        _provides_bridge(network)
+        and not optional(network, "should_provide_vlan", False)  # type: ignore[arg-type]
+        and not optional(vif, "has_traffic_filtering", False)
+    )

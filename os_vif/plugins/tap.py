@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VIFGeneric: a tap that belongs to no switch, or one whose guest the host routes to.
+
+In routed mode the host is the guest's next hop for everything: it has a route to each of the
+guest's addresses, and answers ARP and neighbour solicitations for the rest (as Calico does it).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from oslo_config import cfg
+
+from os_vif import exception
+from os_vif.host.resources import (
+    HostRoute,
+    ProxyNeighbour,
+    Resource,
+    Tap,
+    host_side_mac,
+    mac_address,
+    macs_of_guest,
+    mtu_bytes,
+)
+from os_vif.host.topology import Mark, Topology
+from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
+from os_vif.objects.vif import VIFGeneric
+from os_vif.plugin import TopologyPlugin, optional, required, tap_name
+
+if TYPE_CHECKING:
+    from os_vif.objects.instance_info import InstanceInfo
+    from os_vif.objects.network import Network
+    from os_vif.objects.subnet import Subnet
+    from os_vif.objects.vif import VIFBase
+
+PLUGIN_NAME = "tap"
+
+
+class TapPlugin(TopologyPlugin):
+    """Makes the tap and, in routed mode, the host's way to the guest."""
+
+    CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
+        cfg.IntOpt(
+            "network_device_mtu",
+            default=1500,
+            help="MTU in bytes of taps whose network sets none, 68 to 65535.",
+        ),
+        cfg.BoolOpt(
+            "multi_queue",
+            default=False,
+            help="Make multi-queue taps, which a hypervisor opens once per queue.",
+        ),
+        cfg.BoolOpt(
+            "routed",
+            default=False,
+            help="Route to the guests' addresses and answer ARP and NDP for the others.",
+        ),
+    ]
+
+    def describe(self) -> HostPluginInfo:
+        """VIFGeneric, without a port profile."""
+        return HostPluginInfo(
+            plugin_name=PLUGIN_NAME,
+            vif_info=[
+                HostVIFInfo(
+                    vif_object_name=VIFGeneric.obj_name(),
+                    min_version="1.0",
+                    max_version=VIFGeneric.VERSION,
+                    supported_port_profiles=[],
+                )
+            ],
+        )
+
+    def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
+        """Return the tap and, in routed mode, routes and NDP proxies."""
+        network = optional(vif, "network")
+        tap = self._tap(vif, network)
+        resources: list[Resource] = [tap]
+        if self.config.routed:
+            resources += _routing(tap.name, network)
+        return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
+
+    def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
+        """Return the tap: routes and proxies go with it."""
+        mark = Mark.of(vif, PLUGIN_NAME, instance_info)
+        tap = Tap(name=tap_name(vif), known_macs=macs_of_guest(optional(vif, "address")))
+        return Topology(mark, (tap,))
+
+    def _tap(self, vif: VIFBase, network: Network | None) -> Tap:
+        guest = mac_address(required(vif, "address"), "VIFGeneric.address")
+        mtu = optional(network, "mtu") if network is not None else None
+        routed = bool(self.config.routed)
+        conf = {"forwarding": 1, "proxy_arp": 1, "rp_filter": 1} if routed else {}
+        ipv6 = routed and any(address.version == 6 for address in _addresses(network))
+        if ipv6:
+            conf |= {"forwarding6": 1, "proxy_ndp": 1, "accept_ra": 0}
+        return Tap(
+            name=tap_name(vif),
+            # A router must not have its neighbour's address.
+            mac=host_side_mac(guest) if routed else guest,
+            mtu=mtu_bytes(self.config.network_device_mtu if mtu is None else mtu, "network.mtu"),
+            multi_queue=bool(self.config.multi_queue),
+            known_macs=macs_of_guest(guest),
+            disable_ipv6=not ipv6,
+            conf=conf,
+        )
+
+
+def _subnets(network: Network | None) -> list[Subnet]:
+    return list(optional(network, "subnets", [])) if network is not None else []
+
+
+def _addresses(
+    network: Network | None,
+) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    for subnet in _subnets(network):
+        for fixed in optional(subnet, "ips", []):
+            if fixed.obj_attr_is_set("address"):
+                yield ipaddress.ip_address(str(fixed.address))
+
+
+def _routing(device: str, network: Network | None) -> Iterator[Resource]:
+    own = list(_addresses(network))
+    if not own:
+        raise exception.InvalidField(
+            field="network.subnets",
+            value=None,
+            expected="at least one subnet with an address of the guest, which routed mode leads to",
+        )
+    for address in own:
+        yield HostRoute(device=device, destination=f"{address}/{address.max_prefixlen}")
+    for subnet in _subnets(network):
+        for route in optional(subnet, "routes", []):
+            # A route by another gateway is the guest's business; one by the guest is ours.
+            gateway = optional(route, "gateway")
+            if gateway is not None and ipaddress.ip_address(str(gateway)) in own:
+                yield HostRoute(
+                    device=device, destination=str(route.cidr.cidr), gateway=str(gateway)
+                )
+        gateway = optional(subnet, "gateway")
+        if gateway is not None and gateway.version == 6 and str(gateway) not in map(str, own):
+            yield ProxyNeighbour(device=device, address=str(gateway))

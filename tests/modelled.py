@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host without a kernel: what each kind of step does to it, written again and independently.
+
+It stands in for the backends, so that planner, runner and engine are tried without any I/O:
+:meth:`World.observe` answers like ``os_vif.host.observer``, :meth:`World.handlers` run steps like
+``os_vif.host.runner.HANDLERS``. It refuses what the kernel refuses. Tests in tests/functional
+hold the real kernel to the same.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from os_vif.host import observed
+from os_vif.host.observed import Address, Host, Link, Questions, Route
+from os_vif.host.topology import UNFINISHED_GROUP
+
+DEFAULTS: dict[str, Any] = {
+    "up": False,
+    "master": None,
+    "group": 0,
+    "mtu": 1500,
+    "arp_ignore": 0,
+    "arp_announce": 0,
+    "proxy_arp": 0,
+    "rp_filter": 0,
+    "forwarding": 0,
+    "disable_ipv6": False,
+    "proxy_ndp": 0,
+    "forwarding6": 0,
+    "accept_ra": 1,
+}
+OF_KIND: dict[str, dict[str, Any]] = {
+    "bridge": {
+        "stp_state": 0,
+        "forward_delay": 1500,
+        "ageing_time": 30000,
+        "mcast_snooping": 1,
+    },
+    "tap": {"multi_queue": False, "queues": 0},
+}
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it may run any more."""
+
+
+class World:
+    """A host: ``links``, ``addresses``, ``routes``, ``proxies`` and ``rules`` of FORWARD."""
+
+    def __init__(self) -> None:
+        self.links: dict[str, Link] = {}
+        self.addresses: dict[str, list[Address]] = {}
+        self.routes: dict[str, list[Route]] = {}
+        self.proxies: dict[str, set[str]] = {}
+        self.rules: dict[tuple[str, bool], tuple[tuple[str, ...], ...]] = {}
+        self.operations = 0
+        self.log: list[str] = []
+        self.watch: Callable[[World], None] = lambda _world: None
+        self.fault: Callable[[str, dict[str, Any]], None] = lambda _kind, _args: None
+        self._index = 1
+
+    # --- set up and compare -------------------------------------------------------------------
+
+    def add_link(self, name: str, kind: str = "", alias: str = "", **attributes: Any) -> Link:
+        self._index += 1
+        link = Link(
+            name,
+            self._index,
+            kind,
+            alias,
+            {
+                **DEFAULTS,
+                **OF_KIND.get(kind, {}),
+                "mac": f"02:00:00:00:{self._index >> 8:02x}:{self._index & 255:02x}",
+                **attributes,
+            },
+        )
+        self.links[name] = link
+        return link
+
+    def picture(self) -> dict[str, Any]:
+        """Return all there is, without indices, which no one can bring back."""
+        return {
+            "links": {n: (k.kind, k.alias, dict(k.attributes)) for n, k in self.links.items()},
+            "addresses": {n: sorted(map(str, a)) for n, a in self.addresses.items() if a},
+            "routes": {n: sorted(map(str, r)) for n, r in self.routes.items() if r},
+            "proxies": {n: sorted(p) for n, p in self.proxies.items() if p},
+            "rules": {key: rules for key, rules in self.rules.items() if rules},
+        }
+
+    # --- os_vif.host.observer -----------------------------------------------------------------
+
+    def observe(self, asked: Questions) -> Host:
+        host = Host(links={name: copy.deepcopy(self.links.get(name)) for name in asked.links})
+        for uplink, bridge in asked.moves:
+            for device in (uplink, bridge):
+                if device in self.links:
+                    host.addresses[device] = tuple(self.addresses.get(device, ()))
+                    host.routes[device] = tuple(self.routes.get(device, ()))
+        for bridge in asked.bridges:
+            if bridge in self.links:
+                host.addresses[bridge] = tuple(self.addresses.get(bridge, ()))
+        for destination in asked.routes_to:
+            host.routes_to[destination] = next(
+                (
+                    (device, route.gateway)
+                    for device, routes in self.routes.items()
+                    for route in routes
+                    if route.destination == destination
+                ),
+                None,
+            )
+        for device, address in asked.proxies:
+            if address in self.proxies.get(device, ()):
+                host.proxies[device] = host.proxies.get(device, frozenset()) | {address}
+        return host
+
+    def forwarding(self, asked: Iterable[tuple[str, bool]]) -> dict[tuple[str, bool], Any]:
+        return {(comment, ipv6): self.rules.get((comment, ipv6), ()) for comment, ipv6 in asked}
+
+    # --- os_vif.host.runner.HANDLERS ----------------------------------------------------------
+
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]]:
+        return {
+            kind: self._handler(kind, getattr(self, f"_{kind}"))
+            for kind in (
+                "create_link",
+                "set_link",
+                "delete_links",
+                "add_address",
+                "delete_address",
+                "add_route",
+                "delete_route",
+                "add_proxy",
+                "delete_proxy",
+                "set_forwarding",
+            )
+        }
+
+    def _handler(self, kind: str, act: Callable[..., Any]) -> Callable[[dict[str, Any]], Any]:
+        def handle(args: dict[str, Any]) -> Any:
+            self.fault(kind, args)
+            self.operations += 1
+            self.log.append(kind)
+            found = act(**copy.deepcopy(args))
+            self.watch(self)
+            return found
+
+        return handle
+
+    def _have(self, name: str) -> Link:
+        if name not in self.links:
+            raise OSError(errno.ENODEV, f"there is no device {name}")
+        return self.links[name]
+
+    def _create_link(self, kind: str, name: str, attributes: dict[str, Any]) -> None:
+        if name in self.links:
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if kind == "vlan":
+            self._have(attributes["link"])
+        alias = attributes.pop("alias")
+        self.add_link(name, kind)
+        try:
+            self._set_link(name, {**attributes, "alias": alias})
+        except OSError:
+            del self.links[name]
+            raise
+
+    def _set_link(self, name: str, attributes: dict[str, Any]) -> None:
+        link = self._have(name)
+        for key, value in attributes.items():
+            if key == "alias":
+                link.alias = value
+                continue
+            if key == "master" and value is not None and self._have(value).kind != "bridge":
+                raise OSError(errno.EOPNOTSUPP, "Device does not allow enslaving to it")
+            if key == "mtu" and value > link.attributes.get("max_mtu", 65535):
+                raise OSError(errno.EINVAL, "mtu greater than device maximum")
+            link.attributes[key] = value
+
+    def _delete_links(self, links: list[list[Any]]) -> None:
+        for name, index in links:
+            link = self.links.get(name)
+            if link is None or index not in (0, link.index):
+                continue
+            del self.links[name]
+            for table in (self.addresses, self.routes, self.proxies):
+                table.pop(name, None)  # type: ignore[attr-defined]
+            for other in self.links.values():
+                if other.attributes["master"] == name:
+                    other.attributes["master"] = None
+
+    def _add_address(self, device: str, address: dict[str, Any]) -> None:
+        self._have(device)
+        mine = self.addresses.setdefault(device, [])
+        wanted = Address(**address)
+        if wanted.key not in {item.key for item in mine}:
+            mine.append(wanted)
+
+    def _delete_address(self, device: str, address: dict[str, Any]) -> None:
+        self._have(device)
+        mine = self.addresses.setdefault(device, [])
+        gone = Address(**address).key
+        mine[:] = [item for item in mine if item.key != gone]
+
+    def _add_route(self, device: str, route: dict[str, Any]) -> None:
+        self._have(device)
+        wanted = observed.Route(**route)
+        mine = self.routes.setdefault(device, [])
+        if wanted.gateway and not wanted.onlink and not self._reaches(device, wanted.gateway):
+            raise OSError(errno.ENETUNREACH, "Nexthop has invalid gateway")
+        if wanted not in mine:
+            mine.append(wanted)
+
+    def _reaches(self, device: str, gateway: str) -> bool:
+        """Tell whether a neighbour is on this device, as the kernel asks of a gateway."""
+        import ipaddress
+
+        there = ipaddress.ip_address(gateway)
+        return any(
+            there in ipaddress.ip_interface(item.local).network
+            for item in self.addresses.get(device, ())
+        ) or any(
+            not item.gateway and there in ipaddress.ip_network(item.destination)
+            for item in self.routes.get(device, ())
+        )
+
+    def _delete_route(self, device: str, route: dict[str, Any]) -> None:
+        self._have(device)
+        gone = observed.Route(**route)
+        mine = self.routes.setdefault(device, [])
+        mine[:] = [item for item in mine if item != gone]
+
+    def _add_proxy(self, device: str, address: str) -> None:
+        self._have(device)
+        self.proxies.setdefault(device, set()).add(address)
+
+    def _delete_proxy(self, device: str, address: str) -> None:
+        self.proxies.get(device, set()).discard(address)
+
+    def _set_forwarding(
+        self,
+        comment: str,
+        ipv6: bool,
+        rules: list[list[str]],
+        top_regex: str,
+        bottom_regex: str,
+    ) -> dict[str, Any]:
+        former = self.rules.get((comment, ipv6), ())
+        self.rules[comment, ipv6] = tuple(tuple(rule) for rule in rules)
+        return {
+            "comment": comment,
+            "ipv6": ipv6,
+            "rules": [list(rule) for rule in former],
+            "top_regex": top_regex,
+            "bottom_regex": bottom_regex,
+        }
+
+
+def half_made(kind: str) -> dict[str, Any]:
+    """Return the attributes of a device whose maker was killed before it could mark it."""
+    return {**OF_KIND.get(kind, {}), "group": UNFINISHED_GROUP}

@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For any description, any state of the host and any interruption: the road ends where it should.
+
+The hosts are modelled (tests/modelled.py), so thousands of them cost nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from os_vif import exception
+from os_vif.host import planner, steps
+from os_vif.host.observed import Address, Host, Route
+from os_vif.host.planner import Plan
+from os_vif.host.resources import (
+    Bridge,
+    ForwardRules,
+    HostRoute,
+    ProxyNeighbour,
+    Resource,
+    Tap,
+    Uplink,
+    Vlan,
+    host_side_mac,
+)
+from os_vif.host.steps import Step
+from os_vif.host.topology import SHARED_MARK, Mark, Topology
+from tests.modelled import World, half_made
+from tests.vifs import guest_mac, tap_name, vif_id
+
+settings.register_profile(
+    "planner",
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("planner")
+
+ROUTED_CONF = {"forwarding": 1, "proxy_arp": 1, "rp_filter": 1}
+RULES = (("-i", "br0", "-j", "ACCEPT"), ("-o", "br0", "-j", "ACCEPT"))
+
+
+# --- any description ------------------------------------------------------------------------------
+
+
+def mark(number: int) -> Mark:
+    return Mark(vif_id(number), "linux_bridge", "guest")
+
+
+@st.composite
+def bridged(draw: st.DrawFn, number: int = 1) -> Topology:
+    """A VIF on a bridge, with or without tap, uplink, VLAN and rules."""
+    resources: list[Resource] = []
+    uplink = draw(st.sampled_from(["", "eth0", "vlan7"]))
+    if uplink == "vlan7":
+        resources.append(Vlan(name="vlan7", link="eth0", vlan_id=7))
+    resources.append(Bridge(name="br0", ageing_time=draw(st.sampled_from([None, 0]))))
+    if uplink:
+        resources.append(Uplink(name=uplink, bridge="br0", mtu=draw(st.sampled_from([1500, 1400]))))
+    for ipv6 in draw(st.sampled_from([(), (False,), (False, True)])):
+        resources.append(ForwardRules(bridge="br0", ipv6=ipv6, rules=RULES))
+    if draw(st.booleans()):
+        resources.append(bridge_tap(number, mtu=draw(st.sampled_from([None, 1400, 1500]))))
+    return Topology(mark(number), tuple(resources))
+
+
+def bridge_tap(number: int, *, mtu: int | None = 1500, name: str = "") -> Tap:
+    mac = guest_mac(number)
+    return Tap(
+        name=name or tap_name(number),
+        mac=host_side_mac(mac),
+        mtu=mtu,
+        bridge="br0",
+        known_macs=frozenset({mac, host_side_mac(mac)}),
+    )
+
+
+@st.composite
+def routed(draw: st.DrawFn, number: int = 1) -> Topology:
+    """A VIF that the host routes to, or a plain tap."""
+    name = tap_name(number)
+    mac = guest_mac(number)
+    routes = draw(st.integers(0, 3))
+    tap = Tap(
+        name=name,
+        mac=host_side_mac(mac),
+        mtu=1500,
+        multi_queue=draw(st.booleans()),
+        known_macs=frozenset({mac}),
+        disable_ipv6=not routes,
+        conf=ROUTED_CONF if routes else {},
+    )
+    resources: list[Resource] = [tap]
+    if routes:
+        resources.append(HostRoute(device=name, destination=f"10.0.0.{number}/32"))
+    if routes > 1:
+        resources.append(
+            HostRoute(device=name, destination="10.9.0.0/24", gateway=f"10.0.0.{number}")
+        )
+        resources.append(ProxyNeighbour(device=name, address="2001:db8::1"))
+    if routes > 2:
+        resources.append(HostRoute(device=name, destination=f"2001:db8::{number}/128"))
+    return Topology(mark(number), tuple(resources))
+
+
+topologies = st.one_of(bridged(), routed())
+
+
+# --- any host -------------------------------------------------------------------------------------
+
+ADDRESSES = (
+    Address("192.0.2.10/24", broadcast="192.0.2.255", label="eth0"),
+    Address("192.0.2.11/24", label="eth0:1"),
+    Address("192.0.2.12/24", valid=300, preferred=200),
+    Address("10.66.0.7/32", peer="10.66.0.8/32"),
+    Address("2001:db8:1::a/64"),
+    Address("2001:db8:1::b/64", valid=300, preferred=200, flags=0x100),
+)
+ROUTES = (
+    Route("0.0.0.0/0", gateway="198.51.100.1"),
+    Route("198.51.100.1/32", scope=253),
+    Route("203.0.113.0/24", gateway="192.0.2.1", source="192.0.2.10", priority=50),
+    Route("172.16.0.0/12", gateway="192.0.2.2", table=100, onlink=True),
+    Route("::/0", gateway="2001:db8:1::1", priority=1024),
+)
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> World:
+    """A host with an uplink, on which anything may be there already, whole, drifted or not ours."""
+    world = World()
+    uplink = world.add_link("eth0", up=draw(st.booleans()), mtu=draw(st.sampled_from([1500, 9000])))
+    world.add_link("eth1", up=True)
+    carrier = draw(st.sampled_from(["eth0", "vlan7"]))
+    if carrier == "vlan7":
+        world.add_link("vlan7", "vlan", SHARED_MARK, link="eth0", vlan_id=7)
+    addresses = draw(st.lists(st.sampled_from(ADDRESSES), unique=True))
+    world.addresses[carrier] = [*addresses, Address("192.0.2.1/24")]
+    world.addresses[carrier] += [Address("2001:db8:1::ff/64")]
+    ordered = draw(st.permutations(ROUTES))
+    link_routes = ROUTES[1] in ordered[: draw(st.integers(0, len(ROUTES)))]
+    world.routes[carrier] = [
+        route for route in ordered if link_routes or route not in (ROUTES[0], ROUTES[1])
+    ]
+    world.links[carrier].attributes["up"] = True
+    if draw(st.booleans()):
+        alias, attributes = draw(
+            st.sampled_from(
+                [
+                    (SHARED_MARK, {"stp_state": 1}),
+                    (SHARED_MARK, {"up": True, "arp_ignore": 1}),
+                    ("", half_made("bridge")),
+                    ("", {"stp_state": 1}),
+                    ("the operator's", {"up": False}),
+                ]
+            )
+        )
+        world.add_link("br0", "bridge", alias, **attributes)
+        if draw(st.booleans()):
+            uplink.attributes["master"] = "br0"
+    for number in (1, 2):
+        how = draw(st.sampled_from(["", "", "ours", "adoptable", "multi", "renamed guest"]))
+        if how == "ours":
+            world.add_link(tap_name(number), "tap", str(mark(number)), mtu=1300, up=False)
+        elif how == "adoptable":
+            world.add_link(tap_name(number), "tap", "", up=True)
+        elif how == "multi":
+            world.add_link(tap_name(number), "tap", str(mark(number)), multi_queue=True)
+            guest_route = Route(f"10.0.0.{number}/32", protocol=4, scope=253)
+            world.routes[tap_name(number)] = [guest_route]
+            world.proxies[tap_name(number)] = {"2001:db8::1"}
+        elif how == "renamed guest":
+            other = dataclasses.replace(mark(number), instance="another")
+            world.add_link(tap_name(number), "tap", str(other), group=77)
+    world.rules["os-vif someone else", False] = RULES
+    if draw(st.booleans()):
+        world.rules[comment_of(world, 1), False] = (("-i", "br0", "-j", "DROP"),)
+    return world
+
+
+def comment_of(_world: World, number: int) -> str:
+    [(comment, _ipv6)] = planner.questions(
+        Topology(mark(number), (ForwardRules(bridge="br0", ipv6=False, rules=()),))
+    ).forwarding
+    return comment
+
+
+def look(world: World, *wanted: Topology) -> Host:
+    host = Host()
+    for topology in wanted:
+        asked = planner.questions(topology)
+        seen = world.observe(asked)
+        seen.forwarding.update(world.forwarding(asked.forwarding))
+        for field in dataclasses.fields(host):
+            getattr(host, field.name).update(getattr(seen, field.name))
+    return host
+
+
+Planner = Callable[[Topology, Host], Plan]
+
+
+def run(world: World, todo: list[Step]) -> None:
+    handlers = world.handlers()
+    for step in todo:
+        checked = steps.checked(step.kind, step.args)
+        handlers[checked.kind](checked.args)
+
+
+def settle(world: World, topology: Topology, plan: Planner = planner.plan_plug) -> int:
+    """Plan and apply until there is nothing left to do; return how many rounds that took."""
+    for rounds in range(4):
+        todo = plan(topology, look(world, topology)).steps
+        if not todo:
+            return rounds
+        run(world, todo)
+    pytest.fail(f"still to do after 4 rounds: {[steps.describe(step) for step in todo]}")
+
+
+def plannable(world: World, topology: Topology) -> None:
+    """Leave out hosts on which the description is refused."""
+    try:
+        planner.plan_plug(topology, look(world, topology))
+    except exception.ExceptionBase:
+        assume(False)
+
+
+def owned(world: World, number: int) -> list[str]:
+    """Return everything on the host that is this VIF's alone."""
+    found = [
+        name
+        for name, link in world.links.items()
+        if f"vif={vif_id(number)} " in f"{link.alias} " or name == tap_name(number)
+    ]
+    return found + [
+        key[0] for key, rules in world.rules.items() if vif_id(number) in key[0] and rules
+    ]
+
+
+def strangers(world: World) -> dict[str, Any]:
+    """Return what no VIF here has to do with."""
+    return {
+        "eth1": copy.deepcopy(world.links["eth1"]),
+        "rules": world.rules["os-vif someone else", False],
+    }
+
+
+# --- what holds -----------------------------------------------------------------------------------
+
+
+@given(hosts(), topologies)
+def test_after_a_plan_there_is_nothing_left_to_do(world: World, topology: Topology) -> None:
+    plannable(world, topology)
+    before = strangers(world)
+    host = look(world, topology)
+    todo = planner.plan_plug(topology, host).steps
+    # On the model, which the plan has written its outcome on ...
+    assert planner.plan_plug(topology, host).steps == []
+    # ... and on the host, where one round is enough when nobody interferes.
+    run(world, todo)
+    assert planner.plan_plug(topology, look(world, topology)).steps == []
+    assert strangers(world) == before
+
+
+@given(hosts(), topologies)
+def test_the_model_foretells_the_host(world: World, topology: Topology) -> None:
+    plannable(world, topology)
+    host = look(world, topology)
+    run(world, planner.plan_plug(topology, host).steps)
+    seen = look(world, topology)
+    for name, link in host.links.items():
+        real = seen.links[name]
+        assert (link is None) == (real is None), name
+        if link is not None and real is not None:
+            assert (link.kind, link.alias) == (real.kind, real.alias)
+            told = {key: real.attributes.get(key) for key in link.attributes}
+            assert told == link.attributes, name
+    assert {k: sorted(map(str, v)) for k, v in seen.addresses.items() if v} == {
+        k: sorted(map(str, v)) for k, v in host.addresses.items() if v
+    }
+    assert {k: sorted(map(str, v)) for k, v in seen.routes.items() if v} == {
+        k: sorted(map(str, v)) for k, v in host.routes.items() if v and k in seen.routes
+    }
+
+
+@given(hosts(), topologies, st.integers(0, 40))
+def test_killed_anywhere_and_run_again(world: World, topology: Topology, kill: int) -> None:
+    plannable(world, topology)
+    undisturbed = copy.deepcopy(world)
+    todo = planner.plan_plug(topology, look(world, topology)).steps
+    run(world, todo[:kill])
+    settle(world, topology)
+    settle(undisturbed, topology)
+    assert world.picture() == undisturbed.picture()
+
+
+@given(hosts(), topologies, st.integers(0, 40))
+def test_killed_anywhere_and_unplugged(world: World, topology: Topology, kill: int) -> None:
+    plannable(world, topology)
+    before = strangers(world)
+    run(world, planner.plan_plug(topology, look(world, topology)).steps[:kill])
+    settle(world, topology, planner.plan_unplug)
+    tap = any(isinstance(resource, Tap) for resource in topology.resources)
+    rules = {r.ipv6 for r in topology.resources if isinstance(r, ForwardRules)}
+    left = [
+        item
+        for item in owned(world, 1)
+        if (item == tap_name(1) and tap) or (item.startswith("os-vif ") and rules)
+    ]
+    assert left == []
+    assert planner.plan_unplug(topology, look(world, topology)).steps == []
+    assert strangers(world) == before
+
+
+@given(hosts(), topologies, st.integers(0, 40))
+def test_undoing_any_beginning_brings_all_back(
+    world: World, topology: Topology, executed: int
+) -> None:
+    described = {r.destination for r in topology.resources if isinstance(r, HostRoute)}
+    proxied = {r.address for r in topology.resources if isinstance(r, ProxyNeighbour)}
+    for name in (tap_name(1), tap_name(2)):
+        # A tap made anew loses what nobody described, as when it is deleted by hand.
+        here = world.routes.get(name, [])
+        here[:] = [route for route in here if route.destination in described]
+        world.proxies[name] = world.proxies.get(name, set()) & proxied
+    plannable(world, topology)
+    before = world.picture()
+    todo = planner.plan_plug(topology, look(world, topology))
+    run(world, todo.steps[:executed])
+    run(world, [undo for undo in reversed(todo.undo[:executed]) if undo is not None])
+    after = world.picture()
+    assert _without_kernels_choice(after) == _without_kernels_choice(before)
+
+
+def _without_kernels_choice(picture: dict[str, Any]) -> dict[str, Any]:
+    """A tap made again has what it had where somebody can choose it."""
+    picture = copy.deepcopy(picture)
+    for _kind, _alias, attributes in picture["links"].values():
+        attributes.pop("queues", None)
+    return picture
+
+
+@given(hosts(), topologies)
+def test_a_refused_description_leaves_the_model_alone(world: World, topology: Topology) -> None:
+    world.add_link("vlan7x", "vlan")
+    world.links.pop("vlan7", None)
+    world.add_link("vlan7", "", up=True)
+    for device in world.addresses:
+        world.addresses[device] = []
+    host = look(world, topology)
+    before = copy.deepcopy(host)
+    with contextlib.suppress(exception.ExceptionBase):
+        planner.plan_plug(topology, host)
+        return
+    # Names that were only planned are known to be absent; nothing else may have changed.
+    assert host.links == before.links
+    assert {k: v for k, v in host.addresses.items() if v} == {
+        k: v for k, v in before.addresses.items() if v
+    }
+    assert host.forwarding == before.forwarding
+
+
+@given(hosts(), bridged(1), bridged(2))
+def test_unplugging_one_leaves_its_neighbour_healthy(
+    world: World, one: Topology, other: Topology
+) -> None:
+    plannable(world, one)
+    settle(world, one)
+    plannable(world, other)
+    settle(world, other)
+    settle(world, one)
+    assume(not planner.plan_plug(other, look(world, other)).steps)
+    settle(world, one, planner.plan_unplug)
+    assert planner.plan_plug(other, look(world, other)).steps == []
+
+
+@given(hosts(), bridged(1), bridged(2))
+def test_a_batch_is_planned_on_what_those_before_will_do(
+    world: World, one: Topology, other: Topology
+) -> None:
+    plannable(world, one)
+    host = look(world, one, other)
+    first = planner.plan_plug(one, host).steps
+    try:
+        second = planner.plan_plug(other, host).steps
+    except exception.ExceptionBase:
+        assume(False)
+    run(world, first + second)
+    assert planner.plan_plug(other, look(world, other)).steps == []
+
+
+@given(hosts(), st.sampled_from(["eth0", "vlan7"]))
+def test_the_hosts_addresses_and_routes_are_always_somewhere(world: World, uplink: str) -> None:
+    resources: list[Resource] = []
+    if uplink == "vlan7":
+        resources.append(Vlan(name="vlan7", link="eth0", vlan_id=7))
+    resources += [Bridge(name="br0"), Uplink(name=uplink, bridge="br0", mtu=1500)]
+    topology = Topology(mark(1), tuple(resources))
+    plannable(world, topology)
+    kept = {item.local for item in world.addresses.get(uplink, ())}
+    ways = {(item.destination, item.gateway) for item in world.routes.get(uplink, ())}
+
+    def watch(now: World) -> None:
+        here = {item.local for device in (uplink, "br0") for item in now.addresses.get(device, ())}
+        assert kept <= here
+        there = {
+            (item.destination, item.gateway)
+            for device in (uplink, "br0")
+            for item in now.routes.get(device, ())
+        }
+        assert ways <= there
+
+    world.watch = watch
+    todo = planner.plan_plug(topology, look(world, topology))
+    run(world, todo.steps)
+    assert not world.addresses.get(uplink)
+    assert not world.routes.get(uplink)
+    run(world, [undo for undo in reversed(todo.undo) if undo is not None])
+    assert {item.local for item in world.addresses.get(uplink, ())} == kept
+
+
+@given(hosts(), topologies, st.booleans())
+def test_unplug_touches_nothing_of_strangers(world: World, topology: Topology, twice: bool) -> None:
+    stranger = Mark(vif_id(9), "linux_bridge")
+    world.links.pop(tap_name(1), None)
+    world.add_link(tap_name(1), "tap", str(stranger), up=True)
+    before = copy.deepcopy(world)
+    for _ in range(1 + twice):
+        run(world, planner.plan_unplug(topology, look(world, topology)).steps)
+    assert world.links == before.links
+    assert world.addresses == before.addresses
+    assert world.routes == before.routes

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything in a VIF is text from somewhere else: what is refused, and in which words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from os_vif import exception
+from os_vif.host import resources
+
+BAD_NAMES = [
+    "",
+    "a" * 16,
+    "tap\N{LATIN SMALL LETTER E WITH ACUTE}",
+    "\N{SNOWMAN}" * 5 + "a",
+    "eth/0",
+    "../eth0",
+    ".",
+    "..",
+    "all",
+    "default",
+    "eth 0",
+    "eth0 ",
+    " eth0",
+    "eth\t0",
+    "eth0\n",
+    "eth0\0",
+    "\0",
+    "tap%d",
+    "%",
+    "eth0:1",
+    "-j",
+    "eth+",
+    "eth*",
+    "eth;reboot",
+    "$(id)",
+    'eth"0',
+    "\udcff",
+    None,
+    7,
+    b"eth0",
+    ["eth0"],
+]
+GOOD_NAMES = ["a", "a" * 15, "eth0", "eth0.100", "br-int", "qvo1_2", "0", "_", "vlan4094", ".a"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_bad_names(name: Any) -> None:
+    with pytest.raises(exception.InvalidField) as caught:
+        resources.interface_name(name, "vif_name")
+    assert caught.value.kwargs["field"] == "vif_name"
+    assert caught.value.kwargs["value"] == name
+    text = str(caught.value)
+    assert text.startswith("vif_name: ")
+    assert repr(name) in text
+    assert "expected" in text
+    assert "\n" not in text
+    assert "\0" not in text
+
+
+@pytest.mark.parametrize("name", GOOD_NAMES)
+def test_good_names(name: str) -> None:
+    assert resources.interface_name(name) == name
+
+
+@given(st.text(max_size=20))
+def test_a_name_that_passes_is_harmless(name: str) -> None:
+    try:
+        resources.interface_name(name)
+    except exception.InvalidField:
+        return
+    assert 0 < len(name.encode()) < resources.IFNAMSIZ
+    assert not set(name) & set("/:% \t\n\0'\"\\$`;&|<>(){}[]*?!#~+,=@^")
+    assert name not in (".", "..", "all", "default")
+    assert not name.startswith("-")
+
+
+def test_what_would_be_right_is_said() -> None:
+    with pytest.raises(exception.InvalidField, match="at most 15 bytes"):
+        resources.interface_name("a" * 16)
+    with pytest.raises(exception.InvalidField, match="letters, digits"):
+        resources.interface_name("a b")
+
+
+@pytest.mark.parametrize(
+    ("mac", "said"),
+    [
+        ("00:00:00:00:00:00", "not 0"),
+        ("01:00:5e:00:00:01", "multicast"),
+        ("ff:ff:ff:ff:ff:ff", "multicast"),
+        ("33:33:00:00:00:01", "multicast"),
+        ("52:54:00:12:34", "six bytes"),
+        ("52:54:00:12:34:56:78", "six bytes"),
+        ("52:54:00:12:34:5g", "six bytes"),
+        ("525400123456", "six bytes"),
+        ("52:54:00:12:34:56\n", "six bytes"),
+        ("52:54:00:12:34:\N{ARABIC-INDIC DIGIT FIVE}6", "six bytes"),
+        ("", "six bytes"),
+        (None, "six bytes"),
+        (0x525400123456, "six bytes"),
+    ],
+)
+def test_bad_macs(mac: Any, said: str) -> None:
+    with pytest.raises(exception.InvalidField, match=said) as caught:
+        resources.mac_address(mac, "VIFBridge.address")
+    assert caught.value.kwargs["field"] == "VIFBridge.address"
+    assert repr(mac) in str(caught.value)
+
+
+@pytest.mark.parametrize("mac", ["52:54:00:AB:CD:EF", "52-54-00-ab-cd-ef", "52:54:00:ab:cd:ef"])
+def test_good_macs_are_written_one_way(mac: str) -> None:
+    assert resources.mac_address(mac) == "52:54:00:ab:cd:ef"
+
+
+def test_the_hosts_end_never_has_the_guests_mac() -> None:
+    for guest in ("52:54:00:00:00:01", "fe:54:00:00:00:01", "fa:16:3e:00:00:01"):
+        host = resources.host_side_mac(guest)
+        assert host != guest
+        assert host[2:] == guest[2:]
+        assert resources.mac_address(host) == host
+        assert int(host[:2], 16) & 2, "locally administered"
+
+
+NUMBERS = [
+    (resources.mtu_bytes, 68, 65535, "bytes from 68 to 65535"),
+    (resources.vlan_tag, 1, 4094, "VLAN id from 1 to 4094"),
+]
+
+
+@pytest.mark.parametrize(("check", "low", "high", "said"), NUMBERS)
+def test_numbers(check: Callable[..., int], low: int, high: int, said: str) -> None:
+    assert check(low) == low
+    assert check(high) == high
+    for bad in (low - 1, high + 1, 0, -1, "1500", 1500.0, True, None, 2**64):
+        with pytest.raises(exception.InvalidField, match=said) as caught:
+            check(bad, "network.field")
+        assert caught.value.kwargs == {
+            "field": "network.field",
+            "value": bad,
+            "expected": caught.value.kwargs["expected"],
+        }
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "a b", "a" * 65, "-a", "a/b", "a\n", "id=1", 'a"b', None, 1, "\N{SNOWMAN}"]
+)
+def test_ids_that_cannot_stand_in_a_mark(bad: Any) -> None:
+    with pytest.raises(exception.InvalidField, match="id: "):
+        resources.vif_id(bad)
+    with pytest.raises(exception.InvalidField, match="plugin: "):
+        resources.word(bad, "plugin")
+
+
+def test_resources_check_their_fields() -> None:
+    tap = {"name": "tap0"}
+    bad: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+        (resources.Tap, {"name": "a b"}, "vif_name"),
+        (resources.Tap, {**tap, "mac": "01:00:00:00:00:00"}, "mac"),
+        (resources.Tap, {**tap, "mtu": 67}, "mtu"),
+        (resources.Tap, {**tap, "bridge": ""}, "bridge"),
+        (resources.Bridge, {"name": "br/0"}, "bridge"),
+        (resources.Vlan, {"name": "vlan1", "link": "eth0", "vlan_id": 0}, "vlan"),
+        (resources.Vlan, {"name": "vlan1", "link": "..", "vlan_id": 1}, "vlan_interface"),
+        (resources.Uplink, {"name": "", "bridge": "br0", "mtu": 1500}, "bridge_interface"),
+        (resources.Uplink, {"name": "eth0", "bridge": "%", "mtu": 1500}, "bridge"),
+        (resources.Uplink, {"name": "eth0", "bridge": "br0", "mtu": 0}, "mtu"),
+        (
+            resources.ForwardRules,
+            {"bridge": "br0", "ipv6": False, "rules": (), "top_regex": "("},
+            "iptables_top_regex",
+        ),
+        (
+            resources.ForwardRules,
+            {"bridge": "br0", "ipv6": False, "rules": (), "bottom_regex": "["},
+            "iptables_bottom_regex",
+        ),
+        (resources.HostRoute, {"device": "tap0", "destination": "10.0.0.1/24"}, "route"),
+        (resources.HostRoute, {"device": "tap0", "destination": 7}, "route"),
+        (
+            resources.HostRoute,
+            {"device": "tap0", "destination": "10.0.0.0/24", "gateway": "x"},
+            "route.gateway",
+        ),
+        (resources.ProxyNeighbour, {"device": "tap0", "address": "10.0.0.1"}, "proxy neighbour"),
+    ]
+    for kind, fields, field in bad:
+        with pytest.raises(exception.InvalidField) as caught:
+            kind(**fields)
+        assert caught.value.kwargs["field"] == field, kind
+
+
+def test_resources_cannot_be_changed_behind_the_checks() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        resources.Bridge(name="br0").name = "a/b"  # type: ignore[misc]

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps cross to a privileged process: what it refuses, and that every step can be taken back."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from os_vif import exception
+from os_vif.host import runner, steps
+from os_vif.host.observed import Address, Host, Link, Route, as_mapping
+from os_vif.host.steps import Step
+from os_vif.host.topology import SHARED_MARK, Mark
+
+MARK = str(Mark("1234", "linux_bridge"))
+ADDRESS = dict(as_mapping(Address("192.0.2.1/24", broadcast="192.0.2.255", label="br0")))
+ROUTE = dict(as_mapping(Route("0.0.0.0/0", gateway="192.0.2.254")))
+COMMENT = "os-vif vif=1234 bridge=br0"
+
+GOOD: dict[str, dict[str, Any]] = {
+    "create_link": {
+        "kind": "tap",
+        "name": "tap0",
+        "attributes": {"alias": MARK, "mtu": 1500, "mac": "52:54:00:00:00:01", "up": True},
+    },
+    "set_link": {"name": "tap1", "attributes": {"mtu": 1400, "alias": MARK, "master": "br0"}},
+    "delete_links": {"links": [["tap1", 7]]},
+    "add_address": {"device": "br0", "address": ADDRESS},
+    "delete_address": {"device": "eth0", "address": ADDRESS},
+    "add_route": {"device": "br0", "route": ROUTE},
+    "delete_route": {"device": "eth0", "route": ROUTE},
+    "add_proxy": {"device": "br0", "address": "2001:db8::2"},
+    "delete_proxy": {"device": "eth0", "address": "2001:db8::1"},
+    "set_forwarding": {
+        "comment": COMMENT,
+        "ipv6": False,
+        "rules": [["-i", "br0", "-j", "ACCEPT"]],
+        "top_regex": "",
+        "bottom_regex": "",
+    },
+}
+
+
+def host() -> Host:
+    tap = {"mtu": 1500, "mac": "52:54:00:00:00:02", "master": None, "multi_queue": False}
+    return Host(
+        links={
+            "tap0": None,
+            "tap1": Link("tap1", 7, "tap", MARK, tap),
+            "br0": Link("br0", 2, "bridge", SHARED_MARK, {"up": True, "master": None}),
+            "eth0": Link("eth0", 3, "", "", {"up": True, "master": None}),
+        },
+        addresses={"eth0": (Address(**ADDRESS),), "br0": ()},
+        routes={"eth0": (Route(**ROUTE),), "br0": ()},
+        proxies={"eth0": frozenset({"2001:db8::1"}), "br0": frozenset()},
+        forwarding={(COMMENT, False): (("-i", "br0", "-j", "DROP"),)},
+    )
+
+
+def test_the_table_and_those_who_run_it_agree() -> None:
+    assert steps.KINDS.keys() == runner.HANDLERS.keys() == GOOD.keys()
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_good_steps_pass_unchanged(kind: str) -> None:
+    step = steps.checked(kind, GOOD[kind])
+    assert step == Step(kind, GOOD[kind])
+    assert json.loads(json.dumps(step.args)) == step.args, "plain data, as a socket carries it"
+    assert steps.describe(step)
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_taking_back_restores_the_model(kind: str) -> None:
+    model = host()
+    before = copy.deepcopy(model)
+    step = Step(kind, GOOD[kind])
+    undo = steps.inverse(model, step)
+    assert undo is not None
+    steps.checked(undo.kind, undo.args)
+    steps.apply(model, step)
+    assert model != before
+    steps.apply(model, undo)
+    if kind == "delete_links":
+        # Made again under another index.
+        before.links["tap1"].index = 0  # type: ignore[union-attr]
+    assert model == before
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_the_fields_are_all_and_no_others(kind: str) -> None:
+    good = GOOD[kind]
+    for field in good:
+        with pytest.raises(exception.InvalidField, match=kind):
+            steps.checked(kind, {key: good[key] for key in good if key != field})
+    with pytest.raises(exception.InvalidField, match=kind):
+        steps.checked(kind, {**good, "extra": 1})
+    for args in (None, [], "", 7, list(good.items())):
+        with pytest.raises(exception.InvalidField, match=kind):
+            steps.checked(kind, args)
+
+
+JUNK = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(),
+        st.binary(),
+        st.sampled_from(["../x", "a b", "", "(", "\udcff", "52-54-00-00-00-01", "10.0.0.1/24"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(st.one_of(JUNK, st.sampled_from(sorted(GOOD))), JUNK)
+def test_junk_is_refused(kind: Any, args: Any) -> None:
+    with pytest.raises(exception.InvalidField):
+        steps.checked(kind, args)
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path] if path else []
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found += _paths(item, (*path, key))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            found += _paths(item, (*path, position))
+    return found
+
+
+@settings(max_examples=300)
+@given(st.data(), st.sampled_from(sorted(GOOD)), JUNK)
+def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
+    data: st.DataObject, kind: str, junk: Any
+) -> None:
+    args = copy.deepcopy(GOOD[kind])
+    path = data.draw(st.sampled_from(_paths(args)))
+    place = args
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = junk
+    try:
+        step = steps.checked(kind, args)
+    except exception.InvalidField:
+        return
+    # What passes can be described, written on a model and carried to the other side.
+    steps.describe(step)
+    model = host()
+    model.links["tap0"] = Link("tap0", 9, "tap", MARK, {})
+    json.dumps(step.args)
+    if isinstance(junk, str) and path[-1] not in ("alias", "label", "top_regex", "bottom_regex"):
+        assert "/.." not in junk
+        assert " " not in junk
+        assert "\0" not in junk
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("create_link", {"kind": "veth"}),
+        ("create_link", {"kind": "dummy"}),
+        ("create_link", {"kind": "vlan"}),  # without lower device and id
+        ("create_link", {"name": "a" * 16}),
+        ("create_link", {"attributes": {}}),
+        ("create_link", {"attributes": {"alias": "not ours"}}),
+        ("create_link", {"attributes": {"alias": MARK, "unknown": 1}}),
+        ("create_link", {"attributes": {"alias": MARK, "mac": "52-54-00-00-00-01"}}),
+        ("create_link", {"attributes": {"alias": MARK, "mac": "52:54:00:00:00:0A"}}),
+        ("create_link", {"attributes": {"alias": MARK, "up": 1}}),
+        ("create_link", {"attributes": {"alias": MARK, "mtu": True}}),
+        ("set_link", {"attributes": {"alias": "a" * 256}}),
+        ("set_link", {"attributes": {"alias": "a\0"}}),
+        ("set_link", {"attributes": {"alias": "\udcff"}}),
+        ("set_link", {"attributes": {"master": ""}}),
+        ("set_link", {"attributes": {"group": -1}}),
+        ("set_link", {"attributes": {"stp_state": 3}}),
+        ("delete_links", {"links": []}),
+        ("delete_links", {"links": [["eth0"]]}),
+        ("delete_links", {"links": [["eth0", -1]]}),
+        ("delete_links", {"links": [["eth/0", 1]]}),
+        ("add_address", {"address": {**ADDRESS, "local": 5}}),
+        ("add_address", {"address": {**ADDRESS, "local": "fe80::1%eth0/64"}}),
+        ("add_address", {"address": {**ADDRESS, "label": "a" * 16}}),
+        ("add_address", {"address": {**ADDRESS, "extra": 1}}),
+        ("add_route", {"route": {**ROUTE, "destination": 5}}),
+        ("add_route", {"route": {**ROUTE, "destination": "10.0.0.1/24"}}),
+        ("add_route", {"route": {**ROUTE, "gateway": b"\x7f\0\0\1"}}),
+        ("add_proxy", {"address": 1}),
+        ("set_forwarding", {"comment": "docker"}),
+        ("set_forwarding", {"comment": "os-vif is nice"}),
+        ("set_forwarding", {"rules": [[]]}),
+        ("set_forwarding", {"rules": [["-i", "br0", "-j", "ACCEPT\n-F"]]}),
+        ("set_forwarding", {"rules": [["-i br0"]]}),
+        ("set_forwarding", {"rules": "-F"}),
+        ("set_forwarding", {"top_regex": "("}),
+        ("set_forwarding", {"ipv6": 0}),
+    ],
+)
+def test_what_a_stranger_may_not_ask_of_the_daemon(kind: str, change: dict[str, Any]) -> None:
+    with pytest.raises(exception.InvalidField):
+        steps.checked(kind, {**GOOD[kind], **change})
+
+
+def test_units_are_said() -> None:
+    words = steps.describe(Step("set_link", {"name": "br0", "attributes": {"ageing_time": 0}}))
+    assert words == "set br0: ageing_time 0 cs"
+    words = steps.describe(Step("set_link", {"name": "tap0", "attributes": {"mtu": 1400}}))
+    assert words == "set tap0: mtu 1400 bytes"
+    words = steps.describe(Step("set_link", {"name": "tap0", "attributes": {"up": False}}))
+    assert words == "set tap0: up off"

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Marks: by them alone a device or a rule is known as ours."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from os_vif import exception
+from os_vif.host import topology
+from os_vif.host.topology import Mark, parse_mark, parse_rules_comment, rules_comment
+from tests import vifs
+
+WORDS = st.from_regex(r"\A[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
+
+
+@given(WORDS, WORDS, st.one_of(st.just(""), WORDS))
+def test_a_mark_is_read_back(vif_id: str, plugin: str, instance: str) -> None:
+    mark = Mark(vif_id, plugin, instance)
+    assert parse_mark(str(mark)) == mark
+
+
+@given(WORDS, WORDS, WORDS)
+def test_a_mark_fits_into_an_alias(vif_id: str, plugin: str, instance: str) -> None:
+    # IFALIASZ, linux/if.h.
+    assert len(str(Mark(vif_id, plugin, instance)).encode()) < 256
+
+
+@given(WORDS, st.sampled_from(["br0", "qbr-1.2", "a" * 15]))
+def test_a_rules_comment_is_read_back(vif_id: str, bridge: str) -> None:
+    comment = rules_comment(Mark(vif_id, "linux_bridge"), bridge)
+    assert parse_rules_comment(comment) == vif_id
+    assert len(comment) < 256, "XT_MAX_COMMENT_LEN"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "os-vif",
+        "os-vif ",
+        "os-vif shared",
+        "os-vif vif=",
+        "os-vif vif= plugin=tap",
+        "os-vif vif=a/b plugin=tap",
+        "os-vif vif=1 plugin=",
+        "os-vif vif=1",
+        "os-vif vif=1 plugin=tap instance=a/b",
+        "os-vif  vif=1 plugin=tap",
+        " os-vif vif=1 plugin=tap",
+        "my os-vif vif=1 plugin=tap",
+        "os-vif is what I use here",
+        "vnet0",
+    ],
+)
+def test_what_is_no_mark(text: str | None) -> None:
+    assert parse_mark(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "os-vif",
+        "os-vif rules of mine",
+        "os-vif bridge traffic",
+        "os-vif vif=",
+        "os-vif vif=1",
+        "os-vif vif=1 bridge=",
+        "os-vif vif=1 bridge=a/b",
+        "os-vif vif=a;b bridge=br0",
+        "os-vif vif=1 bridge=br0 more",
+        "not os-vif vif=1 bridge=br0",
+        "os-vif vif=1 plugin=tap",
+    ],
+)
+def test_what_is_no_comment_of_ours(text: str) -> None:
+    assert parse_rules_comment(text) is None
+
+
+def test_the_mark_of_a_vif() -> None:
+    vif = vifs.bridge_vif(7)
+    assert Mark.of(vif, "linux_bridge", vifs.instance(3)) == Mark(
+        vifs.vif_id(7), "linux_bridge", "00000003-0000-4000-8000-00000000beef"
+    )
+    assert Mark.of(vif, "linux_bridge", None).instance == ""
+
+
+def test_a_vif_without_an_id_has_no_mark() -> None:
+    from os_vif.objects.vif import VIFGeneric
+
+    with pytest.raises(exception.InvalidField, match="id: ''"):
+        Mark.of(VIFGeneric(), "tap", None)
+
+
+def test_marks_are_known_to_operators() -> None:
+    """They stand in runbooks: ``ip link show`` and ``iptables -S`` show them."""
+    mark = Mark("1234", "linux_bridge", "5678")
+    assert str(mark) == "os-vif vif=1234 plugin=linux_bridge instance=5678"
+    assert rules_comment(mark, "br0") == "os-vif vif=1234 bridge=br0"
+    assert topology.SHARED_MARK == "os-vif shared"
+    assert topology.UNFINISHED_GROUP.to_bytes(4, "big") == b"os-v"
