@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests that act inside a private network namespace themselves: the fixture ``inside``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import os_vif
+from tests import witness
+
+UPLINK = """
+    link add eth0 type veth peer name wire0
+    link set wire0 address 52:00:00:00:0e:01 up
+    link set eth0 address 52:00:00:00:0e:00 up
+    addr add 192.0.2.10/24 broadcast 192.0.2.255 dev eth0
+    addr add 192.0.2.11/24 dev eth0 label eth0:1
+    addr add 192.0.2.12/24 dev eth0 valid_lft 3000 preferred_lft 2000
+    addr add 198.51.100.7/32 peer 198.51.100.8/32 dev eth0
+    addr add 2001:db8::a/64 dev eth0 nodad
+    addr add 2001:db8::b/64 dev eth0 valid_lft 3000 preferred_lft 2000 nodad
+    route add default via 192.0.2.1 dev eth0
+    route add 203.0.113.0/24 via 192.0.2.2 dev eth0 src 192.0.2.11 metric 50
+    route add 10.7.0.0/16 via 192.0.2.3 dev eth0 table 100
+    route add 10.8.0.0/16 dev eth0 scope link
+    route add 10.9.0.0/16 via 10.8.0.1 dev eth0 onlink
+    route add default via 2001:db8::1 dev eth0
+    route add 2001:db8:9::/48 via 2001:db8::2 dev eth0 metric 7
+"""
+"""A host's uplink as one may meet it: ``eth0``, whose other end is ``wire0``."""
+
+
+@pytest.fixture
+def inside(host: Any) -> Iterator[Any]:
+    """Return a private host that the test itself, the library in it and its children are on."""
+    os_vif.initialize()
+    with host.enter():
+        yield host
+
+
+@pytest.fixture
+def uplink(inside: Any) -> Any:
+    """Return a private host with the uplink ``eth0``."""
+    witness.ip(UPLINK)
+    return inside

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Killed at any moment, and run again: converged, or clean.
+
+A child does the work and kills itself (SIGKILL) just before its n-th change of the host: each
+netlink message that is not a question, each ioctl, each setting, each run of iptables; for n from
+the first to beyond the last. Nothing can happen between two of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import os_vif
+from os_vif.host.backends import netlink, sysctl
+from tests import vifs, witness
+from tests.conftest import PrivateHost
+from tests.functional.conftest import UPLINK
+
+pytestmark = [pytest.mark.functional, pytest.mark.slow]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """One way to plug.
+
+    :ivar vif: makes the VIF.
+    :ivar setup: the host beforehand, for ``ip -batch``.
+    :ivar plugin, options: the configuration.
+    :ivar moves: whether the host's own addresses and routes move.
+    """
+
+    vif: Callable[[], Any]
+    setup: str = ""
+    plugin: str = "linux_bridge"
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    moves: bool = False
+
+
+def routed() -> Any:
+    subnets = [
+        vifs.subnet("10.65.0.0/16", ["10.65.0.1"], routes=[("10.71.0.0/16", "10.65.0.1")]),
+        vifs.subnet("2001:db8:7::/64", ["2001:db8:7::1"], gateway="2001:db8:7::ff"),
+    ]
+    return vifs.tap_vif(network=vifs.network(subnets=subnets))
+
+
+def uplinked(**fields: Any) -> Any:
+    return vifs.bridge_vif(network=vifs.network(bridge_interface="eth0"), **fields)
+
+
+CREATE = {"create_tap": True}
+MODES = {
+    "bridge": Mode(lambda: vifs.bridge_vif(network=vifs.network())),
+    "bridge and tap": Mode(vifs.bridge_vif, options=CREATE),
+    "strangers' bridge": Mode(vifs.bridge_vif, setup="link add br0 type bridge", options=CREATE),
+    "rules": Mode(
+        lambda: vifs.bridge_vif(has_traffic_filtering=False),
+        options={**CREATE, "use_ipv6": True},
+    ),
+    "uplink": Mode(uplinked, setup=UPLINK, options=CREATE, moves=True),
+    "uplink and rules": Mode(
+        lambda: uplinked(has_traffic_filtering=False), setup=UPLINK, moves=True
+    ),
+    "tap": Mode(vifs.tap_vif, plugin="tap"),
+    "adopted tap": Mode(
+        vifs.tap_vif,
+        setup=f"tuntap add {vifs.tap_name(1)} mode tap\nlink set {vifs.tap_name(1)} mtu 1400",
+        plugin="tap",
+    ),
+    "replaced tap": Mode(
+        vifs.tap_vif,
+        setup=f"tuntap add {vifs.tap_name(1)} mode tap",
+        plugin="tap",
+        options={"multi_queue": True},
+    ),
+    "routed tap": Mode(routed, plugin="tap", options={"routed": True}),
+}
+
+
+@contextlib.contextmanager
+def machine(mode: Mode) -> Iterator[PrivateHost]:
+    """A host of its own, on which the caller is."""
+    os_vif.initialize()
+    private = PrivateHost()
+    try:
+        with private.enter(), vifs.configured(mode.plugin, **mode.options):
+            if mode.setup:
+                witness.ip(mode.setup)
+            yield private
+    finally:
+        private.close()
+
+
+def _die_before(number: int) -> None:
+    """Have this process kill itself just before its change of this number, from 0."""
+    changes = 0
+
+    def count() -> None:
+        nonlocal changes
+        if changes == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        changes += 1
+
+    exchange, ioctl, run, write = (
+        netlink._exchange,
+        fcntl.ioctl,
+        subprocess.run,
+        sysctl.write_ipv6,
+    )
+
+    def counted_exchange(channel: Any, messages: Any) -> Any:
+        # Type 2 modulo 4 is the question of each family of messages (RTM_GET...).
+        if any(message.type % 4 != 2 for message in messages):
+            count()
+        return exchange(channel, messages)
+
+    def counted_ioctl(*args: Any) -> Any:
+        count()
+        return ioctl(*args)
+
+    def counted_run(command: Any, **options: Any) -> Any:
+        if any(str(command[0]).endswith(tool) for tool in ("restore", "-restore")):
+            count()
+        return run(command, **options)
+
+    def counted_write(*args: Any) -> None:
+        count()
+        write(*args)
+
+    netlink._exchange = counted_exchange  # type: ignore[assignment]
+    fcntl.ioctl = counted_ioctl  # type: ignore[assignment]
+    subprocess.run = counted_run  # type: ignore[assignment]
+    sysctl.write_ipv6 = counted_write
+
+
+def killed(act: Callable[[], None], number: int) -> bool:
+    """Run ``act`` in a child that dies before change ``number``; tell whether it came to that."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _die_before(number)
+            act()
+        except BaseException as error:
+            os.write(2, f"{error!r}\n".encode())
+            os._exit(3)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the child failed before it was killed"
+    return False
+
+
+def plug(vif: Any) -> None:
+    os_vif.plug(vif, vifs.instance())
+
+
+def unplug(vif: Any) -> None:
+    os_vif.unplug(vif, vifs.instance())
+
+
+def undisturbed(mode: Mode) -> dict[str, Any]:
+    with machine(mode):
+        plug(mode.vif())
+        return witness.snapshot()
+
+
+def same(expected: dict[str, Any], got: dict[str, Any], mode: Mode) -> list[str]:
+    return [
+        line
+        for line in witness.differences(expected, got)
+        # The kernel chooses the address of a bridge that has no port yet.
+        if mode.moves or not line.startswith("/links/br0/address:")
+    ]
+
+
+def host_is_reachable() -> bool:
+    here = Path("/proc/thread-self/net/fib_trie").read_text()
+    return (
+        all(f"-- 192.0.2.{last}\n" in here for last in (10, 11, 12))
+        and "\t00000000\t010200C0\t" in Path("/proc/thread-self/net/route").read_text()
+        and bool(witness.ask("-6 route show default"))
+    )
+
+
+def nothing_of_ours() -> bool:
+    left = [
+        link["ifname"]
+        for link in witness.ask("link show")
+        if link["ifname"] not in ("lo", "br0", "eth0", "wire0") or "vif=" in link.get("ifalias", "")
+    ]
+    rules = [rule for tool in ("iptables", "ip6tables") for rule in witness.rules(tool)]
+    return (left, rules, os_vif.list_vifs()) == ([], [], [])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", MODES)
+def test_plug_killed_and_plugged_again(name: str) -> None:
+    mode = MODES[name]
+    healthy = undisturbed(mode)
+    for number in range(200):
+        with machine(mode):
+            vif = mode.vif()
+            was_killed = killed(lambda vif=vif: plug(vif), number)  # type: ignore[misc]
+            assert not mode.moves or host_is_reachable(), number
+            plug(vif)
+            assert os_vif.check(vif, vifs.instance()) == [], number
+            assert same(healthy, witness.snapshot(), mode) == [], number
+        if not was_killed:
+            break
+    assert number >= 2, "that few changes?"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", MODES)
+def test_plug_killed_and_unplugged(name: str) -> None:
+    mode = MODES[name]
+    was_killed = True
+    number = 0
+    while was_killed:
+        with machine(mode):
+            vif = mode.vif()
+            was_killed = killed(lambda vif=vif: plug(vif), number)  # type: ignore[misc]
+            unplug(vif)
+            assert nothing_of_ours(), number
+            assert not mode.moves or host_is_reachable(), number
+            unplug(vif)
+        number += 1
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", MODES)
+def test_unplug_killed_and_unplugged_again(name: str) -> None:
+    mode = MODES[name]
+    number = 0
+    was_killed = True
+    with machine(mode):
+        vif = mode.vif()
+        while was_killed:
+            plug(vif)
+            was_killed = killed(lambda: unplug(vif), number)
+            unplug(vif)
+            assert nothing_of_ours(), number
+            assert not mode.moves or host_is_reachable(), number
+            number += 1
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", ["bridge and tap", "rules", "routed tap"])
+def test_unplug_killed_and_plugged_again(name: str) -> None:
+    mode = MODES[name]
+    healthy = undisturbed(mode)
+    number = 0
+    was_killed = True
+    while was_killed:
+        with machine(mode):
+            vif = mode.vif()
+            plug(vif)
+            was_killed = killed(lambda vif=vif: unplug(vif), number)  # type: ignore[misc]
+            plug(vif)
+            assert same(healthy, witness.snapshot(), mode) == [], number
+        number += 1
+
+
+@pytest.mark.timeout(120)
+def test_bulk_unplug_killed_and_unplugged_again() -> None:
+    """Several go in one request by their group, which is set first."""
+    mode = MODES["tap"]
+    pairs = [(vifs.tap_vif(number), vifs.instance()) for number in range(1, 6)]
+    number = 0
+    was_killed = True
+    with machine(mode):
+        while was_killed:
+            os_vif.plug_many(pairs)
+            was_killed = killed(lambda: next(None for _ in os_vif.unplug_many(pairs)), number)
+            if number % 2:
+                assert all(not outcome.error for outcome in os_vif.plug_many(pairs))
+                for vif, instance in pairs:
+                    assert os_vif.check(vif, instance) == []
+            assert all(not outcome.error for outcome in os_vif.unplug_many(pairs))
+            assert nothing_of_ours(), number
+            number += 1
+    assert number > 2

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest on a tap, as a hypervisor would run it: raw Ethernet frames in and out."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+TUNSETIFF = 0x400454CA
+IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x100
+VNET_HEADER = b"\0" * 10
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+ETH_IPV4, ETH_ARP, ETH_IPV6 = 0x0800, 0x0806, 0x86DD
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def checksum(data: bytes) -> int:
+    """RFC 1071."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def ethernet(target: str, source: str, kind: int, payload: bytes) -> bytes:
+    return _mac(target) + _mac(source) + struct.pack("!H", kind) + payload
+
+
+def ipv4(source: str, target: str, payload: bytes, protocol: int = 17) -> bytes:
+    addresses = socket.inet_aton(source) + socket.inet_aton(target)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0) + addresses
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
+def ipv6(source: str, target: str, payload: bytes, following: int, hops: int = 64) -> bytes:
+    return (
+        struct.pack("!IHBB", 6 << 28, len(payload), following, hops)
+        + ipaddress.IPv6Address(source).packed
+        + ipaddress.IPv6Address(target).packed
+        + payload
+    )
+
+
+def udp(text: bytes) -> bytes:
+    # Without a checksum, which IPv4 allows.
+    return struct.pack("!HHHH", 4789, 4790, 8 + len(text), 0) + text
+
+
+def udp6(source: str, target: str, text: bytes) -> bytes:
+    pseudo = (
+        ipaddress.IPv6Address(source).packed
+        + ipaddress.IPv6Address(target).packed
+        + struct.pack("!II", 8 + len(text), 17)
+    )
+    bare = struct.pack("!HHHH", 4789, 4790, 8 + len(text), 0) + text
+    return bare[:6] + struct.pack("!H", checksum(pseudo + bare)) + text
+
+
+class Guest:
+    """Whoever has the tap open."""
+
+    def __init__(self, tap: str, mac: str, *, multi_queue: bool = False) -> None:
+        self.mac = mac
+        socket.if_nametoindex(tap)  # opening one that is not there would make it
+        self.descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (IFF_MULTI_QUEUE if multi_queue else 0)
+        try:
+            fcntl.ioctl(self.descriptor, TUNSETIFF, struct.pack("=16sH22x", tap.encode(), flags))
+        except OSError:
+            os.close(self.descriptor)
+            raise
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def send(self, frame: bytes) -> None:
+        os.write(self.descriptor, VNET_HEADER + frame)
+
+    def frames(self, seconds: float = 5.0) -> Iterator[bytes]:
+        """Yield frames as they come, until none has come for ``seconds``."""
+        while True:
+            ready, _, _ = select.select([self.descriptor], [], [], seconds)
+            if not ready:
+                return
+            yield os.read(self.descriptor, 70000)[len(VNET_HEADER) :]
+
+    def until(self, wanted: bytes, seconds: float = 5.0) -> list[bytes]:
+        """Return the frames up to the first that holds ``wanted``.
+
+        :raises TimeoutError: none came.
+        """
+        seen = []
+        end = time.monotonic() + seconds
+        for frame in self.frames(seconds):
+            seen.append(frame)
+            if wanted in frame:
+                return seen
+            if time.monotonic() > end:
+                break
+        raise TimeoutError(f"{len(seen)} frames came, none with {wanted!r}")
+
+    def wait_for(self, other: Guest) -> None:
+        """Send frames until one arrives: a bridge port forwards some time after it is opened."""
+        for attempt in range(500):
+            probe = b"are you there %d" % attempt
+            frame = ethernet(other.mac, self.mac, ETH_ARP, probe + b"\0" * 40)
+            with contextlib.suppress(OSError):  # EIO: the tap is not up
+                self.send(frame)
+            if any(probe in frame for frame in other.frames(0.01)):
+                return
+        raise TimeoutError("no frame ever arrived")
+
+    # --- what a guest's own network stack says ----------------------------------------------
+
+    def arp_for(self, own: str, asked: str) -> str:
+        """Ask who has an IPv4 address and return the MAC that answers (RFC 826)."""
+        body = struct.pack("!HHBBH", 1, ETH_IPV4, 6, 4, 1)
+        body += _mac(self.mac) + socket.inet_aton(own) + b"\0" * 6 + socket.inet_aton(asked)
+        self.send(ethernet(BROADCAST, self.mac, ETH_ARP, body))
+        answer = struct.pack("!H", ETH_ARP) + struct.pack("!HHBBH", 1, ETH_IPV4, 6, 4, 2)
+        frame = self.until(answer)[-1]
+        assert frame[28:32] == socket.inet_aton(asked)
+        return frame[22:28].hex(":")
+
+    def solicit(self, own: str, asked: str) -> str:
+        """Solicit a neighbour and return the MAC it advertises (RFC 4861, 7.2)."""
+        target = ipaddress.IPv6Address(asked).packed
+        group = ipaddress.IPv6Address(b"\xff\x02" + b"\0" * 9 + b"\x01\xff" + target[-3:])
+        body = struct.pack("!BBHI", 135, 0, 0, 0) + target + b"\x01\x01" + _mac(self.mac)
+        self._icmp6(own, str(group), f"33:33:ff:{target[-3:].hex(':')}", body)
+        advertised = struct.pack("!B", 136)
+        for frame in self.frames():
+            if frame[12:14] == b"\x86\xdd" and frame[54:55] == advertised and target in frame[54:]:
+                place = frame.index(b"\x02\x01", 78)
+                return frame[place + 2 : place + 8].hex(":")
+        raise TimeoutError(f"nobody advertised {asked}")
+
+    def advertise(self, own: str, frame: bytes) -> None:
+        """Answer a neighbour solicitation."""
+        solicitor = str(ipaddress.IPv6Address(frame[22:38]))
+        body = struct.pack("!BBHI", 136, 0, 0, 0x60000000) + ipaddress.IPv6Address(own).packed
+        self._icmp6(own, solicitor, frame[6:12].hex(":"), body + b"\x02\x01" + _mac(self.mac))
+
+    def _icmp6(self, source: str, target: str, mac: str, body: bytes) -> None:
+        pseudo = (
+            ipaddress.IPv6Address(source).packed
+            + ipaddress.IPv6Address(target).packed
+            + struct.pack("!II", len(body), 58)
+        )
+        body = body[:2] + struct.pack("!H", checksum(pseudo + body)) + body[4:]
+        self.send(ethernet(mac, self.mac, ETH_IPV6, ipv6(source, target, body, 58, 255)))
+
+    def answer_arp(self, own: str, frame: bytes) -> None:
+        """Answer an ARP request."""
+        body = struct.pack("!HHBBH", 1, ETH_IPV4, 6, 4, 2)
+        body += _mac(self.mac) + socket.inet_aton(own) + frame[22:28] + frame[28:32]
+        self.send(ethernet(frame[6:12].hex(":"), self.mac, ETH_ARP, body))
+
+
+@contextlib.contextmanager
+def guests(*taps: tuple[str, str]) -> Iterator[list[Guest]]:
+    """Open taps, each given by name and the guest's MAC."""
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for tap, mac in taps:
+            one = Guest(tap, mac)
+            stack.callback(one.close)
+            opened.append(one)
+        yield opened
