@@ -122,6 +122,15 @@ class InvalidField(ExceptionBase):
     msg_fmt = "%(field)s: %(value)r cannot be used: expected %(expected)s"
 
 
+class NotPrivileged(ExceptionBase):
+    """This process may not change network devices, and nobody could be found to do it for it."""
+
+    msg_fmt = (
+        "this needs privilege (CAP_NET_ADMIN), and the helper that has it could not be started: "
+        "%(reason)s (configuration section [%(section)s], helper_command: %(command)s)"
+    )
+
+
 class ResourceConflict(ExceptionBase):
     """Something on the host that is not this VIF's stands in the way; nothing was touched."""
 

@@ -31,11 +31,13 @@ class Outcome:
     :ivar vif: the VIF.
     :ivar steps: what was done, in order; empty if the host was as described already.
     :ivar error: why it failed; None if it did not.
+    :ivar told: whether ``steps`` tells what was done; a third party's plugin keeps it to itself.
     """
 
     vif: VIFBase
     steps: tuple[Step, ...] = ()
     error: Exception | None = None
+    told: bool = True
 
 
 def plugin_of(vif: VIFBase) -> PluginBase:
@@ -116,7 +118,7 @@ def _one_by_one(vif: VIFBase, instance_info: InstanceInfo | None, *, unplugging:
         act(vif, instance_info)  # type: ignore[arg-type]  # such plugins get what they were given
     except Exception as error:
         return Outcome(vif, error=error)
-    return Outcome(vif)
+    return Outcome(vif, told=False)
 
 
 def plan(

@@ -17,6 +17,7 @@ TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x100
 VNET_HEADER = b"\0" * 10
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+_ASKS, _PAUSE = 40, 0.25
 ETH_IPV4, ETH_ARP, ETH_IPV6 = 0x0800, 0x0806, 0x86DD
 
 
@@ -127,23 +128,29 @@ class Guest:
         """Ask who has an IPv4 address and return the MAC that answers (RFC 826)."""
         body = struct.pack("!HHBBH", 1, ETH_IPV4, 6, 4, 1)
         body += _mac(self.mac) + socket.inet_aton(own) + b"\0" * 6 + socket.inet_aton(asked)
-        self.send(ethernet(BROADCAST, self.mac, ETH_ARP, body))
-        answer = struct.pack("!H", ETH_ARP) + struct.pack("!HHBBH", 1, ETH_IPV4, 6, 4, 2)
-        frame = self.until(answer)[-1]
-        assert frame[28:32] == socket.inet_aton(asked)
-        return frame[22:28].hex(":")
+        answer = struct.pack("!HHHBBH", ETH_ARP, 1, ETH_IPV4, 6, 4, 2)
+        for _attempt in range(_ASKS):
+            # A guest's network stack asks again too: the first answer may come too soon after
+            # the tap was opened for the kernel to let it through.
+            self.send(ethernet(BROADCAST, self.mac, ETH_ARP, body))
+            for frame in self.frames(_PAUSE):
+                if answer in frame and frame[28:32] == socket.inet_aton(asked):
+                    return frame[22:28].hex(":")
+        raise TimeoutError(f"nobody answered for {asked}")
 
     def solicit(self, own: str, asked: str) -> str:
         """Solicit a neighbour and return the MAC it advertises (RFC 4861, 7.2)."""
         target = ipaddress.IPv6Address(asked).packed
         group = ipaddress.IPv6Address(b"\xff\x02" + b"\0" * 9 + b"\x01\xff" + target[-3:])
         body = struct.pack("!BBHI", 135, 0, 0, 0) + target + b"\x01\x01" + _mac(self.mac)
-        self._icmp6(own, str(group), f"33:33:ff:{target[-3:].hex(':')}", body)
         advertised = struct.pack("!B", 136)
-        for frame in self.frames():
-            if frame[12:14] == b"\x86\xdd" and frame[54:55] == advertised and target in frame[54:]:
-                place = frame.index(b"\x02\x01", 78)
-                return frame[place + 2 : place + 8].hex(":")
+        for _attempt in range(_ASKS):
+            self._icmp6(own, str(group), f"33:33:ff:{target[-3:].hex(':')}", body)
+            for frame in self.frames(_PAUSE):
+                kind, icmp = frame[12:14], frame[54:55]
+                if kind == b"\x86\xdd" and icmp == advertised and target in frame[54:]:
+                    place = frame.index(b"\x02\x01", 78)
+                    return frame[place + 2 : place + 8].hex(":")
         raise TimeoutError(f"nobody advertised {asked}")
 
     def advertise(self, own: str, frame: bytes) -> None:

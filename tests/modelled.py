@@ -132,6 +132,7 @@ class World:
                 "create_link",
                 "set_link",
                 "delete_links",
+                "delete_unused",
                 "add_address",
                 "delete_address",
                 "add_route",
@@ -194,6 +195,10 @@ class World:
             for other in self.links.values():
                 if other.attributes["master"] == name:
                     other.attributes["master"] = None
+
+    def _delete_unused(self, name: str) -> None:
+        if not any(link.attributes["master"] == name for link in self.links.values()):
+            self._delete_links([[name, 0]])
 
     def _add_address(self, device: str, address: dict[str, Any]) -> None:
         self._have(device)

@@ -16,6 +16,7 @@ import errno
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ from oslo_log import log as logging
 from os_vif import exception
 from os_vif.host import observer, planner, runner, steps
 from os_vif.host.backends import iptables, links, netlink
+from os_vif.host.draft import Plan
 from os_vif.host.observed import Host, Link, Questions
-from os_vif.host.planner import Plan
 from os_vif.host.steps import Step
 from os_vif.host.topology import SHARED_MARK, Mark, Topology, parse_mark, parse_rules_comment
 
@@ -34,13 +35,25 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-_ATTEMPTS = 4
+_ATTEMPTS = 8
 _CAP_NET_ADMIN = 12
 
 # What a step says when another process was faster: look again instead of giving up.
 _OVERTAKEN = frozenset(
-    {errno.EEXIST, errno.EBUSY, errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.EADDRNOTAVAIL}
+    {
+        errno.EEXIST,
+        errno.EBUSY,
+        errno.ENODEV,
+        errno.ENOENT,
+        errno.ENXIO,
+        errno.EADDRNOTAVAIL,
+        errno.EBADFD,  # a tap that was deleted while we made it
+    }
 )
+_PATIENT_LOOKS = 5
+_PATIENCE = 0.002
+"""Seconds before the first new look at what is in the way; doubled each time.  Another process
+may be making it, and a tap cannot be marked in the moment it is made."""
 
 Planner = Callable[[Topology, Host], Plan]
 
@@ -55,6 +68,7 @@ class Request:
     :ivar error: why it failed; None if it did not.
     :ivar undo: what takes back what was done.
     :ivar ran: whether its steps ran, even if they found all done.
+    :ivar blocked: whether something is in its way, at the latest look.
     """
 
     topology: Topology
@@ -63,6 +77,7 @@ class Request:
     error: Exception | None = None
     undo: list[Step | None] = dataclasses.field(default_factory=list, repr=False)
     ran: bool = False
+    blocked: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -144,11 +159,19 @@ def unplug(requests: Sequence[Request], *, together: bool = False) -> None:
     _submit(planner.plan_unplug, requests, together=together)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What one caller wants done, and by which planner."""
+
+    plan: Planner
+    requests: Sequence[Request]
+
+
 @dataclasses.dataclass(slots=True)
 class _Turn:
     """Those who wait in one network namespace, and the lock of whoever serves them."""
 
-    waiting: list[tuple[Planner, Sequence[Request]]] = dataclasses.field(default_factory=list)
+    waiting: list[_Job] = dataclasses.field(default_factory=list)
     serving: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
 
@@ -170,17 +193,24 @@ def _submit(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
         with turn.serving, netlink.session(here):
             _settle(plan, requests, together=True)
         return
-    turn.waiting.append((plan, requests))
+    mine = _Job(plan, requests)
+    turn.waiting.append(mine)
     with turn.serving, netlink.session(here):
         # Whoever had the turn before may have served us already; then nothing of ours waits.
         count = len(turn.waiting)
-        batch, turn.waiting[:count] = turn.waiting[:count], []
-        while batch:
-            verb = batch[0][0]
-            same = next((i for i, job in enumerate(batch) if job[0] is not verb), len(batch))
-            merged = [request for _verb, job in batch[:same] for request in job]
-            _settle(verb, merged, together=False)
-            del batch[:same]
+        try:
+            while count:
+                batch = turn.waiting[:count]
+                verb = batch[0].plan
+                same = next((i for i, job in enumerate(batch) if job.plan is not verb), count)
+                merged = [request for job in batch[:same] for request in job.requests]
+                _settle(verb, merged, together=False)
+                del turn.waiting[:same]
+                count -= same
+        except BaseException:
+            # Interrupted: we give up what is ours, the others serve themselves.
+            turn.waiting[:count] = [job for job in turn.waiting[:count] if job is not mine]
+            raise
 
 
 def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
@@ -193,7 +223,13 @@ def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
         except Exception as error:  # nobody who waits may go without an answer
             LOG.debug("serving %d requests failed", len(mine), exc_info=True)
             for request in mine:
-                if request.error is None:
+                if request.error is not None:
+                    continue
+                alone = len(mine) == 1 or together
+                if not alone and not isinstance(error, exception.NotPrivileged):
+                    # One of them may be the cause, and must not spoil the others.
+                    _settle(plan, [request], together=False)
+                else:
                     request.error = error
         if together and any(request.error for request in mine):
             break
@@ -205,9 +241,14 @@ def _converge(plan: Planner, requests: Sequence[Request], section: str, *, toget
     """Look, plan, run and look again until nothing is left to do."""
     for attempt in range(_ATTEMPTS + 1):
         pending = [request for request in requests if request.error is None]
-        host, planned = _plan(plan, pending, section)
+        host, planned = _plan(plan, pending, section, patient=attempt < _PATIENT_LOOKS)
         working = [(request, todo) for request, todo in planned if todo.steps]
-        if not working or (together and any(request.error for request in requests)):
+        refused = together and any(request.error for request in requests)
+        blocked = not refused and any(request.blocked for request in pending)
+        if blocked and (together or not working):
+            time.sleep(_PATIENCE * 2**attempt)
+            continue
+        if not working or refused:
             return
         if attempt == _ATTEMPTS:
             # Several rounds, and still not as described: somebody else keeps changing it.
@@ -236,7 +277,9 @@ def _converge(plan: Planner, requests: Sequence[Request], section: str, *, toget
                     step=error["step"], reason=error["reason"], left="; ".join(error["left"])
                 )
                 _take_back(request, section)
-        if all(_seen_well(plan, host, *item) for item in zip(working, reports, strict=False)):
+        if not blocked and all(
+            _seen_well(plan, host, *item) for item in zip(working, reports, strict=False)
+        ):
             return
 
 
@@ -278,9 +321,12 @@ def _seen_well(
 
 
 def _plan(
-    plan: Planner, requests: Sequence[Request], section: str
+    plan: Planner, requests: Sequence[Request], section: str, *, patient: bool
 ) -> tuple[Host, list[tuple[Request, Plan]]]:
-    """Return the host as it will be, and what has to be done for each request."""
+    """Return the host as it will be, and what has to be done for each request.
+
+    :param patient: what is in the way may be gone at the next look, and is no error yet.
+    """
     if not requests:
         return Host(), []
     asked = Questions.union([planner.questions(request.topology) for request in requests])
@@ -289,7 +335,11 @@ def _plan(
     for request in requests:
         try:
             todo = plan(request.topology, host)
+            request.blocked = False
         except exception.ExceptionBase as error:
+            request.blocked = patient and isinstance(error, exception.ResourceConflict)
+            if request.blocked:
+                continue
             request.error = error
             _take_back(request, section)
             continue

@@ -93,6 +93,8 @@ ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
     "disable_ipv6": FLAG,
     "forwarding6": one_of(0, 1),
     "proxy_ndp": one_of(0, 1),
+    "proxy_delay": _U32,
+    "proxy_delay6": _U32,
     "accept_ra": _number(0, 2),
 }
 """Attributes of a link a step may set, with the kernel's names and ranges (linux/if_link.h,

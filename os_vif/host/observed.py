@@ -24,7 +24,8 @@ class Link:
     :ivar alias: IFLA_IFALIAS; '' for none.
     :ivar attributes: ``mac, mtu, up, master, group, link, vlan_id, multi_queue, queues,
         stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
-        proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra`` as
+        proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``, and
+        ``proxy_delay, proxy_delay6`` where asked for (1/100 s; neigh/*/proxy_delay), as
         far as the kind has them.  ``master`` and ``link`` are names.
     """
 
@@ -104,6 +105,7 @@ class Questions:
 
     :ivar links: devices by name.
     :ivar bridges: bridges whose IPv6 addresses count, should IPv6 be on.
+    :ivar proxying: devices whose delay before a proxied answer counts.
     :ivar moves: uplink and bridge, whose addresses and routes count.
     :ivar routes_to: destinations in CIDR form.
     :ivar proxies: device and address.
@@ -112,6 +114,7 @@ class Questions:
 
     links: frozenset[str] = frozenset()
     bridges: frozenset[str] = frozenset()
+    proxying: frozenset[str] = frozenset()
     moves: frozenset[tuple[str, str]] = frozenset()
     routes_to: frozenset[str] = frozenset()
     proxies: frozenset[tuple[str, str]] = frozenset()

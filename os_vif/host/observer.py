@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from os_vif.host.backends import addresses, iptables, links
+from os_vif.host.backends import addresses, iptables, links, sysctl
 from os_vif.host.observed import Host, Questions
 
 Forwarding = dict[tuple[str, bool], tuple[tuple[str, ...], ...] | None]
@@ -21,6 +21,13 @@ def observe(asked: Questions) -> Host:
         link = host.links[bridge]
         if link is not None and link.attributes.get("disable_ipv6") is False:
             host.addresses[bridge] = addresses.of_device(bridge)
+    for device in asked.proxying:
+        link = host.links[device]
+        if link is not None:
+            for setting in ("proxy_delay", "proxy_delay6"):
+                delay = sysctl.read(device, setting)
+                if delay is not None:
+                    link.attributes[setting] = delay
     for destination in asked.routes_to:
         host.routes_to[destination] = addresses.route_to(destination)
     for device, address in asked.proxies:

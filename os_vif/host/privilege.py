@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from oslo_privsep import capabilities, priv_context
+from oslo_privsep import capabilities, daemon, priv_context
 
+from os_vif import exception
 from os_vif.host import observer, runner
 
 # CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.
@@ -53,21 +54,35 @@ def _serve_default(*args: Any) -> list[Any]:
     return _serve(*args)
 
 
-_SERVERS = {"vif_plug_linux_bridge_privileged": _serve_linux_bridge}
+_DAEMONS = {"vif_plug_linux_bridge_privileged": (linux_bridge, _serve_linux_bridge)}
+
+
+def _call(section: str, *args: Any) -> list[Any]:
+    context, serve = _DAEMONS.get(section, (default, _serve_default))
+    try:
+        answer: list[Any] = serve(*args)
+    except (OSError, daemon.FailedToDropPrivileges) as error:
+        if context.channel is not None:
+            raise
+        raise exception.NotPrivileged(
+            section=context.cfg_section,
+            command=context.conf.helper_command or "sudo privsep-helper",
+            reason=error,
+        ) from error
+    return answer
 
 
 def run(section: str, groups: Sequence[runner.Plain], *, together: bool) -> list[runner.Report]:
     """Run groups of steps in the daemon of a configuration section; see :func:`runner.run_plain`.
 
-    :raises oslo_privsep.daemon.FailedToDropPrivileges: the helper command could not start one.
+    :raises NotPrivileged: the helper command could not start one.
     """
-    reports: list[runner.Report] = _SERVERS.get(section, _serve_default)(list(groups), together, [])
-    return reports
+    return _call(section, list(groups), together, [])
 
 
 def forwarding(section: str, asked: list[tuple[str, bool]]) -> observer.Forwarding:
     """Look at forwarding rules through the daemon; see :func:`observer.forwarding`."""
-    answers = _SERVERS.get(section, _serve_default)([], False, [list(item) for item in asked])
+    answers = _call(section, [], False, [list(item) for item in asked])
     return {
         (comment, ipv6): None if rules is None else tuple(tuple(rule) for rule in rules)
         for comment, ipv6, rules in answers

@@ -167,7 +167,7 @@ class Tap:
     :ivar mac: address of the host's end; None leaves the kernel's choice.
     :ivar mtu: bytes; None leaves the kernel's choice.
     :ivar multi_queue: IFF_MULTI_QUEUE, fixed at creation.
-    :ivar bridge: the bridge it is a port of; None for none.
+    :ivar bridge: the bridge it is a port of; None where that is not our business.
     :ivar known_macs: addresses that show an unmarked tap of this name to be this VIF's.
     :ivar adopt: whether such an unmarked tap is taken over; else it is in the way.
     :ivar disable_ipv6: True silences the host's own IPv6 on it; None leaves it as it is.
@@ -195,7 +195,9 @@ class Tap:
 
     def attributes(self) -> dict[str, Value]:
         """Return what the device must look like, by attribute name."""
-        wanted: dict[str, Value] = {"up": True, "group": 0, "master": self.bridge}
+        wanted: dict[str, Value] = {"up": True, "group": 0}
+        if self.bridge is not None:
+            wanted["master"] = self.bridge
         if self.mac is not None:
             wanted["mac"] = self.mac
         if self.mtu is not None:
@@ -341,6 +343,11 @@ class HostRoute:
         _parsed(ipaddress.ip_network, self.destination, "route", "a network, as in 10.0.0.0/24")
         if self.gateway is not None:
             _parsed(ipaddress.ip_address, self.gateway, "route.gateway", "an IP address")
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Where it leads: the device and, '' for none, the gateway."""
+        return self.device, self.gateway or ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

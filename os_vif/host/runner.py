@@ -7,6 +7,7 @@ the table again before the first one runs.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,7 @@ HANDLERS: Mapping[str, Callable[[Args], Args | Link | None]] = {
     "create_link": lambda args: links.create(args["name"], args["kind"], args["attributes"]),
     "set_link": lambda args: links.change(args["name"], args["attributes"]),
     "delete_links": lambda args: links.delete([(name, index) for name, index in args["links"]]),
+    "delete_unused": lambda args: links.delete_unused(args["name"]),
     "add_address": lambda args: addresses.add(args["device"], args["address"]),
     "delete_address": lambda args: addresses.delete(args["device"], args["address"]),
     "add_route": lambda args: addresses.add_route(args["device"], args["route"]),
@@ -103,14 +105,17 @@ def _run_group(group: Group, done: Group) -> Report:
         undo = planned_undo
         try:
             found = HANDLERS[step.kind](step.args)
-        except OSError as error:
+        except BaseException as error:
             if steps.KINDS[step.kind].partial:
                 done.append((step, undo))
+            left = _undo(done)
+            if not isinstance(error, OSError):  # interrupted, or a mistake of ours
+                raise
             failure = {
                 "step": steps.describe(step),
                 "errno": error.errno or 0,
                 "reason": error.strerror or str(error),
-                "left": _undo(done),
+                "left": left,
             }
             return {"error": failure, "unchanged": [], "seen": {}}
         if isinstance(found, Link):
@@ -133,6 +138,7 @@ def _undo(done: Group) -> list[str]:
         try:
             HANDLERS[undo.kind](undo.args)
         except OSError as error:
-            left.append(f"{steps.describe(undo)}: {error.strerror or error}")
+            if error.errno != errno.ENODEV:  # with a device all is gone that was to be taken back
+                left.append(f"{steps.describe(undo)}: {error.strerror or error}")
     done.clear()
     return left

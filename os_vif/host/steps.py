@@ -65,11 +65,20 @@ def _existing(host: Host, name: str) -> Link:
 def _create_link(host: Host, args: Args) -> None:
     attributes = dict(args["attributes"])
     alias = attributes.pop("alias")
-    host.links[args["name"]] = Link(args["name"], 0, args["kind"], alias, attributes)
+    host.links[args["name"]] = Link(
+        args["name"], 0, args["kind"], alias, {"master": None, **attributes}
+    )
 
 
 def _delete(name: str, index: int) -> Step:
     return Step("delete_links", {"links": [[name, index]]})
+
+
+def _uncreate(_host: Host, args: Args) -> Step:
+    # What many share may have found other users since it was made.
+    if args["kind"] != "tap":
+        return Step("delete_unused", {"name": args["name"]})
+    return _delete(args["name"], 0)
 
 
 def _set_link(host: Host, args: Args) -> None:
@@ -79,8 +88,11 @@ def _set_link(host: Host, args: Args) -> None:
     host.links[link.name] = Link(link.name, link.index, link.kind, alias, attributes)
 
 
-def _unset_link(host: Host, args: Args) -> Step:
+def _unset_link(host: Host, args: Args) -> Step | None:
     link = _existing(host, args["name"])
+    if is_unfinished(link):
+        # Whoever began it may have finished it too, and somebody else may use it by now.
+        return None
     # A link that is only planned has no value for what the kernel would choose.
     before = {
         key: link.alias if key == "alias" else link.attributes[key]
@@ -104,6 +116,13 @@ def _delete_links(host: Host, args: Args) -> None:
                 link.attributes["master"] = None
 
 
+def _delete_unused(host: Host, args: Args) -> None:
+    if not any(
+        link and link.attributes.get("master") == args["name"] for link in host.links.values()
+    ):
+        _delete_links(host, _delete(args["name"], 0).args)
+
+
 def _recreate(host: Host, args: Args) -> Step | None:
     # Only the replacement of one tap by another deletes and then goes on; unplug is not undone.
     [[name, _index], *rest] = args["links"]
@@ -115,19 +134,33 @@ def _recreate(host: Host, args: Args) -> Step | None:
     return Step("create_link", {"kind": "tap", "name": name, "attributes": attributes})
 
 
-_UNITS = {"mtu": " bytes", "ageing_time": " cs", "forward_delay": " cs"}
-
-
-def _value(key: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return f"{key} {'on' if value else 'off'}"
-    if key == "alias":
-        return f'alias "{value}"'
-    return f"{key} {'none' if value is None else value}{_UNITS.get(key, '')}"
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "mtu": lambda value: f"MTU {value}",
+    "mac": lambda value: f"MAC {value}",
+    "up": lambda value: "up" if value else "down",
+    "master": lambda value: f"port of {value or 'no bridge'}",
+    "link": lambda value: f"on {value}",
+    "vlan_id": lambda value: f"VLAN {value}",
+    "multi_queue": lambda value: "multi-queue" if value else "",
+    "disable_ipv6": lambda value: "IPv6 off" if value else "IPv6 on",
+    "alias": lambda value: "the VIF's mark" if fields.is_mark(value) else f'alias "{value}"',
+    "group": lambda value: f"group {value}" if value else "",
+}
+"""How people say an attribute; those not here are said as ip-link(8) and sysctl name them."""
 
 
 def _values(attributes: Mapping[str, Any]) -> str:
-    return ", ".join(_value(key, value) for key, value in attributes.items())
+    said = (
+        _WORDS[key](value) if key in _WORDS else f"{key} {value}"
+        for key, value in attributes.items()
+    )
+    return ", ".join(words for words in said if words)
+
+
+def _new(args: Args) -> str:
+    # That a new device gets its mark goes without saying.
+    rest = {key: value for key, value in args["attributes"].items() if key != "alias"}
+    return f"create {args['kind']} {args['name']}: {_values(rest)}"
 
 
 # --- addresses, routes, neighbours, forwarding --------------------------------------------------
@@ -197,15 +230,15 @@ KINDS: Mapping[str, Kind] = {
             "attributes": fields.is_new_attributes,
         },
         _create_link,
-        lambda _host, args: _delete(args["name"], 0),
-        lambda args: f"create {args['kind']} {args['name']}: {_values(args['attributes'])}",
+        _uncreate,
+        _new,
         whole=lambda args: fields.CREATED_KINDS[args["kind"]] <= args["attributes"].keys(),
     ),
     "set_link": Kind(
         {"name": fields.NAME, "attributes": fields.is_attributes},
         _set_link,
         _unset_link,
-        lambda args: f"set {args['name']}: {_values(args['attributes'])}",
+        lambda args: f"set {args['name']}: {_values(args['attributes']) or 'group 0'}",
         partial=True,
     ),
     "delete_links": Kind(
@@ -213,6 +246,12 @@ KINDS: Mapping[str, Kind] = {
         _delete_links,
         _recreate,
         lambda args: f"delete {', '.join(name for name, _index in args['links'])}",
+    ),
+    "delete_unused": Kind(
+        {"name": fields.NAME},
+        _delete_unused,
+        lambda _host, _args: None,
+        lambda args: f"delete {args['name']}, which nobody uses",
     ),
     "add_address": Kind(
         {"device": fields.NAME, "address": fields.is_record(fields.ADDRESS)},

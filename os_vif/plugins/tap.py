@@ -92,10 +92,11 @@ class TapPlugin(TopologyPlugin):
         guest = mac_address(required(vif, "address"), "VIFGeneric.address")
         mtu = optional(network, "mtu") if network is not None else None
         routed = bool(self.config.routed)
-        conf = {"forwarding": 1, "proxy_arp": 1, "rp_filter": 1} if routed else {}
+        # The host is the only one to answer, so it need not wait for somebody better.
+        conf = {"forwarding": 1, "proxy_arp": 1, "rp_filter": 1, "proxy_delay": 0} if routed else {}
         ipv6 = routed and any(address.version == 6 for address in _addresses(network))
         if ipv6:
-            conf |= {"forwarding6": 1, "proxy_ndp": 1, "accept_ra": 0}
+            conf |= {"forwarding6": 1, "proxy_ndp": 1, "accept_ra": 0, "proxy_delay6": 0}
         return Tap(
             name=tap_name(vif),
             # A router must not have its neighbour's address.

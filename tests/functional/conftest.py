@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,4 +45,9 @@ def inside(host: Any) -> Iterator[Any]:
 def uplink(inside: Any) -> Any:
     """Return a private host with the uplink ``eth0``."""
     witness.ip(UPLINK)
+    # The kernel's own route to an IPv6 address comes a moment after the address.
+    deadline = time.monotonic() + 5
+    while len(witness.ask("-6 route show table local root 2001:db8::/64")) < 2:
+        assert time.monotonic() < deadline, "the kernel made no local routes"
+        time.sleep(0.001)
     return inside

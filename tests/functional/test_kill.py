@@ -115,7 +115,7 @@ def _die_before(number: int) -> None:
         netlink._exchange,
         fcntl.ioctl,
         subprocess.run,
-        sysctl.write_ipv6,
+        sysctl.write,
     )
 
     def counted_exchange(channel: Any, messages: Any) -> Any:
@@ -140,7 +140,7 @@ def _die_before(number: int) -> None:
     netlink._exchange = counted_exchange  # type: ignore[assignment]
     fcntl.ioctl = counted_ioctl  # type: ignore[assignment]
     subprocess.run = counted_run  # type: ignore[assignment]
-    sysctl.write_ipv6 = counted_write
+    sysctl.write = counted_write
 
 
 def killed(act: Callable[[], None], number: int) -> bool:

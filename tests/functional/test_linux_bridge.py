@@ -506,9 +506,37 @@ def test_a_route_with_several_next_hops_is_not_torn_apart(inside: Any) -> None:
         """
     )
     before = witness.snapshot()
-    with pytest.raises(exception.PlugException, match=r"10\.0\.0\.0/8 has several next hops"):
+    with pytest.raises(exception.PlugException, match=r"10\.0\.0\.0/8 .* has several next hops"):
         plug(uplinked())
     assert witness.differences(before, witness.snapshot()) == []
+
+
+def test_a_route_by_a_nexthop_object_is_refused(inside: Any) -> None:
+    """The object names the uplink, and routing daemons share one among many routes."""
+    witness.ip(
+        """
+        link add eth0 type veth peer name wire0
+        link set wire0 up
+        link set eth0 up
+        addr add 192.0.2.10/24 dev eth0
+        nexthop add id 7 via 192.0.2.1 dev eth0
+        route add 203.0.113.0/24 nhid 7
+        """
+    )
+    before = witness.snapshot()
+    with pytest.raises(exception.PlugException, match=r"203\.0\.113\.0/24 .* nexthop object"):
+        plug(uplinked())
+    assert witness.differences(before, witness.snapshot()) == []
+
+
+def test_a_bridge_keeps_its_address_as_guests_come_and_go(inside: Any) -> None:
+    plug(vifs.bridge_vif(3))
+    address = inside.links()["br0"]["address"]
+    for number in (1, 2):
+        plug(vifs.bridge_vif(number))
+    unplug(vifs.bridge_vif(3))
+    assert inside.links()["br0"]["address"] == address
+    assert address.startswith("02:")
 
 
 def test_an_uplink_that_is_missing(inside: Any) -> None:
@@ -618,7 +646,7 @@ def test_an_enslave_failure_leaves_nothing(inside: Any) -> None:
     """A bridge port must not be what the bridge is for; the kernel says so at the last step."""
     witness.ip("link add eth0 type vxlan id 7 dstport 4789 dev lo")
     witness.ip("link set eth0 up")
-    with refused("could not set eth0: .*mtu"):
+    with refused("could not set eth0: .*MTU"):
         plug(uplinked(mtu=65535))
 
 

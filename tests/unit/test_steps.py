@@ -30,6 +30,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "set_link": {"name": "tap1", "attributes": {"mtu": 1400, "alias": MARK, "master": "br0"}},
     "delete_links": {"links": [["tap1", 7]]},
+    "delete_unused": {"name": "eth0"},
     "add_address": {"device": "br0", "address": ADDRESS},
     "delete_address": {"device": "eth0", "address": ADDRESS},
     "add_route": {"device": "br0", "route": ROUTE},
@@ -74,7 +75,7 @@ def test_good_steps_pass_unchanged(kind: str) -> None:
     assert steps.describe(step)
 
 
-@pytest.mark.parametrize("kind", GOOD)
+@pytest.mark.parametrize("kind", sorted(GOOD.keys() - {"delete_unused"}))
 def test_taking_back_restores_the_model(kind: str) -> None:
     model = host()
     before = copy.deepcopy(model)
@@ -211,10 +212,24 @@ def test_what_a_stranger_may_not_ask_of_the_daemon(kind: str, change: dict[str, 
         steps.checked(kind, {**GOOD[kind], **change})
 
 
-def test_units_are_said() -> None:
+def test_what_others_came_to_use_is_not_taken_back() -> None:
+    model = host()
+    shared = {"kind": "bridge", "name": "br1", "attributes": {"alias": SHARED_MARK}}
+    undo = steps.inverse(model, Step("create_link", shared))
+    assert undo == Step("delete_unused", {"name": "br1"})
+    steps.apply(model, Step("create_link", shared))
+    model.links["tap1"].attributes["master"] = "br1"  # type: ignore[union-attr]
+    steps.apply(model, undo)
+    assert model.links["br1"] is not None
+    model.links["tap1"].attributes["master"] = None  # type: ignore[union-attr]
+    steps.apply(model, undo)
+    assert model.links["br1"] is None
+
+
+def test_settings_are_said_as_people_say_them() -> None:
     words = steps.describe(Step("set_link", {"name": "br0", "attributes": {"ageing_time": 0}}))
-    assert words == "set br0: ageing_time 0 cs"
+    assert words == "set br0: ageing_time 0"
     words = steps.describe(Step("set_link", {"name": "tap0", "attributes": {"mtu": 1400}}))
-    assert words == "set tap0: mtu 1400 bytes"
+    assert words == "set tap0: MTU 1400"
     words = steps.describe(Step("set_link", {"name": "tap0", "attributes": {"up": False}}))
-    assert words == "set tap0: up off"
+    assert words == "set tap0: down"

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from os_vif import exception
 from os_vif.host.backends import netlink
 from os_vif.host.backends.netlink import Message, NetlinkError, attribute, attribute_u32
 from os_vif.host.observed import Address, Route
@@ -35,7 +36,7 @@ _RT_SCOPE_LINK, _RT_SCOPE_HOST = 253, 254
 
 # linux/rtnetlink.h
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_METRICS = 1, 4, 5, 6, 7, 8
-_RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA = 9, 15, 18
+_RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA, _RTA_NH_ID = 9, 15, 18, 30
 _RTAX_MTU = 2
 _RTN_UNICAST = 1
 _RT_TABLE_LOCAL = 255
@@ -176,7 +177,8 @@ def routes_of(device: str) -> tuple[Route, ...]:
     The kernel's own are among them: where an address has IFA_F_NOPREFIXROUTE they are somebody
     else's in truth, and one of IPv6 outlives an address whose life is limited.
 
-    :raises OSError: there is no such device, or a route has several next hops.
+    :raises OSError: there is no such device.
+    :raises ResourceConflict: a route has several next hops, or goes by a nexthop object.
     """
     index = _index(device)
     found: list[Route] = []
@@ -206,9 +208,15 @@ def _parse_route(body: bytes, device: int) -> Iterator[Route]:
             continue
         if _RTA_MULTIPATH in held and family == socket.AF_INET:
             # One next hop cannot be taken out of it, and the others are not ours to move.
-            raise OSError(
-                errno.EOPNOTSUPP,
-                f"the route {destination} has several next hops, which cannot move to a bridge",
+            raise exception.ResourceConflict(
+                resource=f"route {destination}",
+                reason="it has several next hops, which cannot move to a bridge",
+            )
+        if _RTA_NH_ID in held:
+            raise exception.ResourceConflict(
+                resource=f"route {destination}",
+                reason="it goes by a nexthop object, which others may use too, so it cannot move "
+                "to a bridge",
             )
         yield Route(
             destination=str(destination),

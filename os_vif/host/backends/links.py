@@ -57,12 +57,7 @@ _BRIDGE_DATA: Mapping[str, tuple[int, struct.Struct]] = {
 }
 # IPV4_DEVCONF_* (linux/ip.h) count from 1, DEVCONF_* (linux/ipv6.h) from 0.
 _IPV4_CONF = {"forwarding": 1, "proxy_arp": 3, "rp_filter": 8, "arp_announce": 18, "arp_ignore": 19}
-_IPV6_CONF = {
-    "forwarding6": ("forwarding", 0),
-    "accept_ra": ("accept_ra", 3),
-    "proxy_ndp": ("proxy_ndp", 22),
-    "disable_ipv6": ("disable_ipv6", 26),
-}
+_IPV6_CONF = {"forwarding6": 0, "accept_ra": 3, "proxy_ndp": 22, "disable_ipv6": 26}
 
 _MODULES = {"bridge": "bridge", "vlan": "8021q"}
 
@@ -160,7 +155,7 @@ def _parse_families(data: bytes, found: dict[str, Value]) -> None:
     if socket.AF_INET6 in families:
         held = netlink.pick(families[socket.AF_INET6], (IFLA_INET6_CONF,))
         if IFLA_INET6_CONF in held:
-            for name, (_key, number) in _IPV6_CONF.items():
+            for name, number in _IPV6_CONF.items():
                 found[name] = _U32.unpack_from(held[IFLA_INET6_CONF], 4 * number)[0]
             found["disable_ipv6"] = bool(found["disable_ipv6"])
 
@@ -349,10 +344,10 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
 
     :raises OSError: the kernel refused.
     """
-    for key, (setting, _number) in _IPV6_CONF.items():
+    for key in sysctl.PATHS:
         if key in attributes:
             # Before the device goes up, or it speaks IPv6 for a moment.
-            sysctl.write_ipv6(name, setting, int(attributes[key]))
+            sysctl.write(name, key, int(attributes[key]))
     body = [_flags(up=attributes.get("up")), _name(name)]
     body += [_ENCODERS[key](value) for key, value in attributes.items() if key in _ENCODERS]
     conf = [
@@ -415,6 +410,18 @@ def delete(doomed: Sequence[tuple[str, int]]) -> None:
     if not all(isinstance(answer, NetlinkError) for answer in moved):
         where = _NO_INDEX + attribute_u32(IFLA_GROUP, group)
         _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, where)]))
+
+
+def delete_unused(name: str) -> None:
+    """Delete a device that others may have come to use, unless it has ports; see :func:`delete`."""
+    try:
+        ports = attribute_u32(IFLA_MASTER, _index(name))
+        if netlink.dump(netlink.RTM_GETLINK, _NO_INDEX + ports + _LOOKUP_TAIL):
+            return
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+    delete([(name, 0)])
 
 
 def _one(name: str, index: int) -> bytes:

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a device is there, when it is in the way, and which steps make it so."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+from os_vif import exception
+from os_vif.host import steps
+from os_vif.host.draft import Draft, in_the_way, what
+from os_vif.host.observed import Link, as_mapping
+from os_vif.host.resources import Bridge, HostRoute, ProxyNeighbour, Tap, Uplink, Vlan
+from os_vif.host.route_rules import is_proxied, row_of
+from os_vif.host.topology import SHARED_MARK, Mark, parse_mark
+
+
+def is_ours(mark: Mark, tap: Tap, link: Link) -> bool:
+    """Tell whether a device is this VIF's tap."""
+    found = parse_mark(link.alias)
+    if found is not None:
+        return found.vif_id == mark.vif_id
+    if link.kind != "tap":
+        return False
+    # Names derived from the id keep 11 of its characters behind a prefix of three.
+    derived = len(mark.vif_id) >= 11 and mark.vif_id[:11] in link.name
+    return tap.adopt and (derived or link.attributes.get("mac") in tap.known_macs)
+
+
+def plug_tap(draft: Draft, tap: Tap) -> None:
+    """Make the tap, correct it, or make it anew where the kernel cannot change it."""
+    link = draft.host.link(tap.name)
+    wanted = tap.attributes()
+    if link is not None:
+        if not is_ours(draft.mark, tap, link):
+            raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a tap of this name")
+        if link.attributes.get("multi_queue") == tap.multi_queue:
+            draft.correct(link, wanted, _mark_on(draft.mark, link))
+            return
+        if link.attributes.get("queues"):
+            raise exception.ResourceConflict(
+                resource=f"tap {tap.name}",
+                reason=f"it must become {_queues(tap.multi_queue)}, which the kernel only takes "
+                "at creation, but a program has it open; stop the guest first",
+            )
+        _make_way(draft, link)
+    draft.add(
+        "create_link",
+        kind="tap",
+        name=tap.name,
+        attributes={**wanted, "multi_queue": tap.multi_queue, "alias": str(draft.mark)},
+    )
+
+
+def _mark_on(mark: Mark, link: Link) -> str:
+    """Return the mark a tap of ours must carry; a caller who names no guest keeps the one there."""
+    there = parse_mark(link.alias)
+    if there is not None and there == dataclasses.replace(mark, instance=there.instance):
+        return link.alias if not mark.instance else str(mark)
+    return str(mark)
+
+
+def _make_way(draft: Draft, link: Link) -> None:
+    """Delete a tap of ours in steps of which each can be taken back."""
+    if link.alias != str(draft.mark):
+        # Only a device with a mark is made again, so an adopted one is marked first.
+        draft.add("set_link", name=link.name, attributes={"alias": str(draft.mark)})
+    for resource in draft.topology.resources:
+        # The kernel would take these away unasked, and nobody would know them afterwards.
+        if isinstance(resource, HostRoute):
+            if draft.host.routes_to.get(resource.destination) == resource.target:
+                draft.add("delete_route", device=link.name, route=row_of(resource))
+        elif isinstance(resource, ProxyNeighbour) and is_proxied(draft, resource):
+            draft.add("delete_proxy", device=link.name, address=resource.address)
+    draft.add("delete_links", links=[[link.name, link.index]])
+
+
+def _queues(multi: bool) -> str:
+    return "a multi-queue tap" if multi else "a single-queue tap"
+
+
+def plug_bridge(draft: Draft, bridge: Bridge) -> None:
+    """Make the bridge or, if it is ours, correct it."""
+    link = draft.host.link(bridge.name)
+    wanted = bridge.attributes()
+    uplink = _uplink_of(draft, bridge.name)
+    if uplink is not None and _is_ethernet(uplink):
+        # A bridge takes its lowest port's address; with a host's addresses on it, that must not
+        # change with every guest that comes and goes.
+        wanted["mac"] = uplink.attributes["mac"]
+    if any(
+        ":" in address.local
+        for device in (bridge.name, uplink.name if uplink else "")
+        for address in draft.host.addresses.get(device, ())
+    ):
+        wanted["disable_ipv6"] = False
+    if link is None:
+        if not bridge.create:
+            raise exception.NetworkInterfaceNotFound(interface=bridge.name)
+        draft.add(
+            "create_link",
+            kind="bridge",
+            name=bridge.name,
+            attributes={"mac": _bridge_mac(draft), **wanted, "alias": SHARED_MARK},
+        )
+    elif link.kind != "bridge":
+        raise in_the_way(link, "a bridge of this name is needed")
+    elif bridge.create and (link.alias == SHARED_MARK or steps.is_unfinished(link)):
+        draft.correct(link, wanted, SHARED_MARK)
+    else:
+        draft.correct(link, {"up": True})
+
+
+def _bridge_mac(draft: Draft) -> str:
+    # One that was set stays; else it changes with the ports, and a host with an address on the
+    # bridge loses its neighbours each time.
+    digest = hashlib.sha256(str(draft.mark).encode()).digest()
+    return ":".join(["02", *(f"{byte:02x}" for byte in digest[:5])])
+
+
+def _uplink_of(draft: Draft, bridge: str) -> Link | None:
+    for resource in draft.topology.resources:
+        if isinstance(resource, Uplink) and resource.bridge == bridge:
+            return draft.host.links.get(resource.name)
+    return None
+
+
+def plug_vlan(draft: Draft, vlan: Vlan) -> None:
+    """Make the VLAN device on its lower device, which is set up."""
+    lower = draft.need(vlan.link)
+    draft.correct(lower, {"up": True})
+    link = draft.host.link(vlan.name)
+    if link is None:
+        draft.add(
+            "create_link",
+            kind="vlan",
+            name=vlan.name,
+            attributes={
+                **vlan.attributes(),
+                "mac": lower.attributes["mac"],
+                "link": vlan.link,
+                "vlan_id": vlan.vlan_id,
+                "alias": SHARED_MARK,
+            },
+        )
+        return
+    have = (link.kind, link.attributes.get("link"), link.attributes.get("vlan_id"))
+    if have != ("vlan", vlan.link, vlan.vlan_id):
+        found = f"VLAN {have[2]} on {have[1]}" if link.kind == "vlan" else what(link)
+        raise exception.ResourceConflict(
+            resource=f"device {vlan.name}",
+            reason=f"it is {found}; VLAN {vlan.vlan_id} on {vlan.link} is needed",
+        )
+    if link.alias == SHARED_MARK or steps.is_unfinished(link):
+        draft.correct(link, vlan.attributes(), SHARED_MARK)
+    else:
+        draft.correct(link, {"up": True})
+
+
+def plug_uplink(draft: Draft, uplink: Uplink) -> None:
+    """Put the uplink into the bridge, and move its addresses and routes there."""
+    link = draft.need(uplink.name)
+    master = link.attributes.get("master")
+    if master not in (None, uplink.bridge):
+        raise exception.ResourceConflict(
+            resource=f"uplink {uplink.name}",
+            reason=f"it is a port of {master}; take it out first (ip link set {uplink.name} "
+            "nomaster) or name another uplink",
+        )
+    if link.kind == "bridge" or parse_mark(link.alias) is not None:
+        raise in_the_way(link, f"an uplink for {uplink.bridge} is needed")
+    if not _is_ethernet(link):
+        raise exception.ResourceConflict(
+            resource=f"uplink {uplink.name}",
+            reason="it is not an Ethernet device, and a bridge takes no others",
+        )
+    host = draft.host
+    addresses = host.addresses.get(uplink.name, ())
+    # A gateway must be reachable, at times by a route, so those without one come first.
+    routes = sorted(host.routes.get(uplink.name, ()), key=lambda route: bool(route.gateway))
+    # Add first, remove last: at no moment, and wherever this is killed, is the host without them.
+    there = {address.key for address in host.addresses.get(uplink.bridge, ())}
+    for address in addresses:
+        if address.key not in there:
+            moved = {**as_mapping(address), "label": _moved_label(address.label, uplink)}
+            draft.add("add_address", device=uplink.bridge, address=moved)
+    for route in routes:
+        if route not in host.routes.get(uplink.bridge, ()):
+            draft.add("add_route", device=uplink.bridge, route=as_mapping(route))
+    draft.correct(link, uplink.attributes())
+    for route in reversed(routes):
+        draft.add("delete_route", device=uplink.name, route=as_mapping(route))
+    # Backwards, or the kernel takes the secondary addresses away with their primary one.
+    for address in reversed(addresses):
+        draft.add("delete_address", device=uplink.name, address=as_mapping(address))
+
+
+def _is_ethernet(link: Link) -> bool:
+    mac = link.attributes.get("mac")
+    return isinstance(mac, str) and len(mac) == len("52:54:00:12:34:56") and mac.strip("0:") != ""
+
+
+def _moved_label(label: str, uplink: Uplink) -> str:
+    # ip-address(8): a label is the device's name, or begins with it and a colon.
+    name, colon, rest = label.partition(":")
+    moved = f"{uplink.bridge}:{rest}"
+    return moved if name == uplink.name and colon and len(moved) < 16 else ""

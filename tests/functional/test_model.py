@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner reasons on a model; here the kernel shows that it does what the model says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+import os_vif
+from os_vif.host import observer, planner, runner, steps
+from os_vif.host.backends import addresses
+from os_vif.host.observed import Host, Route
+from os_vif.host.topology import Topology
+from os_vif.verbs import describe
+from tests import vifs
+from tests.functional.test_kill import MODES, Mode, machine
+
+pytestmark = pytest.mark.functional
+
+KERNEL = 2
+"""RTPROT_KERNEL: routes the kernel adds and deletes with an address, before anybody asks."""
+
+
+def look(topology: Topology) -> Host:
+    asked = planner.questions(topology)
+    host = observer.observe(asked)
+    host.forwarding.update(observer.forwarding(sorted(asked.forwarding)))
+    for pair in asked.moves:
+        for device in pair:
+            if host.links[device] is not None:
+                host.addresses[device] = addresses.of_device(device)
+                host.routes[device] = addresses.routes_of(device)
+    return host
+
+
+def picture(host: Host, moving: Collection[str], *, whole: bool) -> dict[str, Any]:
+    """Return what can be compared: without indices, seconds, and what the kernel chooses."""
+    return {
+        "links": {name: link and (link.kind, link.alias) for name, link in host.links.items()},
+        "addresses": {
+            device: [
+                # Without a label of its own an IPv4 address shows the device's name.
+                (item.key, item.scope, item.label or device, item.flags, item.valid is None)
+                for item in sorted(found, key=lambda item: item.local)
+            ]
+            for device, found in host.addresses.items()
+            if found
+        },
+        "routes": {
+            device: shown
+            for device, found in host.routes.items()
+            if device in moving and (shown := sorted(map(str, _chosen(found, whole=whole))))
+        },
+        "routes_to": host.routes_to,
+        "proxies": {device: found for device, found in host.proxies.items() if found},
+        "forwarding": host.forwarding,
+    }
+
+
+def _chosen(routes: tuple[Route, ...], *, whole: bool) -> list[Route]:
+    return [route for route in routes if whole or route.protocol != KERNEL]
+
+
+def assert_agree(model: Host, seen: Host, *, whole: bool = False) -> None:
+    moving = seen.routes.keys()
+    assert picture(model, moving, whole=whole) == picture(seen, moving, whole=whole)
+    for name, link in model.links.items():
+        real = seen.links[name]
+        if link is None or real is None:
+            continue
+        # A bridge follows its ports in what nobody gave it; a descriptor's end shows some later.
+        ignored = {"queues", *(("mac", "mtu") if link.kind == "bridge" else ())}
+        told = {key: value for key, value in link.attributes.items() if key not in ignored}
+        assert {key: real.attributes.get(key) for key in told} == told, name
+
+
+def plugged(mode: Mode) -> tuple[Topology, planner.Plan]:
+    topology = describe(mode.vif(), vifs.instance()).topology
+    return topology, planner.plan_plug(topology, look(topology))
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_step_of_a_plug_and_its_undo(name: str) -> None:
+    with machine(MODES[name]):
+        topology, todo = plugged(MODES[name])
+        before = look(topology)
+        model = look(topology)
+        for step in todo.steps:
+            steps.apply(model, step)
+            runner.HANDLERS[step.kind](step.args)
+            assert_agree(model, look(topology))
+        assert_agree(model, look(topology), whole=True)
+        for undo in reversed(todo.undo):
+            if undo is not None:
+                steps.apply(model, undo)
+                runner.HANDLERS[undo.kind](undo.args)
+                assert_agree(model, look(topology))
+        assert_agree(before, look(topology), whole=True)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_step_of_an_unplug(name: str) -> None:
+    with machine(MODES[name]):
+        vif = MODES[name].vif()
+        os_vif.plug(vif, vifs.instance())
+        topology = describe(vif, vifs.instance(), unplugging=True).topology
+        model = look(topology)
+        for step in planner.plan_unplug(topology, look(topology)).steps:
+            steps.apply(model, step)
+            runner.HANDLERS[step.kind](step.args)
+            assert_agree(model, look(topology))
+
+
+def test_every_kind_of_step_was_among_them() -> None:
+    seen: set[str] = set()
+    for mode in MODES.values():
+        with machine(mode):
+            todo = plugged(mode)[1]
+            seen.update(step.kind for step in [*todo.steps, *filter(None, todo.undo)])
+    assert seen == steps.KINDS.keys()
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_steps_done_already_are_harmless(name: str) -> None:
+    """Another process may have been faster; only making a device twice is refused."""
+    with machine(MODES[name]):
+        topology, todo = plugged(MODES[name])
+        for step in todo.steps:
+            runner.HANDLERS[step.kind](step.args)
+        after = look(topology)
+        for step in todo.steps:
+            if step.kind == "create_link":
+                with pytest.raises(OSError, match=r"exists|busy"):
+                    runner.HANDLERS[step.kind](step.args)
+            else:
+                runner.HANDLERS[step.kind](step.args)
+        gone = {
+            name
+            for step in todo.steps
+            if step.kind == "delete_links"
+            for name, _ in step.args["links"]
+        }
+        if not gone:
+            assert_agree(after, look(topology), whole=True)

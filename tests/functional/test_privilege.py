@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A caller without privilege, through the real oslo.privsep daemon.
+
+The daemon is started by the operator's helper command while the caller still is root, as sudo
+would; then the caller becomes nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+
+import os_vif
+from os_vif import exception
+from os_vif.host.topology import Mark
+from tests import vifs, witness
+
+pytestmark = pytest.mark.functional
+
+NOBODY = 65534
+HELPER = (
+    f"{sys.executable} -c 'from oslo_privsep.daemon import helper_main as m; raise SystemExit(m())'"
+)
+BRIDGES, OTHERS = "vif_plug_linux_bridge_privileged", "os_vif_privileged"
+
+
+def as_nobody(
+    act: Callable[[], Any], *, section: str = BRIDGES, helper: str | None = HELPER
+) -> None:
+    """Run ``act`` in a child that has lost all privilege, and fail with what it says.
+
+    :param section: the configuration section of the daemon.
+    :param helper: the helper command of the daemon; None for one that cannot run.
+    """
+    from os_vif.host import privilege
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            cfg.CONF([], project="os-vif-tests", default_config_files=[])
+            command = helper or "/nonexistent/privsep-helper"
+            cfg.CONF.set_override("helper_command", command, section)
+            if helper:
+                (privilege.linux_bridge if section == BRIDGES else privilege.default).start()
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            act()
+            status = 0
+        except BaseException as error:
+            os.write(writing, f"{type(error).__name__}: {error}".encode())
+        finally:
+            # The daemons end with their connections.
+            os._exit(status)
+    os.close(writing)
+    _, status = os.waitpid(child, 0)
+    with open(reading) as said:
+        words = said.read()
+    assert status == 0, words
+
+
+def counted() -> list[str]:
+    """Return a list that grows by one entry with each call to a daemon."""
+    from os_vif.host import privilege
+
+    calls: list[str] = []
+    for context in (privilege.linux_bridge, privilege.default):
+        channel = context.channel
+        if channel is None:
+            continue
+        remote_call = channel.remote_call
+
+        def count(
+            name: Any, *args: Any, remote_call: Callable[..., Any] = remote_call, **options: Any
+        ) -> Any:
+            calls.append(str(name))
+            return remote_call(name, *args, **options)
+
+        channel.remote_call = count
+    return calls
+
+
+def test_a_bridge_with_rules_and_tap(inside: Any) -> None:
+    vif = vifs.bridge_vif(has_traffic_filtering=False)
+
+    def act() -> None:
+        with pytest.raises(PermissionError):
+            open("/proc/self/oom_score_adj", "w").write("-1000")  # noqa: SIM115
+        calls = counted()
+        os_vif.plug(vif, vifs.instance())
+        assert len(calls) == 1, "one round trip"
+        calls.clear()
+        assert os_vif.check(vif, vifs.instance()) == []
+        assert len(calls) == 1, "the rules can only be seen with privilege"
+        calls.clear()
+        os_vif.plug(vif, vifs.instance())
+        assert len(calls) == 1
+
+    with vifs.configured("linux_bridge", create_tap=True):
+        as_nobody(act)
+        assert os_vif.check(vif, vifs.instance()) == []
+        assert witness.rules()
+
+        def again() -> None:
+            calls = counted()
+            os_vif.unplug(vif, vifs.instance())
+            assert len(calls) == 1
+            os_vif.unplug(vif, vifs.instance())
+
+        as_nobody(again)
+    assert list(inside.links()) == ["br0"]
+    assert witness.rules() == []
+
+
+def test_without_rules_what_is_well_needs_no_daemon(inside: Any) -> None:
+    vif = vifs.bridge_vif()
+
+    def act() -> None:
+        calls = counted()
+        os_vif.plug(vif, vifs.instance())
+        assert len(calls) == 1
+        os_vif.plug(vif, vifs.instance())
+        assert os_vif.check(vif, vifs.instance()) == []
+        assert len(calls) == 1
+        os_vif.unplug(vif, vifs.instance())
+        assert len(calls) == 2
+
+    with vifs.configured("linux_bridge", create_tap=True):
+        as_nobody(act)
+    assert list(inside.links()) == ["br0"]
+
+
+def test_an_uplink_moves_in_one_round_trip(uplink: Any) -> None:
+    vif = vifs.bridge_vif(network=vifs.network(bridge_interface="eth0"))
+
+    def act() -> None:
+        calls = counted()
+        os_vif.plug(vif, vifs.instance())
+        assert len(calls) == 1
+
+    as_nobody(act)
+    assert os_vif.check(vif, vifs.instance()) == []
+    assert witness.addresses("eth0") == []
+
+
+def test_a_routed_tap(inside: Any) -> None:
+    subnets = [
+        vifs.subnet("10.65.0.0/16", ["10.65.0.1"]),
+        vifs.subnet("2001:db8:7::/64", ["2001:db8:7::1"], gateway="2001:db8:7::ff"),
+    ]
+    vif = vifs.tap_vif(network=vifs.network(subnets=subnets))
+
+    def act() -> None:
+        calls = counted()
+        os_vif.plug(vif, vifs.instance())
+        assert len(calls) == 1
+        assert os_vif.check(vif, vifs.instance()) == []
+        os_vif.unplug(vif, vifs.instance())
+        assert len(calls) == 2
+        os_vif.plug(vif, vifs.instance())
+
+    with vifs.configured("tap", routed=True):
+        as_nobody(act, section=OTHERS)
+        assert os_vif.check(vif, vifs.instance()) == []
+
+
+def test_many_in_one_round_trip(inside: Any) -> None:
+    many = [(vifs.bridge_vif(number), vifs.instance()) for number in range(1, 21)]
+
+    def act() -> None:
+        calls = counted()
+        assert all(outcome.error is None for outcome in os_vif.plug_many(many))
+        assert len(calls) == 1
+        assert all(outcome.error is None for outcome in os_vif.unplug_many(many))
+        assert len(calls) == 2
+
+    with vifs.configured("linux_bridge", create_tap=True):
+        as_nobody(act)
+    assert list(inside.links()) == ["br0"]
+
+
+def test_a_failure_comes_back_with_the_kernels_words_and_undone(inside: Any) -> None:
+    vif = vifs.bridge_vif(network=vifs.network(mtu=65535))
+    before = witness.snapshot()
+
+    def act() -> None:
+        with pytest.raises(exception.PlugException, match=r"could not create tap .*mtu") as caught:
+            os_vif.plug(vif, vifs.instance())
+        assert isinstance(caught.value.__cause__, exception.StepFailed)
+
+    with vifs.configured("linux_bridge", create_tap=True):
+        as_nobody(act)
+    assert witness.differences(before, witness.snapshot()) == []
+
+
+GOOD = ["create_link", {"kind": "bridge", "name": "br9", "attributes": {"alias": "os-vif shared"}}]
+MARK = str(Mark("1234", "tap"))
+
+
+BAD: list[list[Any]] = [
+    ["run_command", {"command": "reboot"}],
+    ["create_link", {"kind": "veth", "name": "x", "attributes": {"alias": MARK}}],
+    ["create_link", {"kind": "tap", "name": "../x", "attributes": {"alias": MARK}}],
+    ["create_link", {"kind": "tap", "name": "x", "attributes": {"alias": "mine"}}],
+    ["set_link", {"name": "lo", "attributes": {"mtu": "1500; reboot"}}],
+    ["set_link", {"name": "lo", "attributes": {"unknown": 1}}],
+    [
+        "set_forwarding",
+        {"comment": "docker", "ipv6": False, "rules": [], "top_regex": "", "bottom_regex": ""},
+    ],
+    ["set_link", None],
+    [7, {}],
+]
+
+
+def test_the_daemon_refuses_what_is_no_step(inside: Any) -> None:
+    def act() -> None:
+        from os_vif.host import privilege
+
+        for bad in BAD:
+            for group in ([[*GOOD, None, None], [*bad, None, None]], [[*GOOD, *bad]]):
+                with pytest.raises(exception.InvalidField):
+                    privilege.run(BRIDGES, [group], together=False)
+
+    as_nobody(act)
+    assert inside.links() == {}, "nothing was run, not even what came before"
+
+
+@pytest.mark.parametrize(("make", "section"), [(vifs.bridge_vif, BRIDGES), (vifs.tap_vif, OTHERS)])
+def test_no_privilege_and_no_helper(inside: Any, make: Callable[[], Any], section: str) -> None:
+    def act() -> None:
+        with pytest.raises(exception.PlugException) as caught:
+            os_vif.plug(make(), vifs.instance())
+        assert isinstance(caught.value.__cause__, exception.NotPrivileged)
+        assert "helper_command" in str(caught.value)
+        assert "privilege" in str(caught.value)
+        assert section in str(caught.value)
+
+    before = witness.snapshot()
+    as_nobody(act, section=section, helper=None)
+    assert witness.differences(before, witness.snapshot()) == []

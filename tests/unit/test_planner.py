@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who owns what, what is in the way, and in which order things are done: one case each."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from os_vif import exception
+from os_vif.host import planner
+from os_vif.host.observed import Address, Host, Route
+from os_vif.host.resources import (
+    Bridge,
+    ForwardRules,
+    HostRoute,
+    ProxyNeighbour,
+    Resource,
+    Tap,
+    Uplink,
+    Vlan,
+)
+from os_vif.host.steps import Step
+from os_vif.host.topology import SHARED_MARK, UNFINISHED_GROUP, Mark, Topology
+from tests import vifs
+from tests.modelled import World
+
+OWNER = Mark(vifs.vif_id(1), "test", "guest")
+NAME = vifs.tap_name(1)
+MAC, HOST_MAC = "52:54:00:00:00:01", "fe:54:00:00:00:01"
+TAP = Tap(name=NAME, mac=HOST_MAC, mtu=1500, bridge="br0", known_macs=frozenset({MAC, HOST_MAC}))
+LONE = dataclasses.replace(TAP, bridge=None)
+BRIDGE = Bridge(name="br0")
+UPLINK = Uplink(name="eth0", bridge="br0", mtu=1500)
+RULES = ForwardRules(bridge="br0", ipv6=False, rules=(("-i", "br0", "-j", "ACCEPT"),))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def look(world: World, topology: Topology) -> Host:
+    asked = planner.questions(topology)
+    host = world.observe(asked)
+    host.forwarding.update(world.forwarding(asked.forwarding))
+    return host
+
+
+def plug(world: World, *resources: Resource, mark: Mark = OWNER) -> list[Step]:
+    topology = Topology(mark, resources)
+    return planner.plan_plug(topology, look(world, topology)).steps
+
+
+def unplug(world: World, *resources: Resource) -> list[Step]:
+    topology = Topology(OWNER, resources)
+    return planner.plan_unplug(topology, look(world, topology)).steps
+
+
+def run(world: World, todo: list[Step]) -> None:
+    for kind, args in todo:
+        world.handlers()[kind](args)
+
+
+def kinds(todo: list[Step]) -> list[str]:
+    return [step.kind for step in todo]
+
+
+def sets(todo: list[Step]) -> dict[str, Any]:
+    """Return the attributes of the only step, which must be a set_link."""
+    [step] = todo
+    assert step.kind == "set_link"
+    return dict(step.args["attributes"])
+
+
+# --- only what is needed is asked -----------------------------------------------------------------
+
+
+def test_questions_are_names_never_everything() -> None:
+    asked = planner.questions(
+        Topology(
+            OWNER,
+            (
+                Vlan(name="vlan7", link="eth0", vlan_id=7),
+                BRIDGE,
+                Uplink(name="vlan7", bridge="br0", mtu=1500),
+                RULES,
+                TAP,
+                HostRoute(device=NAME, destination="10.0.0.1/32"),
+                ProxyNeighbour(device=NAME, address="2001:db8::1"),
+            ),
+        )
+    )
+    assert asked.links == {"vlan7", "eth0", "br0", NAME}
+    assert asked.moves == {("vlan7", "br0")}
+    assert asked.routes_to == {"10.0.0.1/32"}
+    assert asked.proxies == {(NAME, "2001:db8::1")}
+    assert asked.forwarding == {(f"os-vif vif={OWNER.vif_id} bridge=br0", False)}
+
+
+# --- taps: whose are they -------------------------------------------------------------------------
+
+
+def test_a_new_tap_is_marked_from_the_first(world: World) -> None:
+    [step] = plug(world, LONE)
+    assert step.kind == "create_link"
+    assert step.args["attributes"]["alias"] == str(OWNER)
+    assert step.args["attributes"]["disable_ipv6"] is True
+
+
+def test_one_with_the_mark_is_ours_whatever_it_looks_like(world: World) -> None:
+    world.add_link(NAME, "tap", str(OWNER), mac="02:00:00:00:00:99", mtu=9000, group=7)
+    assert sets(plug(world, LONE)) == {
+        "up": True,
+        "group": 0,
+        "mac": HOST_MAC,
+        "mtu": 1500,
+        "disable_ipv6": True,
+    }
+    assert kinds(unplug(world, LONE)) == ["delete_links"]
+
+
+def test_another_guest_of_the_same_vif_is_written_into_the_mark(world: World) -> None:
+    before = dataclasses.replace(OWNER, instance="before")
+    run(world, plug(world, LONE, mark=before))
+    assert sets(plug(world, LONE)) == {"alias": str(OWNER)}
+    run(world, plug(world, LONE))
+    nobody = dataclasses.replace(OWNER, instance="")
+    assert plug(world, LONE, mark=nobody) == [], "a caller who names none does not erase it"
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [(NAME, {}), ("vnet0", {"mac": HOST_MAC}), ("vnet0", {"mac": MAC})],
+    ids=["name from the id", "libvirt's MAC", "the guest's MAC"],
+)
+def test_an_unmarked_tap_that_evidently_is_ours_is_adopted(
+    world: World, name: str, attributes: dict[str, Any]
+) -> None:
+    world.add_link(name, "tap", "", **attributes)
+    tap = dataclasses.replace(LONE, name=name)
+    assert sets(plug(world, tap))["alias"] == str(OWNER)
+    assert kinds(unplug(world, tap)) == ["delete_links"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "alias", "attributes"),
+    [
+        ("vnet0", "tap", "", {"mac": "fe:54:00:00:00:02"}),
+        ("vnet0", "tap", str(Mark("other", "test")), {"mac": HOST_MAC}),
+        (NAME, "tap", str(Mark("other", "test")), {}),
+        (NAME, "tun", "", {}),
+        (NAME, "veth", "", {"mac": MAC}),
+        (NAME, "", "", {"mac": MAC}),
+        (NAME, "bridge", "", {"mac": MAC}),
+        (NAME, "bridge", SHARED_MARK, {}),
+    ],
+)
+def test_anything_else_is_in_the_way_and_never_touched(
+    world: World, name: str, kind: str, alias: str, attributes: dict[str, Any]
+) -> None:
+    world.add_link(name, kind, alias, **attributes)
+    tap = dataclasses.replace(LONE, name=name)
+    with pytest.raises(exception.ResourceConflict) as caught:
+        plug(world, tap)
+    assert f"device {name} is in the way" in str(caught.value)
+    assert OWNER.vif_id in str(caught.value), "whose need it is"
+    if "other" in alias:
+        assert "of VIF other" in str(caught.value)
+    assert unplug(world, tap) == []
+
+
+def test_a_short_id_derives_no_names(world: World) -> None:
+    """Or a VIF with the id 'a' would own every tap with an 'a' in its name."""
+    short = Mark("tap", "test")
+    world.add_link("tap0", "tap", "")
+    with pytest.raises(exception.ResourceConflict):
+        plug(world, dataclasses.replace(LONE, name="tap0"), mark=short)
+
+
+def test_where_the_hypervisor_makes_the_taps_none_is_adopted(world: World) -> None:
+    world.add_link(NAME, "tap", "", mac=HOST_MAC)
+    assert unplug(world, dataclasses.replace(LONE, adopt=False)) == []
+
+
+# --- taps: queues ---------------------------------------------------------------------------------
+
+
+def test_queues_are_fixed_at_creation_so_it_is_made_anew(world: World) -> None:
+    link = world.add_link(NAME, "tap", str(OWNER), multi_queue=True)
+    todo = plug(world, LONE)
+    assert kinds(todo) == ["delete_links", "create_link"]
+    assert todo[0].args["links"] == [[NAME, link.index]]
+    assert todo[1].args["attributes"]["multi_queue"] is False
+
+
+def test_but_not_while_somebody_has_it_open(world: World) -> None:
+    world.add_link(NAME, "tap", str(OWNER), multi_queue=True, queues=1)
+    with pytest.raises(exception.ResourceConflict, match="stop the guest first"):
+        plug(world, LONE)
+
+
+def test_before_that_its_routes_go_so_that_they_can_come_back(world: World) -> None:
+    world.add_link(NAME, "tap", "", multi_queue=True)
+    world.routes[NAME] = [Route("10.0.0.1/32", scope=253)]
+    todo = plug(world, LONE, HostRoute(device=NAME, destination="10.0.0.1/32"))
+    assert kinds(todo) == ["set_link", "delete_route", "delete_links", "create_link", "add_route"]
+    assert todo[0].args["attributes"] == {"alias": str(OWNER)}
+
+
+# --- bridges --------------------------------------------------------------------------------------
+
+
+def test_a_bridge_is_made_by_whoever_comes_first(world: World) -> None:
+    run(world, plug(world, BRIDGE, TAP))
+    assert world.links["br0"].alias == SHARED_MARK
+    assert plug(world, BRIDGE, mark=Mark("other", "test")) == []
+    assert kinds(unplug(world, BRIDGE, TAP)) == ["delete_links"], "the tap; others use the bridge"
+
+
+def test_ours_is_corrected_a_strangers_is_used_as_it_is(world: World) -> None:
+    run(world, plug(world, BRIDGE))
+    world.links["br0"].attributes.update(stp_state=1, up=False)
+    assert sets(plug(world, BRIDGE)) == {"up": True, "stp_state": 0}
+    world.links["br0"].alias = ""
+    assert sets(plug(world, BRIDGE)) == {"up": True}
+    world.links["br0"].attributes["up"] = True
+    assert plug(world, BRIDGE) == []
+
+
+def test_a_half_made_one_is_finished(world: World) -> None:
+    world.add_link("br0", "bridge", "", group=UNFINISHED_GROUP)
+    topology = Topology(OWNER, (BRIDGE,))
+    todo = planner.plan_plug(topology, look(world, topology))
+    assert sets(todo.steps)["alias"] == SHARED_MARK
+    assert todo.undo == [None], "its maker may have finished it, and others use it"
+
+
+@pytest.mark.parametrize("kind", ["tap", "veth", "", "vlan"])
+def test_a_bridge_name_that_is_something_else(world: World, kind: str) -> None:
+    world.add_link("br0", kind)
+    with pytest.raises(exception.ResourceConflict, match="a bridge of this name is needed"):
+        plug(world, BRIDGE, TAP)
+
+
+def test_one_that_must_be_there_already(world: World) -> None:
+    there = Bridge(name="br0", create=False)
+    with pytest.raises(exception.NetworkInterfaceNotFound, match="br0"):
+        plug(world, there)
+    world.add_link("br0", "bridge", SHARED_MARK, up=True, stp_state=1)
+    assert plug(world, there) == []
+
+
+def test_ipv6_of_a_bridge_with_addresses_is_left_on(world: World) -> None:
+    world.add_link("br0", "bridge", SHARED_MARK, **BRIDGE.attributes())
+    world.links["br0"].attributes["disable_ipv6"] = False
+    assert sets(plug(world, BRIDGE)) == {"disable_ipv6": True}
+    world.addresses["br0"] = [Address("2001:db8::1/64")]
+    assert plug(world, BRIDGE) == []
+
+
+# --- uplinks --------------------------------------------------------------------------------------
+
+
+def uplinked(world: World, *routes: Route, master: str | None = None) -> None:
+    world.add_link("eth0", "", up=True, mac="52:00:00:00:0e:00", master=master)
+    world.addresses["eth0"] = [
+        Address("192.0.2.10/24", label="eth0"),
+        Address("192.0.2.11/24", label="eth0:web"),
+        Address("2001:db8::a/64"),
+    ]
+    world.routes["eth0"] = list(routes)
+
+
+def test_add_first_remove_last(world: World) -> None:
+    uplinked(world, Route("0.0.0.0/0", gateway="192.0.2.1"))
+    todo = plug(world, BRIDGE, UPLINK)
+    assert kinds(todo) == [
+        "create_link",
+        *["add_address"] * 3,
+        "add_route",
+        "set_link",
+        "delete_route",
+        *["delete_address"] * 3,
+    ]
+    labels = [step.args["address"]["label"] for step in todo if step.kind == "add_address"]
+    assert labels == ["", "br0:web", ""]
+    gone = [step.args["address"]["local"] for step in todo if step.kind == "delete_address"]
+    assert gone[-1] == "192.0.2.10/24", "the primary one last, or the kernel takes the others too"
+    made = todo[0].args["attributes"]
+    assert made["mac"] == "52:00:00:00:0e:00"
+    assert made["disable_ipv6"] is False, "it has an IPv6 address now"
+
+
+def test_what_a_gateway_is_reached_by_comes_before_it(world: World) -> None:
+    uplinked(
+        world,
+        Route("0.0.0.0/0", gateway="198.51.100.1"),
+        Route("198.51.100.1/32", scope=253),
+    )
+    todo = plug(world, BRIDGE, UPLINK)
+    added = [step.args["route"]["gateway"] for step in todo if step.kind == "add_route"]
+    deleted = [step.args["route"]["gateway"] for step in todo if step.kind == "delete_route"]
+    assert added == ["", "198.51.100.1"]
+    assert deleted == ["198.51.100.1", ""]
+
+
+def test_only_the_rest_of_a_half_done_move_is_done(world: World) -> None:
+    uplinked(world, Route("0.0.0.0/0", gateway="192.0.2.1"))
+    todo = plug(world, BRIDGE, UPLINK)
+    for done in range(len(todo)):
+        again = World()
+        uplinked(again, Route("0.0.0.0/0", gateway="192.0.2.1"))
+        run(again, todo[:done])
+        assert plug(again, BRIDGE, UPLINK) == todo[done:], done
+
+
+def test_an_uplink_of_another_bridge_is_not_stolen(world: World) -> None:
+    world.add_link("br9", "bridge")
+    uplinked(world, master="br9")
+    with pytest.raises(exception.ResourceConflict, match="it is a port of br9; take it out first"):
+        plug(world, BRIDGE, UPLINK)
+
+
+@pytest.mark.parametrize(
+    ("kind", "alias", "mac"),
+    [
+        ("bridge", "", "52:00:00:00:0e:00"),
+        ("tap", str(Mark("other", "test")), "52:00:00:00:0e:00"),
+        ("", "", "00:00:00:00:00:00"),
+        ("ipoib", "", ":".join(["80"] * 20)),
+    ],
+)
+def test_what_cannot_be_an_uplink(world: World, kind: str, alias: str, mac: str) -> None:
+    world.add_link("eth0", kind, alias, mac=mac)
+    with pytest.raises(exception.ResourceConflict, match="eth0"):
+        plug(world, BRIDGE, UPLINK)
+
+
+def test_a_missing_uplink_is_named(world: World) -> None:
+    with pytest.raises(exception.NetworkInterfaceNotFound, match="eth0"):
+        plug(world, BRIDGE, UPLINK)
+    assert unplug(world, BRIDGE, UPLINK) == []
+
+
+# --- VLANs ----------------------------------------------------------------------------------------
+
+VLAN = Vlan(name="vlan7", link="eth0", vlan_id=7)
+
+
+def test_a_vlan_and_its_lower_device(world: World) -> None:
+    world.add_link("eth0", "", mac="52:00:00:00:0e:00")
+    todo = plug(world, VLAN, BRIDGE, Uplink(name="vlan7", bridge="br0", mtu=1500))
+    assert kinds(todo) == ["set_link", "create_link", "create_link", "set_link"]
+    assert todo[0].args == {"name": "eth0", "attributes": {"up": True}}
+    assert todo[1].args["attributes"]["vlan_id"] == 7
+    assert todo[1].args["attributes"]["alias"] == SHARED_MARK
+    run(world, todo)
+    assert plug(world, VLAN, BRIDGE, Uplink(name="vlan7", bridge="br0", mtu=1500)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "found"),
+    [
+        ("vlan", {"link": "eth0", "vlan_id": 8}, "VLAN 8 on eth0"),
+        ("vlan", {"link": "eth1", "vlan_id": 7}, "VLAN 7 on eth1"),
+        ("veth", {}, "a veth"),
+        ("", {}, "a NIC of the host"),
+    ],
+)
+def test_a_vlan_name_that_is_something_else(
+    world: World, kind: str, attributes: dict[str, Any], found: str
+) -> None:
+    world.add_link("eth0", "")
+    world.add_link("vlan7", kind, **attributes)
+    with pytest.raises(exception.ResourceConflict, match=f"{found}.*; VLAN 7 on eth0 is needed"):
+        plug(world, VLAN)
+
+
+# --- routes, neighbours, rules --------------------------------------------------------------------
+
+
+def test_a_route_that_leads_elsewhere(world: World) -> None:
+    world.add_link("eth0", "")
+    world.routes["eth0"] = [Route("10.0.0.1/32")]
+    with pytest.raises(exception.ResourceConflict, match="it leads to eth0"):
+        plug(world, LONE, HostRoute(device=NAME, destination="10.0.0.1/32"))
+
+
+def test_rules_are_set_whole_and_only_when_they_differ(world: World) -> None:
+    [step] = plug(world, RULES)
+    run(world, [step])
+    assert plug(world, RULES) == []
+    comment = step.args["comment"]
+    world.rules[comment, False] = ()
+    assert plug(world, RULES) == [step]
+    # iptables adds what a target has by default.
+    world.rules[comment, False] = (("-i", "br0", "-j", "ACCEPT", "--reject-with", "x"),)
+    assert plug(world, RULES) == []
+    [gone] = unplug(world, RULES)
+    assert gone.args["rules"] == []
+    run(world, [gone])
+    assert unplug(world, RULES) == []
+
+
+def test_without_iptables_there_is_nothing_to_pass(world: World) -> None:
+    topology = Topology(OWNER, (RULES,))
+    host = look(world, topology)
+    host.forwarding = dict.fromkeys(host.forwarding)
+    assert planner.plan_plug(topology, host).steps == []
+    assert planner.plan_unplug(topology, host).steps == []
