@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The library's options for one run of the command.
+
+Later wins: the library's own defaults, the command's (it makes the taps itself), the
+configuration files, ``options:`` of the specifications, ``--set``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from os_vif.cli.specs.kinds import suggest
+from os_vif.cli.specs.nodes import BadInput, Problem
+
+if TYPE_CHECKING:
+    from os_vif.cli.specs.reader import Options
+
+COMMAND_DEFAULTS = {("os_vif_linux_bridge", "create_tap"): True}
+"""Where a person with the command wants something else than a service with the library."""
+
+HELPER_SECTIONS = ("vif_plug_linux_bridge_privileged", "os_vif_privileged")
+"""Sections of the privileged daemons, which the library adds only when one is needed."""
+
+
+def start(files: Sequence[str]) -> None:
+    """Load the library and the configuration files.
+
+    Without ``files``, oslo.config looks where it always does: /etc/os-vif/os-vif.conf and others.
+
+    :raises BadInput: a file is missing, or is no configuration
+    """
+    # Deprecations of libraries below us are for those who install them.
+    warnings.simplefilter("ignore")
+    from oslo_config import cfg
+
+    import os_vif
+
+    arguments = [word for name in files for word in ("--config-file", name)]
+    os_vif.initialize()
+    try:
+        cfg.CONF(arguments, project="os-vif", prog="os-vif")
+    except cfg.ConfigFilesNotFoundError as error:
+        raise _bad(f"there is no configuration file {', '.join(error.config_files)}") from None
+    except (cfg.Error, OSError) as error:
+        raise _bad(str(error)) from None
+    for (group, name), value in COMMAND_DEFAULTS.items():
+        cfg.CONF.set_default(name, value, group=group)
+
+
+def apply(options: Options, settings: Sequence[str]) -> None:
+    """Set what the specifications and ``--set`` ask for.
+
+    :param settings: each ``GROUP.OPTION=VALUE``; a group may leave out ``os_vif_``
+    :raises BadInput: a group or option is unknown, or a value cannot be used
+    """
+    problems: list[Problem] = []
+    for (group, name), (text, mark) in options.items():
+        message = _set(group, name, text)
+        if message:
+            problems.append(Problem(mark, f"options.{group}.{name}", message))
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        group, dot, option = name.strip().rpartition(".")
+        message = "expected GROUP.OPTION=VALUE, as in tap.routed=true"
+        if equals and dot:
+            message = _set(group, option, value.strip())
+        if message:
+            problems.append(Problem(None, f"--set {setting}", message))
+    if problems:
+        raise BadInput(problems)
+
+
+def _set(group: str, name: str, text: str | list[str]) -> str:
+    """Set one option; return what is wrong, or ''."""
+    from oslo_config import cfg
+
+    from os_vif import opts
+
+    known: Mapping[str, list[Any]] = {
+        f"os_vif_{plugin}": loaded.CONFIG_OPTS for plugin, loaded in opts.plugins_list
+    }
+    options: Mapping[str, Any]
+    if group in HELPER_SECTIONS:
+        import os_vif.host.privilege  # noqa: F401  (registers the sections)
+
+        options = cfg.CONF[group]
+    else:
+        section = group if group in known else f"os_vif_{group}"
+        if section not in known:
+            groups = [name.removeprefix("os_vif_") for name in known]
+            return f"there is no plugin {group!r}; {suggest(group, groups)}"
+        group = section
+        options = {option.dest: option for option in known[group]}
+    if name not in options:
+        if not options:
+            return f"plugin {group.removeprefix('os_vif_')!r} has no options"
+        return f"there is no option {name!r}; {suggest(name, options)}"
+    option = options[name]
+    many = bool(getattr(option, "multi", False))
+    value: Any = text
+    if many and isinstance(text, str):
+        value = [text]
+    elif isinstance(option, cfg.ListOpt) and isinstance(text, list):
+        value = ",".join(text)
+    elif isinstance(text, list) and not many:
+        return f"{text!r} cannot be used; expected a single value"
+    try:
+        cfg.CONF.set_override(name, value, group=group)
+    except ValueError as error:
+        return f"{text!r} cannot be used; {error}"
+    return ""
+
+
+def _bad(message: str) -> BadInput:
+    return BadInput([Problem(None, "--config-file", message)])

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The world around os-vif: guests that send real packets, and an administrator who slips.
+
+A guest opens its tap as a hypervisor would (Documentation/networking/tuntap.rst) and speaks as
+much ARP (RFC 826) and ICMP echo (RFC 792) as pinging takes.  Nothing here uses the library, so
+what it sees is what the kernel does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import queue
+import select
+import socket
+import struct
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+# linux/if_tun.h
+_TUNSETIFF = 0x400454CA
+_IFF_TAP = 0x0002
+_IFF_NO_PI = 0x1000
+# linux/sockios.h
+_SIOCSIFMTU = 0x8922
+_SIOCBRDELIF = 0x89A3
+
+_ETHERTYPE_IPV4 = 0x0800
+_ETHERTYPE_ARP = 0x0806
+_ETHERNET = struct.Struct("!6s6sH")
+_ARP = struct.Struct("!HHBBH6s4s6s4s")
+_IPV4 = struct.Struct("!BBHHHBBH4s4s")
+_ICMP = struct.Struct("!BBHHH")
+_BROADCAST = b"\xff" * 6
+_PAYLOAD = bytes(range(56))
+
+
+class Guest(threading.Thread):
+    """A guest on a tap, with one MAC and one IPv4 address; a context manager.
+
+    :param tap: the tap's name; it must exist
+    """
+
+    def __init__(self, tap: str, mac: str, address: str) -> None:
+        super().__init__(daemon=True, name=f"guest on {tap}")
+        self.mac = bytes.fromhex(mac.replace(":", ""))
+        self.address = ipaddress.IPv4Address(address).packed
+        self._neighbours: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._echoes: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._halt, self._halter = os.pipe()
+        try:
+            request = struct.pack("16sH22x", tap.encode(), _IFF_TAP | _IFF_NO_PI)
+            fcntl.ioctl(self._tap, _TUNSETIFF, request)
+        except OSError:
+            self._close()
+            raise
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.write(self._halter, b"x")
+        self.join()
+        self._close()
+
+    def _close(self) -> None:
+        for descriptor in (self._tap, self._halt, self._halter):
+            os.close(descriptor)
+
+    def run(self) -> None:
+        """Answer whatever comes, until told to stop."""
+        poll = select.poll()
+        poll.register(self._tap, select.POLLIN)
+        poll.register(self._halt, select.POLLIN)
+        while True:
+            ready = [descriptor for descriptor, _events in poll.poll()]
+            if self._halt in ready:
+                return
+            try:
+                self._take(os.read(self._tap, 65536))
+            except BlockingIOError:
+                continue
+            except OSError:
+                # The tap is down, or deleted under us: nothing comes any more.
+                poll.unregister(self._tap)
+
+    def _send(self, to: bytes, kind: int, body: bytes) -> None:
+        try:
+            os.write(self._tap, _ETHERNET.pack(to, self.mac, kind) + body)
+        except OSError:
+            return  # a cable that is out takes no packets either
+
+    def _take(self, frame: bytes) -> None:
+        if len(frame) < _ETHERNET.size:
+            return
+        to, sender, kind = _ETHERNET.unpack_from(frame)
+        body = frame[_ETHERNET.size :]
+        if to not in (self.mac, _BROADCAST):
+            return
+        if kind == _ETHERTYPE_ARP and len(body) >= _ARP.size:
+            self._take_arp(body)
+        elif kind == _ETHERTYPE_IPV4 and len(body) >= _IPV4.size + _ICMP.size:
+            self._take_icmp(sender, body)
+
+    def _take_arp(self, body: bytes) -> None:
+        operation, mac, address, target = (_ARP.unpack_from(body)[i] for i in (4, 5, 6, 8))
+        if target != self.address:
+            return
+        if operation == 1:
+            self._send(mac, _ETHERTYPE_ARP, self._arp(2, mac, address))
+        elif operation == 2:
+            self._neighbours.put(mac)
+
+    def _arp(self, operation: int, mac: bytes, address: bytes) -> bytes:
+        return _ARP.pack(1, _ETHERTYPE_IPV4, 6, 4, operation, self.mac, self.address, mac, address)
+
+    def _take_icmp(self, sender: bytes, body: bytes) -> None:
+        protocol, source, target = body[9], body[12:16], body[16:20]
+        icmp = body[_IPV4.size :]
+        if target != self.address or protocol != socket.IPPROTO_ICMP:
+            return
+        kind, _code, _sum, identity, sequence = _ICMP.unpack_from(icmp)
+        if kind == 8:
+            payload = icmp[_ICMP.size :]
+            self._send_echo(
+                sender, source, kind=0, identity=identity, sequence=sequence, payload=payload
+            )
+        elif kind == 0:
+            self._echoes.put(sequence)
+
+    def _send_echo(
+        self, mac: bytes, target: bytes, *, kind: int, identity: int, sequence: int, payload: bytes
+    ) -> None:
+        icmp = _ICMP.pack(kind, 0, 0, identity, sequence) + payload
+        icmp = icmp[:2] + struct.pack("!H", _checksum(icmp)) + icmp[4:]
+        length = _IPV4.size + len(icmp)
+        header = _IPV4.pack(0x45, 0, length, 0, 0, 64, socket.IPPROTO_ICMP, 0, self.address, target)
+        header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
+        self._send(mac, _ETHERTYPE_IPV4, header + icmp)
+
+    def ping(self, address: str, count: int, *, patience: float = 0.1) -> list[float]:
+        """Ping an address; return the round-trip times of the answered ones, in seconds.
+
+        :param patience: seconds to wait for each answer
+        """
+        target = ipaddress.IPv4Address(address).packed
+        self._send(_BROADCAST, _ETHERTYPE_ARP, self._arp(1, bytes(6), target))
+        try:
+            mac = self._neighbours.get(timeout=patience)
+        except queue.Empty:
+            return []
+        times = []
+        for sequence in range(count):
+            begun = time.perf_counter()
+            self._send_echo(mac, target, kind=8, identity=1, sequence=sequence, payload=_PAYLOAD)
+            try:
+                while self._echoes.get(timeout=patience) != sequence:
+                    pass  # a late answer to an earlier one
+            except queue.Empty:
+                continue
+            times.append(time.perf_counter() - begun)
+        return times
+
+
+def _checksum(data: bytes) -> int:
+    """Return the Internet checksum (RFC 1071)."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def slip(mtu_of: str, mtu: int, port: str, bridge: str) -> None:
+    """Change the host as an administrator at a keyboard might: an MTU, and a port taken out.
+
+    :raises OSError: the kernel refused
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, _SIOCSIFMTU, struct.pack("16si20x", mtu_of.encode(), mtu))
+        index = socket.if_nametoindex(port)
+        fcntl.ioctl(control, _SIOCBRDELIF, struct.pack("16si20x", bridge.encode(), index))
+
+
+def devices() -> list[str]:
+    """Return the names of this network namespace's devices."""
+    return sorted(name for _index, name in socket.if_nameindex())

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `check` says: each step that plugging would take, as what is wrong now."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from os_vif.drawing.scene import HOST, Fault
+from os_vif.host.steps import Step
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drift:
+    """One thing that is not as described.
+
+    :ivar device: the device it concerns, or the host's routing.
+    :ivar words: what is wrong, without the device.
+    :ivar missing: the device is not there at all.
+    :ivar attribute: the attribute that differs; '' where it is something else.
+    :ivar expected: the attribute's right value.
+    """
+
+    device: str
+    words: str
+    missing: bool = False
+    attribute: str = ""
+    expected: Any = None
+
+
+def _attribute(key: str, value: Any) -> str:
+    if key == "up":
+        return "is down" if value else "should be down"
+    if key == "master":
+        return f"should be a port of {value}" if value else "should be a port of nothing"
+    if key == "alias":
+        return "lacks the mark of its owner"
+    if key == "mtu":
+        return f"MTU should be {value}"
+    if key == "mac":
+        return f"MAC should be {value}"
+    if isinstance(value, bool):
+        return f"{key} should be {'on' if value else 'off'}"
+    return f"{key} should be {value}"
+
+
+def _changed(args: Mapping[str, Any]) -> list[Drift]:
+    return [
+        Drift(args["name"], _attribute(key, value), attribute=key, expected=value)
+        for key, value in args["attributes"].items()
+    ]
+
+
+def _route(args: Mapping[str, Any]) -> list[Drift]:
+    route = args["route"]
+    via = f" via {route['gateway']}" if route["gateway"] else ""
+    return [Drift(args["device"], f"the route to {route['destination']}{via} is missing")]
+
+
+def _rules(args: Mapping[str, Any]) -> list[Drift]:
+    # The rules are a bridge's, and the picture shows them there.
+    bridge = args["comment"].rpartition("bridge=")[2]
+    tool = "ip6tables" if args["ipv6"] else "iptables"
+    return [Drift(bridge, f"its FORWARD rules ({tool}) are missing or differ")]
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[Drift]]] = {
+    "create_link": lambda args: [Drift(args["name"], f"{args['kind']} is missing", missing=True)],
+    "set_link": _changed,
+    "add_address": lambda args: [
+        Drift(args["device"], f"the address {args['address']['local']} is missing")
+    ],
+    "delete_address": lambda args: [
+        Drift(args["device"], f"still has the address {args['address']['local']}")
+    ],
+    "add_route": _route,
+    "delete_route": lambda args: [
+        Drift(args["device"], f"still has the route to {args['route']['destination']}")
+    ],
+    "add_proxy": lambda args: [Drift(args["device"], f"does not answer for {args['address']}")],
+    "set_forwarding": _rules,
+}
+
+
+def drifts_of(steps: Iterable[Step]) -> list[Drift]:
+    """Return what is wrong, once each, from the steps that would put it right."""
+    from os_vif.host.steps import describe
+
+    found: list[Drift] = []
+    doomed: set[str] = set()
+    for step in steps:
+        if step.kind == "delete_links":
+            # Plugging deletes only what it makes anew, because the kernel cannot change it.
+            doomed.update(name for name, _index in step.args["links"])
+        elif step.kind == "create_link" and step.args["name"] in doomed:
+            found.append(Drift(step.args["name"], "must be made anew (multi_queue differs)"))
+        elif step.kind in _WORDS:
+            found += _WORDS[step.kind](step.args)
+        else:
+            found.append(Drift(HOST, f"to do: {describe(step)}"))
+    # Of what is not there, it goes without saying that it is not as it should be.
+    missing = {drift.device for drift in found if drift.missing}
+    said = [drift for drift in found if drift.missing or drift.device not in missing]
+    return list({(drift.device, drift.words): drift for drift in said}.values())
+
+
+def faults_of(drifts: Iterable[Drift]) -> dict[str, Fault]:
+    """Return the faults to draw, by device."""
+    notes: dict[str, list[str]] = {}
+    missing: set[str] = set()
+    detached: set[str] = set()
+    for drift in drifts:
+        notes.setdefault(drift.device, []).append("missing" if drift.missing else drift.words)
+        if drift.missing:
+            missing.add(drift.device)
+        if drift.attribute == "master":
+            detached.add(drift.device)
+    return {
+        device: Fault(device in missing, device in detached, tuple(dict.fromkeys(words)))
+        for device, words in notes.items()
+    }

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``list``, ``show`` and ``gc``: what this host holds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from os_vif.cli.options import Taught, shared_options
+from os_vif.cli.privilege import explain
+from os_vif.cli.session import Exit, Failure, Session
+from os_vif.cli.table import Column, print_table
+
+if TYPE_CHECKING:
+    from os_vif.cli.specs.reader import Entry
+    from os_vif.drawing.scene import Fault, Guest, Scene
+    from os_vif.host.engine import Plugged
+    from os_vif.host.topology import Topology
+
+# --- list -------------------------------------------------------------------------------------
+
+
+def _state(item: Plugged) -> str:
+    if not item.links:
+        return "rules only"
+    return "up" if all(link.attributes.get("up") for link in item.links) else "down"
+
+
+def _as_json(item: Plugged) -> dict[str, Any]:
+    return {
+        "id": item.mark.vif_id,
+        "plugin": item.mark.plugin,
+        "instance": item.mark.instance or None,
+        "state": _state(item).replace(" ", "_"),
+        "devices": [
+            {
+                "name": link.name,
+                "kind": link.kind,
+                "up": bool(link.attributes.get("up")),
+                "mac": link.attributes.get("mac"),
+                "mtu": link.attributes.get("mtu"),
+                "master": link.attributes.get("master"),
+            }
+            for link in item.links
+        ],
+        "rules": list(item.comments),
+    }
+
+
+@click.command("list", cls=Taught)
+@shared_options
+@click.pass_obj
+def list_(session: Session) -> int:
+    """List the VIFs that are plugged on this host.
+
+    The host itself is the only record: every device made for a VIF carries the VIF's id (as its
+    alias; ip link shows it). This works without privilege, but then forwarding rules are not seen.
+
+    Examples:
+      os-vif list
+      os-vif list --json | jq -r '.vifs[].id'
+
+    With --json: "vifs", each with id, plugin, instance, state (up, down, rules_only), devices
+    (name, kind, up, mac, mtu, master) and rules.
+    """
+    session.start()
+    from os_vif import verbs
+
+    found = verbs.list_vifs()
+    if not found:
+        session.say(("no VIF is plugged on this host", "quiet"))
+    else:
+        columns = [Column(title) for title in ("VIF", "STATE", "DEVICES", "PLUGIN", "INSTANCE")]
+        rows = [
+            (
+                item.mark.vif_id,
+                _state(item),
+                ", ".join(_device(link) for link in item.links) or "-",
+                item.mark.plugin,
+                item.mark.instance or "-",
+            )
+            for item in found
+        ]
+        print_table(session, columns, rows)
+    return session.finish(Exit.DONE, vifs=[_as_json(item) for item in found])
+
+
+def _device(link: Any) -> str:
+    master = link.attributes.get("master")
+    return f"{link.name} on {master}" if master else str(link.name)
+
+
+# --- show -------------------------------------------------------------------------------------
+
+
+@click.command("show", cls=Taught)
+@click.argument("targets", nargs=-1, metavar="[FILE|VIF|DEVICE]...")
+@click.option("--svg", "svg", metavar="FILE", help="Write the picture to this file, as SVG.")
+@click.option("--no-check", is_flag=True, help="Of a file, draw what it asks for, unchecked.")
+@shared_options
+@click.pass_obj
+def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: bool) -> int:
+    """Draw where VIFs sit on the host.
+
+    FILE is a specification ('-' for standard input): it is drawn as it should be, and what the
+    host lacks or has otherwise is marked in red. VIF is the id of a plugged VIF, or the beginning
+    of one, and DEVICE the name of its device: they are drawn as they are. Without an argument,
+    every plugged VIF is drawn.
+
+    Examples:
+      os-vif show web.yaml
+      os-vif show tap0
+      os-vif show web.yaml --no-check --svg web.svg
+
+    With --json: "parts", each with key, kind, title, lines, below (the key it is attached to),
+    missing and faults.
+    """
+    from os_vif.drawing.scene import scene_of
+
+    files = [target for target in targets if target == "-" or Path(target).is_file()]
+    if files and len(files) < len(targets):
+        others = [target for target in targets if target not in files]
+        raise Failure(
+            f"{', '.join(others)}: no such file; files and plugged VIFs are drawn apart",
+            Exit.BAD_INPUT,
+        )
+    faults: dict[str, Fault] = {}
+    if files:
+        vifs, faults = _from_files(session, files, look=not no_check)
+    else:
+        session.start()
+        # Those of one bridge side by side, so that they are drawn on the same one.
+        chosen = sorted(_chosen(targets), key=_masters)
+        vifs = [_as_plugged(item) for item in chosen]
+    scene = scene_of(vifs, faults)
+    if svg is not None:
+        _write_svg(session, svg, scene)
+    elif not vifs:
+        session.say(("no VIF is plugged on this host", "quiet"))
+    elif not session.json and not session.quiet:
+        _draw(session, vifs, faults)
+    return session.finish(Exit.DONE, parts=_parts(scene))
+
+
+def _from_files(
+    session: Session, files: Sequence[str], *, look: bool
+) -> tuple[list[tuple[Topology, Guest]], dict[str, Fault]]:
+    batch = session.read(files)
+    from os_vif import exception, verbs
+    from os_vif.cli.drift import Drift, drifts_of, faults_of
+    from os_vif.cli.specs import reader
+
+    vifs = []
+    drifts: list[Drift] = []
+    for entry, request in zip(batch.entries, reader.describe_all(batch), strict=True):
+        if request is None:
+            raise Failure(str(exception.NotDescribed(plugin_name=entry.vif.plugin)))
+        vifs.append((request.topology, guest_of(entry)))
+        if look:
+            try:
+                drifts += drifts_of(verbs.plan(entry.vif, entry.instance))
+            except Exception as error:  # the picture is worth showing all the same
+                session.error(f"{entry.vif.id}: {explain(error)}")
+    return vifs, faults_of(drifts)
+
+
+def guest_of(entry: Entry) -> Guest:
+    """Return the guest's end of a VIF, for a picture."""
+    from os_vif.drawing.scene import Guest
+
+    instance, vif = entry.instance, entry.vif
+    name = instance.name if instance is not None and instance.obj_attr_is_set("name") else "guest"
+    lines = [str(vif.address)] if vif.obj_attr_is_set("address") and vif.address else []
+    network = vif.network if vif.obj_attr_is_set("network") else None
+    if network is not None and network.obj_attr_is_set("subnets"):
+        for subnet in network.subnets:
+            fixed = subnet.ips if subnet.obj_attr_is_set("ips") else []
+            lines += [str(item.address) for item in fixed]
+    return Guest(name, tuple(lines))
+
+
+def _chosen(targets: Sequence[str]) -> list[Plugged]:
+    """Return the plugged VIFs that are meant; all of them without targets."""
+    from os_vif import verbs
+    from os_vif.cli.specs.kinds import suggest
+
+    found = verbs.list_vifs()
+    if not targets:
+        return found
+    chosen = []
+    for target in targets:
+        hits = [
+            item
+            for item in found
+            if item.mark.vif_id.startswith(target) or target in [link.name for link in item.links]
+        ]
+        if not hits:
+            names = [link.name for item in found for link in item.links]
+            names += [item.mark.vif_id for item in found]
+            hint = suggest(target, names) if names else "no VIF is plugged on this host"
+            raise Failure(
+                f"{target!r} is neither a file nor the id or device of a plugged VIF; {hint}",
+                Exit.BAD_INPUT,
+            )
+        if len(hits) > 1:
+            ids = ", ".join(item.mark.vif_id for item in hits)
+            raise Failure(f"{target!r} may mean any of {ids}", Exit.BAD_INPUT)
+        chosen += hits
+    return chosen
+
+
+def _masters(item: Plugged) -> list[str]:
+    return [str(link.attributes.get("master") or "") for link in item.links]
+
+
+def _as_plugged(item: Plugged) -> tuple[Topology, Guest]:
+    """Return what the host holds of a VIF as a topology, as far as its own devices show it."""
+    from os_vif.drawing.scene import Guest
+    from os_vif.host.resources import Bridge, Tap
+    from os_vif.host.topology import Topology
+
+    resources: list[Any] = []
+    for link in item.links:
+        master = link.attributes.get("master")
+        if master is not None:
+            resources.append(Bridge(name=str(master)))
+        mtu = link.attributes.get("mtu")
+        resources.append(
+            Tap(
+                name=link.name,
+                mtu=int(mtu) if mtu is not None else None,
+                bridge=None if master is None else str(master),
+                multi_queue=bool(link.attributes.get("multi_queue")),
+            )
+        )
+    # The beginning of an id is enough to name it here, and leaves room for more guests.
+    name = f"guest {item.mark.instance[:8]}" if item.mark.instance else "guest"
+    lines = [f"VIF {item.mark.vif_id[:8]}", *([] if item.links else ["rules only"])]
+    return Topology(item.mark, tuple(resources)), Guest(name, tuple(lines))
+
+
+def _draw(session: Session, vifs: list[tuple[Topology, Guest]], faults: dict[str, Fault]) -> None:
+    from os_vif.drawing import text
+
+    width = session.out.width if session.out.is_terminal else 100
+    for number, scene in enumerate(text.fitting(vifs, faults, width)):
+        if number:
+            session.say("")
+        session.draw(text.draw(scene, ascii_only=session.ascii_only))
+
+
+def _write_svg(session: Session, name: str, scene: Scene) -> None:
+    from os_vif.drawing import svg
+
+    picture = svg.draw(scene)
+    try:
+        if name == "-":
+            sys.stdout.write(picture)
+        else:
+            Path(name).write_text(picture, encoding="utf-8")
+            session.say("wrote ", (name, "title"))
+    except OSError as error:
+        raise Failure(f"--svg {name}: {error.strerror}") from None
+
+
+def _parts(scene: Scene) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": part.key,
+            "kind": part.kind,
+            "title": part.title,
+            "lines": part.lines,
+            "below": part.below,
+            "missing": bool(part.fault and part.fault.missing),
+            "faults": list(part.fault.notes) if part.fault else [],
+        }
+        for part in scene.parts.values()
+    ]
+
+
+# --- gc ---------------------------------------------------------------------------------------
+
+
+@click.command("gc", cls=Taught)
+@click.option("--keep", "keep", metavar="FILE", multiple=True, help="Keep the VIFs of this file.")
+@click.option("--keep-id", metavar="ID", multiple=True, help="Keep the VIF with this id.")
+@click.option("--keep-none", is_flag=True, help="Keep nothing: remove every VIF of this host.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@shared_options
+@click.pass_obj
+def gc(
+    session: Session,
+    *,
+    keep: tuple[str, ...],
+    keep_id: tuple[str, ...],
+    keep_none: bool,
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    """Remove what is left of VIFs that no longer exist.
+
+    Say which VIFs still exist; everything else that carries a mark of os-vif goes, and nothing
+    that does not. On a terminal you are shown what goes, and asked.
+
+    Examples:
+      os-vif gc --keep web.yaml --keep db.yaml --dry-run
+      os-vif gc --keep web.yaml --yes
+      os-vif gc --keep-none
+
+    With --json: "removed" (or, with --dry-run, "would_remove"), as the "vifs" of list.
+    """
+    if keep_none == bool(keep or keep_id):
+        raise click.UsageError("say what to keep: --keep FILE, --keep-id ID, or else --keep-none")
+    live = set(keep_id)
+    if keep:
+        live |= {str(entry.vif.id) for entry in session.read(keep).entries}
+    else:
+        session.start()
+    from os_vif import verbs
+
+    doomed = verbs.gc(live, dry_run=True)
+    as_json = [_as_json(item) for item in doomed]
+    for item in doomed:
+        devices = ", ".join(_device(link) for link in item.links) or "forwarding rules"
+        session.say(
+            ("would remove" if dry_run else "to remove", "warn"),
+            "  ",
+            (devices, "title"),
+            (f"  VIF {item.mark.vif_id}", "quiet"),
+        )
+    if not doomed:
+        session.say(("nothing to remove", "quiet"))
+    if dry_run:
+        return session.finish(Exit.DONE, would_remove=as_json)
+    if doomed and not yes:
+        _ask(len(doomed))
+    try:
+        gone = verbs.gc(live) if doomed else []
+    except Exception as error:
+        raise Failure(explain(error)) from error
+    if gone:
+        session.say(("removed", "good"), f"  {_vifs(len(gone))}")
+    return session.finish(Exit.DONE, removed=[_as_json(item) for item in gone])
+
+
+def _vifs(count: int) -> str:
+    return "1 VIF" if count == 1 else f"{count} VIFs"
+
+
+def _ask(count: int) -> None:
+    if not sys.stdin.isatty():
+        raise Failure(
+            f"{_vifs(count)} would be removed: say --yes, or --dry-run to see which",
+            Exit.BAD_INPUT,
+        )
+    if not click.confirm(f"Remove {_vifs(count)}?", err=True):
+        raise Failure("nothing was removed")

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draw as SVG: one file with all it needs, readable on light and on dark ground.
+
+Text stands only inside boxes, dark on light, and lines between them are of a middle grey; so no
+page's colours make it unreadable.
+"""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape
+
+from os_vif.drawing.layout import Box, Metrics, arrange
+from os_vif.drawing.scene import Scene
+
+METRICS = Metrics(character=8, line=18, side=16, top=11, gap=24, drop=30)
+MARGIN = 8
+
+# Fill and stroke of each kind of part.
+COLOURS = {
+    "guest": ("#e8f0fe", "#3b6fd4"),
+    "tap": ("#e3f5f1", "#178a74"),
+    "bridge": ("#fdf3dc", "#b97f10"),
+    "vlan": ("#f1eafb", "#7d52c4"),
+    "nic": ("#eceff3", "#5f6b7a"),
+    "host": ("#eceff3", "#5f6b7a"),
+}
+FAULT = ("#fdeaea", "#c92a2a")
+
+_STYLE = """
+text { font: 13px ui-monospace, "SF Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace;
+       text-anchor: middle; fill: #39424e; }
+.title { font-weight: 600; fill: #16191d; }
+.fault { fill: #a51111; }
+rect { stroke-width: 1.5; }
+line { stroke: #8a94a3; stroke-width: 2; stroke-linecap: round; }
+.missing { stroke-dasharray: 5 4; }
+line.fault { stroke: #c92a2a; stroke-dasharray: 2 6; }
+"""
+
+
+def draw(scene: Scene) -> str:
+    """Return the picture as an SVG document."""
+    picture = arrange(scene, METRICS)
+    width, height = picture.width + 2 * MARGIN, picture.height + 2 * MARGIN
+    body = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title desc" '
+        f'width="{width}" height="{height}" viewBox="{-MARGIN} {-MARGIN} {width} {height}">',
+        f'<title id="title">{escape(scene.title)}</title>',
+        f'<desc id="desc">{escape(scene.description)}</desc>',
+        f"<style>{_STYLE}</style>",
+    ]
+    for edge in picture.edges:
+        name = ' class="fault"' if edge.broken else ""
+        body.append(f'<line{name} x1="{edge.x}" y1="{edge.top}" x2="{edge.x}" y2="{edge.bottom}"/>')
+    for box in picture.boxes:
+        body += _box(box)
+    return "\n".join([*body, "</svg>", ""])
+
+
+def _box(box: Box) -> list[str]:
+    fault = box.part.fault
+    fill, stroke = FAULT if fault else COLOURS.get(box.part.kind, COLOURS["nic"])
+    name = ' class="missing"' if fault and fault.missing else ""
+    drawn = [
+        f'<rect{name} x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" '
+        f'rx="8" fill="{fill}" stroke="{stroke}"/>'
+    ]
+    spare = box.height - 2 * METRICS.top - len(box.lines) * METRICS.line
+    for number, line in enumerate(box.lines):
+        y = box.y + METRICS.top + spare // 2 + number * METRICS.line + METRICS.line - 5
+        style = "title" if number == 0 else "fault" if line.startswith("! ") else ""
+        name = f' class="{style}"' if style else ""
+        drawn.append(f'<text{name} x="{box.middle}" y="{y}">{escape(line)}</text>')
+    return drawn

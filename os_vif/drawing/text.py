@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draw with characters, with the box-drawing ones or with ASCII alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from os_vif.drawing.layout import Box, Metrics, Picture, arrange
+from os_vif.drawing.scene import Fault, Guest, Scene, scene_of
+from os_vif.host.topology import Topology
+
+METRICS = Metrics(character=1, line=1, side=2, top=1, gap=3, drop=1)
+
+Run = tuple[str, str]
+"""Some text and its style: a part's kind, ``title``, ``fault``, ``edge`` or ''."""
+
+# Horizontal, vertical, corners from the top left clockwise, joins above and below.
+_LINES = "─│┌┐┘└┴┬"
+_BROKEN = "╌╎┌┐┘└┴┬"
+_ASCII = "-|++++++"
+_ASCII_BROKEN = "~:++++++"
+
+
+def draw(scene: Scene, *, ascii_only: bool = False) -> list[list[Run]]:
+    """Return the lines of a picture, each as runs of one style.
+
+    :param ascii_only: for terminals that have nothing else
+    """
+    picture = arrange(scene, METRICS)
+    canvas = _Canvas(picture, ascii_only=ascii_only)
+    for box in picture.boxes:
+        canvas.box(box)
+    for edge in picture.edges:
+        canvas.edge(edge.x, edge.top, edge.bottom, broken=edge.broken)
+    return canvas.runs()
+
+
+def plain(lines: list[list[Run]]) -> str:
+    """Return drawn lines as text, without styles."""
+    return "\n".join("".join(text for text, _style in line) for line in lines)
+
+
+def fitting(
+    vifs: Sequence[tuple[Topology, Guest]], faults: dict[str, Fault], width: int
+) -> list[Scene]:
+    """Return scenes of all VIFs, each no wider than ``width`` characters if that can be.
+
+    What is shared is drawn in each.
+    """
+    scenes: list[Scene] = []
+    pending: list[tuple[Topology, Guest]] = []
+    for vif in vifs:
+        if pending and arrange(scene_of([*pending, vif], faults), METRICS).width > width:
+            scenes.append(scene_of(pending, faults))
+            pending = []
+        pending.append(vif)
+    return [*scenes, scene_of(pending, faults)] if pending else scenes
+
+
+class _Canvas:
+    def __init__(self, picture: Picture, *, ascii_only: bool) -> None:
+        self.ascii = ascii_only
+        self.cells = [[(" ", "")] * picture.width for _line in range(picture.height)]
+
+    def put(self, x: int, y: int, text: str, style: str) -> None:
+        if self.ascii:
+            text = text.encode("ascii", "replace").decode()
+        for offset, character in enumerate(text):
+            self.cells[y][x + offset] = (character, style)
+
+    def shapes(self, *, broken: bool) -> str:
+        if self.ascii:
+            return _ASCII_BROKEN if broken else _ASCII
+        return _BROKEN if broken else _LINES
+
+    def box(self, box: Box) -> None:
+        fault = box.part.fault
+        style = "fault" if fault else box.part.kind
+        shapes = self.shapes(broken=bool(fault and fault.missing))
+        across, down, corners = shapes[0], shapes[1], shapes[2:6]
+        right, bottom = box.x + box.width - 1, box.y + box.height - 1
+        self.put(box.x, box.y, corners[0] + across * (box.width - 2) + corners[1], style)
+        self.put(box.x, bottom, corners[3] + across * (box.width - 2) + corners[2], style)
+        for y in range(box.y + 1, bottom):
+            self.put(box.x, y, down, style)
+            self.put(right, y, down, style)
+        for number, line in enumerate(box.lines):
+            x = box.x + (box.width - len(line)) // 2
+            inside = "title" if number == 0 else "fault" if line.startswith("! ") else ""
+            self.put(x, box.y + 1 + number, line, inside)
+
+    def edge(self, x: int, top: int, bottom: int, *, broken: bool) -> None:
+        shapes = self.shapes(broken=broken)
+        for y in range(top, bottom):
+            self.put(x, y, shapes[1], "fault" if broken else "edge")
+        joins = self.shapes(broken=False)
+        self.put(x, top - 1, joins[7], self.cells[top - 1][x][1])
+        self.put(x, bottom, joins[6], self.cells[bottom][x][1])
+
+    def runs(self) -> list[list[Run]]:
+        lines = []
+        for cells in self.cells:
+            line: list[Run] = []
+            for character, style in cells:
+                if line and line[-1][1] == style:
+                    line[-1] = (line[-1][0] + character, style)
+                else:
+                    line.append((character, style))
+            if line and not line[-1][0].strip():
+                line.pop()
+            lines.append(line)
+        return lines

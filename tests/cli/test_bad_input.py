@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person may get wrong: a clear error, the right exit code, and nothing changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import BRIDGE, TAP
+
+pytestmark = pytest.mark.functional
+
+WIRE = {
+    "versioned_object.name": "VIFBridge",
+    "versioned_object.namespace": "os_vif",
+    "versioned_object.version": "1.0",
+    "versioned_object.data": {
+        "id": "b679325f-ca89-4ee0-a8be-6db1409b69ea",
+        "plugin": "linux_bridge",
+    },
+}
+
+
+def wire(**changes):
+    return json.dumps(WIRE | {f"versioned_object.{key}": value for key, value in changes.items()})
+
+
+BAD = {
+    "name too long": (BRIDGE.replace("tap0", "a" * 16), ["name: 'aaaaaaaa", "at most 15 bytes"]),
+    "name empty": (BRIDGE.replace("tap0", "''"), ["name: ''", "an interface name"]),
+    "name with slash": (BRIDGE.replace("tap0", "../x"), ["name: '../x'", "no '/'"]),
+    "name with blank": (BRIDGE.replace("tap0", "a b"), ["name: 'a b'", "letters, digits"]),
+    "name with NUL": (BRIDGE.replace("tap0", r'"a\0b"'), [r"name: 'a\x00b'", "NUL"]),
+    "name dots": (BRIDGE.replace("br0", ".."), ["bridge: '..'", "not '.', '..'"]),
+    "name template": (BRIDGE.replace("tap0", "tap%d"), ["name: 'tap%d'", "'%'"]),
+    "MAC multicast": (BRIDGE.replace("52:54", "53:54"), ["mac: '53:54:00", "unicast"]),
+    "MAC zero": (BRIDGE.replace("52:54:00:12:34:56", "00:00:00:00:00:00"), ["mac: '00:", "not 0"]),
+    "MAC malformed": (BRIDGE.replace(":56", ":5g"), ["mac: '52:", "as in 52:54:00:12:34:56"]),
+    "MTU": (BRIDGE + "network: {mtu: 67}", ["network.mtu: '67'", "68 to 65535"]),
+    "same id": (
+        BRIDGE + "---\n" + BRIDGE,
+        ["name: VIF id", "is taken by the VIF at vif.yaml:3:7", "vif.yaml:9:7"],
+    ),
+    "same device": (
+        BRIDGE + "id: b679325f-ca89-4ee0-a8be-6db1409b69ea\n---\n" + BRIDGE,
+        ["device name 'tap0' is taken by the VIF at vif.yaml:3:7"],
+    ),
+    "no mapping": ("5", ["vif.yaml:1:1: expected a VIF", "found '5'"]),
+    "wrong type": (BRIDGE + "network: 5", ["network: expected a mapping", "found '5'"]),
+    "unknown field": (
+        BRIDGE + "netwrok: {}",
+        ["netwrok: unknown field", "did you mean 'network'?"],
+    ),
+    "unknown type": (BRIDGE.replace("bridge\n", "birdge\n", 1), ["did you mean 'bridge'?"]),
+    "no YAML": ("a: [", ["this is not YAML"]),
+    "empty": ("", ["there is no VIF in it"]),
+    "unknown class": (wire(name="VIFBrigde"), ["no object 'VIFBrigde'", "mean 'VIFBridge'?"]),
+    "newer version": (wire(version="1.9"), ["VIFBridge 1.9", "the newest known is 1.0"]),
+    "foreign namespace": (wire(namespace="nova"), ["'nova' is another project's", "'os_vif'"]),
+    "VLAN without uplink": (BRIDGE + "network: {vlan: 5}", ["network.uplink: missing"]),
+    "routed without address": (
+        TAP + "options: {tap: {routed: yes}}",
+        ["network.subnets: missing", "at least one subnet"],
+    ),
+    "option unknown": (TAP + "options: {tap: {ruoted: yes}}", ["tap.ruoted", "'routed'?"]),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BAD.values(), ids=BAD.keys())
+def test_a_bad_file(osvif, text, said):
+    name = osvif.file(text)
+    with osvif.nothing_changed():
+        done = osvif("plug", name, code=2)
+    for words in said:
+        assert words in done.stderr
+    assert done.stderr.startswith("error: vif.yaml:")
+    assert "nothing was touched" in done.stderr
+    assert done.stdout == ""
+
+
+def test_all_that_is_bad_in_json(osvif):
+    names = [
+        osvif.file(text, f"{number}.yaml") for number, (text, _said) in enumerate(BAD.values())
+    ]
+    errors = osvif.json("validate", *names, code=2)["errors"]
+    assert len(errors) >= len(names) - 6  # what needs the plugins is looked for in good files
+    for error in errors:
+        assert error["type"] == "BadInput"
+        assert error["file"] in names
+        assert error["line"] >= 1
+        assert error["column"] >= 1
+        assert error["message"]
+
+
+def test_one_bad_vif_among_good_ones_stops_all_before_anything_is_touched(osvif):
+    good, bad = osvif.file(BRIDGE, "good"), osvif.file(TAP.replace("52:", "53:"), "bad")
+    with osvif.nothing_changed():
+        assert "bad:3:6: mac:" in osvif("plug", good, bad, code=2).stderr
+
+
+def test_the_line_is_shown_and_its_column_marked(osvif):
+    said = osvif("validate", osvif.file(BRIDGE.replace("52:54", "53:54")), code=2).stderr
+    assert said.splitlines()[1:3] == [
+        "     4 | mac: 53:54:00:12:34:56",
+        "       |      ^^^^^^^^^^^^^^^^^",
+    ]
+
+
+def test_a_file_that_is_none(osvif):
+    assert "no.yaml:1:1: No such file" in osvif("plug", "no.yaml", code=2).stderr
+    assert "Is a directory" in osvif("plug", ".", code=2).stderr
+    (osvif.folder / "latin").write_bytes(b"type: tap\nname: \xe4\n")
+    assert "latin:2:7: not UTF-8 text (byte 0xe4)" in osvif("plug", "latin", code=2).stderr
+
+
+# --- what only the host can tell: exit code 1 ---------------------------------------------------
+
+
+def refused(osvif, text, *said):
+    name = osvif.file(text)
+    with osvif.nothing_changed():
+        for command in ("plug", "plan", "check"):
+            done = osvif(command, name, code=1)
+            for words in said:
+                assert words in done.stderr
+            osvif.json(command, name, code=1)
+
+
+def test_a_bridge_that_is_no_bridge(osvif):
+    osvif.host.run("ip", "link", "add", "br0", "type", "veth", "peer", "name", "x")
+    refused(osvif, BRIDGE, "vif.yaml:1: tap0: device br0 is in the way", "a bridge of this name")
+
+
+def test_a_bridge_that_must_be_there(osvif):
+    refused(osvif, BRIDGE + "create_bridge: no\n", "br0 not found")
+
+
+def test_a_device_of_another_vif(osvif):
+    osvif("plug", osvif.file(TAP))
+    other = TAP + "id: b679325f-ca89-4ee0-a8be-6db1409b69ea\n"
+    refused(osvif, other, "device tap1 is in the way", "a tap of VIF ")
+
+
+def test_a_device_of_a_stranger(osvif):
+    osvif.host.run("ip", "tuntap", "add", "tap1", "mode", "tap")
+    refused(osvif, TAP, "device tap1 is in the way")
+
+
+def test_a_missing_uplink(osvif):
+    refused(osvif, BRIDGE + "network: {uplink: eth9}\n", "eth9 not found")
+
+
+def test_an_uplink_of_another_bridge(osvif):
+    osvif.host.run("ip", "link", "add", "br9", "type", "bridge")
+    osvif.host.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "x")
+    osvif.host.run("ip", "link", "set", "eth1", "master", "br9")
+    refused(osvif, BRIDGE + "network: {uplink: eth1}\n", "uplink eth1", "it is a port of br9")
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plgu", "x"], "there is no command 'plgu'; did you mean 'plug'?"),
+        (["plug"], "Missing argument"),
+        (["plug", "--josn", "x"], "--json"),
+        (["types", "brige"], "'brige' is not one of 'bridge', 'tap'"),
+        (["gc"], "say what to keep"),
+        (["gc", "--keep-none", "--keep-id", "x"], "say what to keep"),
+        (["show", "nothing"], "neither a file nor the id or device of a plugged VIF"),
+        (["plug", "--set", "x=1", "vif.yaml"], "expected GROUP.OPTION=VALUE"),
+        (["plug", "--config-file", "no.conf", "vif.yaml"], "there is no configuration file"),
+        (["list", "--netns", "../x"], "'../x' is not the name of a network namespace"),
+        (["list", "--netns", ""], "'' is not the name of a network namespace"),
+        (["list", "--netns", "no-such-namespace"], "there is no /run/netns/no-such-namespace"),
+    ],
+)
+def test_a_wrong_command_line(osvif, words, said):
+    osvif.file(BRIDGE)
+    with osvif.nothing_changed():
+        assert said in osvif(*words, code=2).stderr
+        done = osvif(*words, "--json", code=2)
+    assert said in json.loads(done.stdout)["errors"][0]["message"]

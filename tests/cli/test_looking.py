@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""list, show, gc, types, schema, validate, host-info, completion, help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from .conftest import BRIDGE, COMMAND, ENVIRONMENT, TAP
+
+pytestmark = pytest.mark.functional
+
+
+def test_list(osvif):
+    assert "no VIF is plugged" in osvif("list").stdout
+    assert osvif.json("list")["vifs"] == []
+    osvif("plug", osvif.file(BRIDGE + "instance: {name: web}\n---\n" + TAP))
+    head, *rows = [line.split("  ") for line in osvif("list").stdout.splitlines()]
+    words = [word.strip() for word in head if word]
+    assert words == ["VIF", "STATE", "DEVICES", "PLUGIN", "INSTANCE"]
+    assert len(rows) == 2
+    osvif.host.run("ip", "link", "set", "tap1", "down")
+    found = {vif["devices"][0]["name"]: vif for vif in osvif.json("list")["vifs"]}
+    assert found["tap0"]["state"] == "up"
+    assert found["tap0"]["devices"][0]["master"] == "br0"
+    assert found["tap0"]["instance"]
+    assert (found["tap1"]["state"], found["tap1"]["plugin"]) == ("down", "tap")
+
+
+def test_show_a_file(osvif):
+    name = osvif.file(BRIDGE + "instance: {name: web}\n")
+    drawn = osvif("show", name).stdout
+    assert "! missing" in drawn
+    assert "╎" in drawn
+    assert "! missing" not in osvif("show", "--no-check", name).stdout
+    osvif("plug", name)
+    healthy = osvif("show", name).stdout
+    assert "!" not in healthy
+    assert [word for word in ("web", "tap0", "br0") if word in healthy] == ["web", "tap0", "br0"]
+    osvif.host.run("ip", "link", "set", "tap0", "mtu", "1400")
+    assert "! MTU should be 1500" in osvif("show", name).stdout
+
+
+def test_show_what_is_plugged(osvif):
+    assert "no VIF is plugged" in osvif("show").stdout
+    osvif("plug", osvif.file(BRIDGE + "---\n" + TAP))
+    everything = osvif("show").stdout
+    assert "tap0" in everything
+    assert "tap1" in everything
+    identity = osvif.json("list")["vifs"][0]["id"]
+    for target in ("tap0", identity, identity[:8]):
+        osvif("show", target)
+    assert "tap0" not in osvif("show", "tap1").stdout
+    assert "did you mean 'tap0'?" in osvif("show", "tpa0", code=2).stderr
+    parts = {part["key"]: part for part in osvif.json("show", "tap0")["parts"]}
+    assert parts["tap0"]["below"] == "br0"
+
+
+def test_show_as_svg(osvif):
+    name = osvif.file(BRIDGE)
+    osvif("show", name, "--svg", "out.svg")
+    root = ElementTree.parse(osvif.folder / "out.svg").getroot()  # noqa: S314  (our own)
+    assert "tap0" in [item.text for item in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert osvif("show", name, "--svg", "-").stdout.startswith("<svg ")
+    assert "No such file" in osvif("show", name, "--svg", "no/x.svg", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "ascii_only"),
+    [
+        ({"LC_ALL": "C"}, True),
+        ({"LC_ALL": "POSIX"}, True),
+        ({"PYTHONIOENCODING": "latin-1"}, True),
+        ({"LC_ALL": "C.UTF-8"}, False),
+        ({"LC_ALL": ""}, False),
+    ],
+)
+def test_a_terminal_that_knows_ascii_alone(osvif, environment, ascii_only):
+    drawn = osvif("show", "--no-check", osvif.file(BRIDGE), env=environment).stdout
+    assert drawn.isascii() == ascii_only
+
+
+def test_gc_keeps_what_it_is_told(osvif):
+    keep, other = osvif.file(BRIDGE, "keep.yaml"), osvif.file(TAP, "other.yaml")
+    osvif("plug", keep, other)
+    with osvif.nothing_changed():
+        said = osvif("gc", "--keep", keep, "--dry-run").stdout
+        assert said.startswith("would remove  tap1  VIF ")
+        [gone] = osvif.json("gc", "--keep", keep, "--dry-run")["would_remove"]
+        assert "say --yes" in osvif("gc", "--keep", keep, code=2).stderr
+    assert osvif.json("gc", "--keep", keep, "--yes")["removed"] == [gone]
+    assert set(osvif.host.links()) == {"br0", "tap0"}
+    assert "nothing to remove" in osvif("gc", "--keep", keep, "--yes").stdout
+    [kept] = osvif.json("list")["vifs"]
+    osvif("gc", "--keep-id", kept["id"], "--yes")
+    assert "tap0" in osvif.host.links()
+    osvif("gc", "--keep-none", "--yes")
+    assert set(osvif.host.links()) == {"br0"}
+
+
+def test_types(osvif):
+    assert {"bridge", "tap"} <= set(osvif("types").stdout.split())
+    assert "network.subnets[].routes[].via" in osvif("types", "bridge").stdout
+    names = [row["name"] for row in osvif.json("types")["types"]]
+    assert names == ["bridge", "tap"]
+    fields = {field["path"]: field for field in osvif.json("types", "tap")["types"][0]["fields"]}
+    assert fields["mac"]["required"]
+
+
+@pytest.mark.parametrize("name", ["bridge", "tap"])
+def test_the_example_of_a_type_can_be_taken_as_it_is(osvif, name):
+    [row] = osvif.json("types", name)["types"]
+    osvif("validate", "-", input=row["example"])
+    shown = osvif("types", name).stdout
+    assert all(line in shown for line in row["example"].splitlines())
+
+
+def test_schema(osvif):
+    whole = json.loads(osvif("schema").stdout)
+    assert set(whole["$defs"]) == {"bridge", "tap"}
+    assert set(osvif.json("schema", "tap")["schema"]["$defs"]) == {"tap"}
+
+
+def test_validate(osvif):
+    with osvif.nothing_changed():
+        assert osvif("validate", osvif.file(BRIDGE)).stdout.startswith("valid  tap0  VIFBridge for")
+        [vif] = osvif.json("validate", "vif.yaml")["vifs"]
+    assert (vif["type"], vif["devices"]) == ("bridge", ["tap0"])
+
+
+def test_host_info(osvif):
+    assert "linux_bridge" in osvif("host-info").stdout
+    info = osvif.json("host-info")["host_info"]
+    assert info["versioned_object.name"] == "HostInfo"
+
+
+SUBCOMMANDS = [
+    *("plug", "unplug", "plan", "check", "list", "show", "gc"),
+    *("validate", "types", "schema", "host-info", "completion", "demo"),
+]
+
+
+def test_help_teaches(osvif):
+    said = osvif("--help").stdout
+    assert all(f"\n  {name} " in said for name in SUBCOMMANDS)
+    for words in ("0  done", "1  failed", "2  bad input", "3  check found drift", "NO_COLOR"):
+        assert words in said
+    # The name of a command in the list is followed by all of its summary.
+    assert "..." not in said.replace("FILE...", "").replace("[ARGS]...", "")
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_the_help_of_each_has_examples(osvif, name):
+    said = osvif(name, "-h").stdout
+    assert said.count(f"os-vif {name}") >= 3
+    if name != "completion":
+        assert "--json" in said
+        assert "With --json:" in said
+
+
+def test_help_comes_at_once():
+    times = []
+    for _turn in range(3):
+        begun = time.monotonic()
+        subprocess.run([COMMAND, "--help"], capture_output=True, check=True)
+        times.append(time.monotonic() - begun)
+    assert min(times) < 1.0
+    code = "import sys, os_vif.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for heavy in ("oslo_versionedobjects", "oslo_privsep", "rich", "os_vif.host.engine"):
+        assert heavy not in done.stdout.split()
+
+
+def test_version(osvif):
+    assert osvif("--version").stdout.startswith("os-vif, version 6.")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(osvif, shell):
+    said = osvif("completion", shell).stdout
+    assert "_OS_VIF_COMPLETE" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [("os-vif pl", {"plug", "plan"}), ("os-vif types b", {"bridge"})]
+)
+def test_completion_completes(line, found):
+    words = line.split(" ")
+    asked = {
+        "_OS_VIF_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    done = subprocess.run(
+        [COMMAND], env=ENVIRONMENT | asked, capture_output=True, text=True, check=True
+    )
+    assert {item.partition(",")[2] for item in done.stdout.split()} == found
+
+
+def test_bash_takes_the_script(osvif):
+    script = osvif("completion", "bash").stdout
+    (osvif.folder / "script").write_text(script)
+    osvif.host.run("bash", "-c", ". ./script && complete -p os-vif", cwd=osvif.folder)
+
+
+def test_global_options_may_come_first(osvif):
+    assert osvif("--json", "list").stdout.startswith("{")
+    assert osvif("-q", "list").stdout == ""
+
+
+def test_a_named_namespace(osvif, named_namespace):
+    osvif("--netns", named_namespace, "plug", osvif.file(TAP))
+    assert osvif.host.links() == {}
+    assert "tap1" in osvif("list", "--netns", named_namespace).stdout
+    said = osvif("list", "--netns", named_namespace[:-1], code=2).stderr
+    assert f"did you mean '{named_namespace}'?" in said
+
+
+def test_what_is_no_namespace(osvif, named_namespace):
+    impostor = Path("/run/netns", f"{named_namespace}-file")
+    impostor.touch()
+    try:
+        said = osvif("list", "--netns", impostor.name, code=2).stderr
+    finally:
+        impostor.unlink()
+    assert "is not a network namespace" in said
+
+
+def test_a_reader_that_goes_away(osvif):
+    osvif.file(TAP)
+    script = f"{COMMAND} plug -v vif.yaml | true; echo ${{PIPESTATUS[0]}}"
+    done = osvif.host.run("bash", "-c", script, cwd=osvif.folder, env=ENVIRONMENT)
+    assert done.stderr == ""
+    assert done.stdout.strip() in ("0", "141")
+    assert "tap1" in osvif.host.links()

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""plug, unplug, plan, check: said, and seen on the host by others."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import BRIDGE, TAP
+
+pytestmark = pytest.mark.functional
+
+
+def test_there_and_back(osvif):
+    name = osvif.file(BRIDGE)
+    assert osvif("plug", name).stdout.startswith("plugged  tap0  VIF ")
+    links = osvif.host.links()
+    assert set(links) == {"br0", "tap0"}
+    assert links["tap0"]["master"] == "br0"
+    assert links["tap0"]["address"] == "fe:54:00:12:34:56"
+    assert osvif("plug", name).stdout.startswith("already plugged  tap0")
+    assert osvif("check", name).stdout.startswith("healthy  tap0")
+    assert osvif("unplug", name).stdout.startswith("unplugged  tap0")
+    assert set(osvif.host.links()) == {"br0"}
+    assert osvif("unplug", name).stdout.startswith("was not plugged  tap0")
+
+
+def test_from_standard_input(osvif):
+    osvif("plug", "-", input=TAP)
+    assert set(osvif.host.links()) == {"tap1"}
+    assert "only once" in osvif("plug", "-", "-", code=2, input=TAP).stderr
+
+
+def test_several_files_and_documents(osvif):
+    first, second = osvif.file(BRIDGE + "---\n" + TAP, "a"), osvif.file(TAP.replace("1", "2"), "b")
+    done = osvif("plug", first, second)
+    assert len(osvif.host.links()) == 4
+    assert "3 plugged in " in done.stdout
+
+
+def test_steps_with_v_and_nothing_with_q(osvif):
+    name = osvif.file(BRIDGE)
+    assert osvif("plug", "-q", name).stdout == ""
+    assert osvif("plug", "-q", name, "--set", "linux_bridge.create_tap=false").stdout == ""
+    assert "  1. delete tap0" in osvif("unplug", "-v", name).stdout
+
+
+def test_plan_numbers_its_steps_and_touches_nothing(osvif):
+    name = osvif.file(BRIDGE + "---\n" + BRIDGE.replace("tap0", "tap1").replace(":56", ":58"))
+    with osvif.nothing_changed():
+        said = osvif("plan", name).stdout
+    numbered = [line.split(":")[0].strip() for line in said.splitlines() if line.startswith("   ")]
+    assert numbered == ["1. create bridge br0", "2. create tap tap0", "3. create tap tap1"]
+    osvif("plug", name)
+    assert osvif("plan", name).stdout.count("already plugged: nothing to do") == 2
+    with osvif.nothing_changed():
+        said = osvif("plan", "--unplug", name).stdout
+    assert "1. delete tap0" in said
+
+
+def test_a_plan_in_json(osvif):
+    found = osvif.json("plan", osvif.file(BRIDGE))
+    [vif] = found["vifs"]
+    assert (vif["state"], vif["devices"], vif["line"]) == ("to_do", ["tap0"], 1)
+    assert [step["kind"] for step in vif["steps"]] == ["create_link", "create_link"]
+    assert vif["steps"][0]["words"].startswith("create bridge br0")
+
+
+def test_check_finds_each_drift_and_plug_repairs_it(osvif):
+    name = osvif.file(BRIDGE)
+    osvif("plug", name)
+    osvif.host.run("ip", "link", "set", "tap0", "nomaster", "mtu", "1400")
+    with osvif.nothing_changed():
+        said = osvif("check", name, code=3).stdout.splitlines()
+    assert sorted(said) == [
+        "drift    tap0  MTU should be 1500",
+        "drift    tap0  should be a port of br0",
+    ]
+    [vif] = osvif.json("check", name, code=3)["vifs"]
+    assert vif["state"] == "drifted"
+    assert {(item["attribute"], item["expected"]) for item in vif["drifts"]} == {
+        ("mtu", 1500),
+        ("master", "br0"),
+    }
+    assert osvif("plug", name).stdout.startswith("repaired  tap0")
+    osvif("check", name)
+
+
+def test_check_of_what_is_not_plugged(osvif):
+    said = osvif("check", osvif.file(BRIDGE), code=3).stdout.splitlines()
+    assert said == [
+        "drift    br0  bridge is missing  (for tap0)",
+        "drift    tap0  tap is missing",
+    ]
+
+
+def test_one_that_fails_does_not_stop_the_others(osvif):
+    osvif.host.run("ip", "link", "add", "tap1", "type", "bridge")
+    name = osvif.file(BRIDGE + "---\n" + TAP)
+    done = osvif("plug", name, code=1)
+    assert "vif.yaml:7: tap1: device tap1 is in the way" in done.stderr
+    assert "1 plugged, 1 failed" in done.stdout
+    assert "tap0" in osvif.host.links()
+    found = osvif.json("plug", name, code=1)
+    assert [vif["state"] for vif in found["vifs"]] == ["already_plugged", "failed"]
+    assert found["errors"][0]["vif"] == found["vifs"][1]["id"]
+
+
+def test_all_or_nothing(osvif):
+    osvif.host.run("ip", "link", "add", "tap1", "type", "bridge")
+    name = osvif.file(BRIDGE + "---\n" + TAP)
+    with osvif.nothing_changed():
+        found = osvif.json("plug", "--all-or-nothing", name, code=1)
+    assert [vif["state"] for vif in found["vifs"]] == ["not_attempted", "failed"]
+
+
+def test_an_edited_file_moves_the_vif(osvif):
+    osvif("plug", osvif.file(BRIDGE))
+    osvif("plug", osvif.file(BRIDGE.replace("br0", "br1")))
+    assert osvif.host.links()["tap0"]["master"] == "br1"
+
+
+def test_the_command_makes_taps_unless_told_otherwise(osvif):
+    name = osvif.file(BRIDGE)
+    osvif("plug", "--set", "linux_bridge.create_tap=false", name)
+    assert set(osvif.host.links()) == {"br0"}
+
+
+def test_a_configuration_file(osvif):
+    conf = osvif.file("[os_vif_linux_bridge]\ncreate_tap = false\n", "os-vif.conf")
+    osvif("plug", "--config-file", conf, osvif.file(BRIDGE))
+    assert set(osvif.host.links()) == {"br0"}
+
+
+def test_options_in_the_file_and_on_the_command_line(osvif):
+    name = osvif.file(TAP + "options: {tap: {multi_queue: true}}\n")
+    osvif("plug", name)
+    assert osvif.host.links()["tap1"]["linkinfo"]["info_data"]["multi_queue"]
+    osvif("plug", name, "--set", "tap.multi_queue=false")
+    assert not osvif.host.links()["tap1"]["linkinfo"]["info_data"]["multi_queue"]
+
+
+def test_five_hundred(osvif):
+    lines = [
+        f"- {{type: bridge, bridge: br0, name: tap{n}, filtered: true,"
+        f" mac: 52:54:00:01:{n >> 8:02x}:{n & 255:02x}}}"
+        for n in range(500)
+    ]
+    name = osvif.file("\n".join(lines))
+    said = osvif("plug", name).stdout.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("500 plugged in ")
+    assert len(osvif.host.links()) == 501
+    assert osvif("unplug", name).stdout.startswith("500 unplugged in ")
+    assert len(osvif.host.links()) == 1

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command on a terminal: colours, progress, questions, Ctrl-C."""
+
+from __future__ import annotations
+
+import re
+
+import pexpect
+import pytest
+
+from .conftest import BRIDGE, TAP
+
+pytestmark = pytest.mark.functional
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def all_of(child):
+    """Return everything it says until it ends, and its exit code."""
+    child.expect(pexpect.EOF)
+    child.wait()
+    return child.before, child.exitstatus
+
+
+def test_colours_on_a_terminal_unless_refused(osvif):
+    name = osvif.file(BRIDGE)
+    said, code = all_of(osvif.terminal("plug", name))
+    assert code == 0
+    assert COLOUR.search(said)
+    assert COLOUR.sub("", said).startswith("plugged  tap0")
+    said, _code = all_of(osvif.terminal("plug", name, NO_COLOR="1"))
+    # Dim and bold are no colours; red, green and the like are.
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", said)
+
+
+def test_no_colours_in_a_pipe(osvif):
+    done = osvif("plug", osvif.file(BRIDGE))
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_many_show_progress_that_goes_away(osvif):
+    lines = [f"- {{type: tap, name: tap{n}, mac: 52:54:00:01:00:{n:02x}}}" for n in range(120)]
+    said, code = all_of(osvif.terminal("plug", osvif.file("\n".join(lines))))
+    assert code == 0
+    assert "plugging" in said
+    assert "120/120" in said
+    assert "120 plugged in " in said
+    assert len(osvif.host.links()) == 120
+
+
+def test_few_show_none(osvif):
+    said, _code = all_of(osvif.terminal("plug", osvif.file(TAP)))
+    assert "plugging" not in said
+
+
+def test_nothing_is_cut_off_at_80_columns(osvif):
+    osvif("plug", osvif.file(BRIDGE + "instance: {name: web}\n"))
+    said, _code = all_of(osvif.terminal("list", NO_COLOR="1"))
+    assert "tap0 on br0" in said.replace("\r\n", "")
+    assert "…" not in said
+
+
+def test_gc_asks(osvif):
+    osvif("plug", osvif.file(TAP))
+    child = osvif.terminal("gc", "--keep-none", NO_COLOR="1")
+    child.expect_exact("tap1")
+    child.expect_exact("Remove 1 VIF? [y/N]: ")
+    child.sendline("n")
+    said, code = all_of(child)
+    assert code == 1
+    assert "nothing was removed" in said
+    assert "tap1" in osvif.host.links()
+    child = osvif.terminal("gc", "--keep-none")
+    child.expect_exact("Remove 1 VIF? [y/N]: ")
+    child.sendline("y")
+    assert all_of(child)[1] == 0
+    assert osvif.host.links() == {}
+
+
+def test_ctrl_c_at_the_question(osvif):
+    osvif("plug", osvif.file(TAP))
+    child = osvif.terminal("gc", "--keep-none")
+    child.expect_exact("[y/N]: ")
+    child.sendintr()
+    said, code = all_of(child)
+    assert code == 130
+    assert "interrupted" in said
+    assert "tap1" in osvif.host.links()
+
+
+def test_ctrl_c_while_it_reads(osvif):
+    child = osvif.terminal("plug", "-")
+    child.expect_exact("reading VIFs from the terminal; end with Ctrl-D")
+    child.expect(r"\n")
+    # It loads the library before it reads.
+    child.sendline("type: tap")
+    child.expect_exact("type: tap")
+    child.sendintr()
+    said, code = all_of(child)
+    assert code == 130
+    assert "Traceback" not in said
+    assert "interrupted; the same command, run again, goes on from here" in COLOUR.sub("", said)
+
+
+def test_typed_at_the_terminal(osvif):
+    child = osvif.terminal("plug", "-")
+    child.expect_exact("end with Ctrl-D")
+    for line in TAP.splitlines():
+        child.sendline(line)
+    child.sendeof()
+    assert "plugged" in all_of(child)[0]
+
+
+def test_ctrl_c_in_the_middle_and_the_same_again(osvif):
+    lines = [
+        f"- {{type: bridge, bridge: br0, name: tap{n}, filtered: true,"
+        f" mac: 52:54:00:01:{n >> 8:02x}:{n & 255:02x}}}"
+        for n in range(1000)
+    ]
+    name = osvif.file("\n".join(lines))
+    child = osvif.terminal("plug", name)
+    child.expect_exact("/1000")
+    child.sendintr()
+    said, code = all_of(child)
+    assert code == 130, said
+    assert "Traceback" not in said
+    done = len(osvif.host.links())
+    assert done < 1001
+    osvif("plug", name)
+    assert len(osvif.host.links()) == 1001

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures: what is attached to what, in characters and in SVG."""
+
+from __future__ import annotations
+
+import itertools
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from os_vif.drawing import layout, scene, svg, text
+from os_vif.drawing.scene import Fault, Guest
+from os_vif.host.resources import (
+    Bridge,
+    ForwardRules,
+    HostRoute,
+    ProxyNeighbour,
+    Tap,
+    Uplink,
+    Vlan,
+)
+from os_vif.host.topology import Mark, Topology
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def bridged(number, bridge="br0", *lower):
+    mark = Mark(f"{number:08x}-ca89-4ee0-a8be-6db1409b69ea", "linux_bridge")
+    tap = Tap(name=f"tap{number}", mtu=1500, bridge=bridge)
+    return Topology(mark, (*lower, Bridge(name=bridge), tap)), Guest(f"web{number}")
+
+
+VLAN = (
+    Vlan(name="vlan100", link="eth1", vlan_id=100),
+    Uplink(name="vlan100", bridge="br0", mtu=1500),
+)
+
+
+def test_two_guests_on_one_bridge():
+    drawn = text.plain(text.draw(scene.scene_of([bridged(1), bridged(2)])))
+    assert (
+        drawn
+        == """\
+┌──────────┐   ┌──────────┐
+│   web1   │   │   web2   │
+└─────┬────┘   └─────┬────┘
+      │              │
+┌─────┴────┐   ┌─────┴────┐
+│   tap1   │   │   tap2   │
+│   tap    │   │   tap    │
+│ MTU 1500 │   │ MTU 1500 │
+└─────┬────┘   └─────┬────┘
+      │              │
+┌─────┴──────────────┴────┐
+│           br0           │
+│         bridge          │
+└─────────────────────────┘"""
+    )
+
+
+def test_ascii_alone():
+    drawn = text.plain(text.draw(scene.scene_of([bridged(1)]), ascii_only=True))
+    assert drawn.isascii()
+    assert drawn.splitlines()[:4] == [
+        "+----------+",
+        "|   web1   |",
+        "+-----+----+",
+        "      |",
+    ]
+
+
+def test_a_vlan_stands_between_bridge_and_uplink():
+    parts = scene.scene_of([bridged(1, "br0", *VLAN)]).parts
+    way = ["tap1", "br0", "vlan100", "eth1", None]
+    assert [parts[key].below for key in way[:-1]] == way[1:]
+    assert [parts[key].kind for key in way[:-1]] == ["tap", "bridge", "vlan", "nic"]
+    assert parts["vlan100"].lines == ["VLAN 100", "MTU 1500"]
+
+
+def test_a_plain_uplink_and_rules():
+    rules = [ForwardRules(bridge="br0", ipv6=six, rules=(("-j", "ACCEPT"),) * 2) for six in (0, 1)]
+    uplink = Uplink(name="eth1", bridge="br0", mtu=9000)
+    parts = scene.scene_of([bridged(1, "br0", uplink, *rules)]).parts
+    assert (parts["eth1"].kind, parts["br0"].below) == ("nic", "eth1")
+    drawn = set(parts["br0"].lines)
+    assert {"2 FORWARD rules (iptables)", "2 FORWARD rules (ip6tables)"} <= drawn
+
+
+def test_a_routed_tap_stands_on_the_hosts_routing():
+    topology = Topology(
+        Mark("00000001-ca89-4ee0-a8be-6db1409b69ea", "tap"),
+        (
+            Tap(name="tap1"),
+            HostRoute(device="tap1", destination="192.0.2.1/32"),
+            HostRoute(device="tap1", destination="10.0.0.0/8", gateway="192.0.2.1"),
+            ProxyNeighbour(device="tap1", address="2001:db8::1"),
+        ),
+    )
+    parts = scene.scene_of([(topology, Guest("web"))]).parts
+    assert parts["tap1"].below == scene.HOST
+    assert parts[scene.HOST].lines == [
+        "192.0.2.1/32 dev tap1",
+        "10.0.0.0/8 via 192.0.2.1 dev tap1",
+        "answers for 2001:db8::1 on tap1",
+    ]
+
+
+def test_faults_are_seen():
+    faults = {
+        "tap1": Fault(missing=True, notes=("missing",)),
+        "tap2": Fault(detached=True, notes=("should be a port of br0",)),
+    }
+    lines = text.draw(scene.scene_of([bridged(1), bridged(2)], faults))
+    drawn = text.plain(lines)
+    assert "╎" in drawn
+    assert "! missing" in drawn
+    assert "! should be a port of br0" in drawn
+    assert any(style == "fault" for line in lines for _text, style in line)
+    healthy = text.draw(scene.scene_of([bridged(1), bridged(2)]))
+    assert not any(style == "fault" for line in healthy for _text, style in line)
+
+
+def test_nothing_in_a_name_reaches_the_terminal():
+    topology, _guest = bridged(1)
+    drawn = text.plain(text.draw(scene.scene_of([(topology, Guest("\x1b[31mred\n\x07"))])))
+    assert "?[31mred??" in drawn
+    assert "\x1b" not in drawn
+
+
+def test_the_svg_holds_all_text_and_a_description():
+    faults = {"tap1": Fault(notes=("<&>",))}
+    drawn = svg.draw(scene.scene_of([bridged(1, "br0", *VLAN)], faults))
+    root = ElementTree.fromstring(drawn)  # noqa: S314  (our own)
+    assert root.tag == f"{SVG}svg"
+    assert root.get("role") == "img"
+    shown = [item.text for item in root.iter(f"{SVG}text")]
+    assert {"web1", "tap1", "br0", "vlan100", "eth1", "! <&>"} <= set(shown)
+    assert root.find(f"{SVG}title").text == "Where web1 sits on the host"
+    described = root.find(f"{SVG}desc").text
+    assert (
+        "tap tap1 (tap; MTU 1500) is attached to br0 and is not as it should be: <&>" in described
+    )
+    assert len(list(root.iter(f"{SVG}line"))) == 4
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+def test_many_are_split_to_fit_and_none_is_lost(width):
+    vifs = [bridged(number, f"br{number // 7}") for number in range(30)]
+    scenes = text.fitting(vifs, {}, width)
+    assert all(layout.arrange(item, text.METRICS).width <= width for item in scenes)
+    seen = [part.title for item in scenes for part in item.parts.values() if part.kind == "guest"]
+    assert seen == [guest.name for _topology, guest in vifs]
+
+
+def test_one_that_cannot_fit_is_drawn_all_the_same():
+    assert len(text.fitting([bridged(1)], {}, 3)) == 1
+
+
+NAMES = st.text("abcdefgh-", min_size=1, max_size=30)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), NAMES, st.lists(NAMES, max_size=3), st.booleans()),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from([text.METRICS, svg.METRICS]),
+)
+def test_boxes_never_overlap_and_every_edge_meets_both(vifs, metrics):
+    pairs = []
+    for number, (bridge, name, lines, vlan) in enumerate(vifs):
+        uplink = Uplink(name=f"eth{bridge}", bridge=f"br{bridge}", mtu=1500)
+        topology, _guest = bridged(number, f"br{bridge}", *([uplink] if vlan else []))
+        pairs.append((topology, Guest(name, tuple(lines))))
+    drawn = scene.scene_of(pairs)
+    picture = layout.arrange(drawn, metrics)
+    assert {box.part.key for box in picture.boxes} == set(drawn.parts)
+    for one, other in itertools.combinations(picture.boxes, 2):
+        beside = one.x + one.width <= other.x or other.x + other.width <= one.x
+        above = one.y + one.height <= other.y or other.y + other.height <= one.y
+        assert beside or above
+    for box in picture.boxes:
+        assert box.x >= 0
+        assert box.x + box.width <= picture.width
+        assert box.y + box.height <= picture.height
+        longest = max(len(line) for line in box.lines)
+        assert box.width >= longest * metrics.character + 2 * metrics.side
+    boxes = {box.part.key: box for box in picture.boxes}
+    joined = [box for box in picture.boxes if box.part.below in boxes]
+    assert len(picture.edges) == len(joined)
+    for box in joined:
+        below = boxes[box.part.below]
+        edge = next(
+            item for item in picture.edges if (item.x, item.top) == (box.middle, box.y + box.height)
+        )
+        assert edge.bottom == below.y
+        assert below.x < edge.x < below.x + below.width

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that are left, as what is wrong now."""
+
+from __future__ import annotations
+
+import pytest
+
+from os_vif.cli.drift import drifts_of, faults_of
+from os_vif.host.steps import KINDS, Step
+from os_vif.host.topology import Mark, rules_comment
+
+COMMENT = rules_comment(Mark("b679325f-ca89-4ee0-a8be-6db1409b69ea", "linux_bridge"), "br0")
+RULES = {"comment": COMMENT, "rules": [], "top_regex": "", "bottom_regex": ""}
+ROUTE = {"destination": "10.0.0.0/8", "gateway": "192.0.2.1"}
+
+
+def words(*steps):
+    return [f"{drift.device} {drift.words}" for drift in drifts_of(steps)]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (Step("set_link", {"name": "t", "attributes": {"mtu": 1500}}), "t MTU should be 1500"),
+        (Step("set_link", {"name": "t", "attributes": {"up": True}}), "t is down"),
+        (Step("set_link", {"name": "t", "attributes": {"master": "b"}}), "t should be a port of b"),
+        (
+            Step("set_link", {"name": "t", "attributes": {"master": None}}),
+            "t should be a port of nothing",
+        ),
+        (Step("set_link", {"name": "t", "attributes": {"alias": "x"}}), "t lacks the mark"),
+        (
+            Step("set_link", {"name": "t", "attributes": {"disable_ipv6": True}}),
+            "t disable_ipv6 should be on",
+        ),
+        (
+            Step("set_link", {"name": "t", "attributes": {"stp_state": 0}}),
+            "t stp_state should be 0",
+        ),
+        (Step("add_route", {"device": "t", "route": ROUTE}), "t the route to 10.0.0.0/8 via"),
+        (Step("delete_route", {"device": "t", "route": ROUTE}), "t still has the route"),
+        (Step("add_address", {"device": "t", "address": {"local": "192.0.2.1/24"}}), "t the addr"),
+        (Step("delete_address", {"device": "t", "address": {"local": "192.0.2.1/24"}}), "t still"),
+        (Step("add_proxy", {"device": "t", "address": "2001:db8::1"}), "t does not answer"),
+        (Step("set_forwarding", {**RULES, "ipv6": True}), "br0 its FORWARD rules (ip6tables)"),
+    ],
+)
+def test_in_words(step, said):
+    [found] = words(step)
+    assert found.startswith(said)
+
+
+def test_no_kind_of_step_is_without_words():
+    # Plugging deletes a link only to make it anew, and takes back no proxy.
+    from os_vif.cli.drift import _WORDS
+
+    assert KINDS.keys() - _WORDS.keys() <= {"delete_links", "delete_unused", "delete_proxy"}
+
+
+def test_of_a_missing_device_nothing_more_is_said():
+    create = Step("create_link", {"kind": "vlan", "name": "v", "attributes": {}})
+    change = Step("set_link", {"name": "v", "attributes": {"mtu": 1500}})
+    assert words(create, change) == ["v vlan is missing"]
+
+
+def test_a_tap_that_must_be_made_anew_is_not_missing():
+    delete = Step("delete_links", {"links": [["t", 5]]})
+    create = Step("create_link", {"kind": "tap", "name": "t", "attributes": {}})
+    [drift] = drifts_of([delete, create])
+    assert not drift.missing
+    assert "made anew" in drift.words
+
+
+def test_the_same_is_said_once():
+    step = Step("set_link", {"name": "b", "attributes": {"up": True}})
+    assert words(step, step) == ["b is down"]
+
+
+def test_faults():
+    faults = faults_of(
+        drifts_of(
+            [
+                Step("create_link", {"kind": "tap", "name": "t", "attributes": {}}),
+                Step("set_link", {"name": "u", "attributes": {"master": "b", "mtu": 1500}}),
+            ]
+        )
+    )
+    assert faults["t"].missing
+    assert faults["u"].detached
+    assert faults["u"].notes == ("should be a port of b", "MTU should be 1500")
