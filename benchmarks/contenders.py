@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who takes part, in which environment, and what can be asked of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import environments
+
+FLOOR = "floor"
+OURS, OURS_DAEMON = "ours", "ours-daemon"
+OLD, OLD_DAEMON = "4.3.1", "4.3.1-daemon"
+NEW, NEW_DAEMON = "5.3.0", "5.3.0-daemon"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One row of the tables.
+
+    :ivar key: what ``--only`` takes
+    :ivar label: what the tables show
+    :ivar driver: module with ``connect``, run inside `environment`
+    :ivar environment: a virtual environment of `benchmarks.environments`; None is our caller's
+    :ivar arguments: passed to ``connect``
+    :ivar tap: False where the end state is not a tap with alias and IPv6 off
+    :ivar alias: whether it marks the device with the VIF's id
+    :ivar bulk: whether it has a bulk call
+    :ivar one_by_one: whether the bulk measure also runs it one by one (10 s a round)
+    """
+
+    key: str
+    label: str
+    driver: str
+    environment: str | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    tap: bool = True
+    alias: bool = False
+    bulk: bool = False
+    one_by_one: bool = False
+
+    @property
+    def interpreter(self) -> Path:
+        """The Python that runs the worker."""
+        if self.environment is None:
+            return Path(sys.executable)
+        return environments.python(self.environment)
+
+    def install(self) -> None:
+        """Have everything on disk.
+
+        :raises environments.SetupError: naming what is missing
+        """
+        if self.environment == environments.OURS:
+            environments.install_ours()
+        elif self.environment is not None:
+            environments.install_reference(self.environment)
+        elif self.driver.endswith(".cni"):
+            environments.install_cni()
+
+
+def _os_vif(
+    key: str, label: str, driver: str, environment: str, privilege: str, **more: bool
+) -> Contender:
+    return Contender(key, label, driver, environment, {"privilege": privilege}, **more)
+
+
+_REFERENCE = "benchmarks.drivers.reference"
+_OURS = "benchmarks.drivers.ours"
+_OLD_VENV, _NEW_VENV = "os-vif-4.3.1", "os-vif-5.3.0"
+
+CONTENDERS = (
+    Contender(
+        FLOOR,
+        "floor (bare netlink)",
+        "benchmarks.floor",
+        alias=True,
+        bulk=True,
+        one_by_one=True,
+    ),
+    _os_vif(
+        OURS,
+        "os-vif 6",
+        _OURS,
+        environments.OURS,
+        "process",
+        alias=True,
+        bulk=True,
+        one_by_one=True,
+    ),
+    _os_vif(
+        OURS_DAEMON,
+        "os-vif 6, daemon",
+        _OURS,
+        environments.OURS,
+        "daemon",
+        alias=True,
+        bulk=True,
+    ),
+    _os_vif(OLD, "os-vif 4.3.1", _REFERENCE, _OLD_VENV, "process", one_by_one=True),
+    _os_vif(OLD_DAEMON, "os-vif 4.3.1, daemon", _REFERENCE, _OLD_VENV, "daemon"),
+    _os_vif(NEW, "os-vif 5.3.0", _REFERENCE, _NEW_VENV, "process"),
+    _os_vif(NEW_DAEMON, "os-vif 5.3.0, daemon", _REFERENCE, _NEW_VENV, "daemon"),
+    Contender(
+        "ip-batch",
+        "ip -batch",
+        "benchmarks.drivers.iproute2",
+        arguments={"mode": "batch"},
+        alias=True,
+        bulk=True,
+    ),
+    Contender(
+        "ip",
+        "ip, two commands",
+        "benchmarks.drivers.iproute2",
+        arguments={"mode": "separate"},
+        alias=True,
+    ),
+    Contender("cni", "CNI bridge (a veth)", "benchmarks.drivers.cni", tap=False),
+)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This library: os_vif.plug of a VIFBridge, with the tap made by us, and its bulk calls."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import os_vif
+from benchmarks.drivers import Driver
+from benchmarks.drivers.unprivileged import drop_privileges
+from benchmarks.port import BRIDGE, MTU, Port
+
+SECTION = "vif_plug_linux_bridge_privileged"
+
+
+def _check(outcomes: Sequence[Any]) -> None:
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+
+
+class Ours(Driver):
+    """The public functions, as any caller has them."""
+
+    def __init__(self) -> None:
+        from os_vif.objects import instance_info, network
+
+        self._instance = instance_info.InstanceInfo(
+            uuid="b8d7b9a2-2f0d-4f0a-9d4f-6d5e0c1a7b10", name="guest"
+        )
+        # has_traffic_filtering: the network manager filters, so no forwarding rules from us.
+        self._network = network.Network(
+            id="0f1a9a44-11d3-4c3c-9d3b-2a8c9f6f5e01",
+            bridge=BRIDGE,
+            mtu=MTU,
+            multi_host=False,
+            should_provide_bridge=True,
+            should_provide_vlan=False,
+        )
+        self._vifs: dict[str, Any] = {}
+
+    def prepare(self, ports: Sequence[Port]) -> None:
+        from os_vif.objects import vif
+
+        self._vifs = {
+            port.name: vif.VIFBridge(
+                id=port.vif_id,
+                address=port.mac,
+                network=self._network,
+                plugin="linux_bridge",
+                active=True,
+                preserve_on_delete=False,
+                has_traffic_filtering=True,
+                vif_name=port.name,
+                bridge_name=BRIDGE,
+            )
+            for port in ports
+        }
+
+    def plug(self, port: Port) -> None:
+        os_vif.plug(self._vifs[port.name], self._instance)
+
+    def unplug(self, port: Port) -> None:
+        os_vif.unplug(self._vifs[port.name], self._instance)
+
+    def plug_many(self, ports: Sequence[Port]) -> None:
+        _check(os_vif.plug_many([(self._vifs[port.name], self._instance) for port in ports]))
+
+    def unplug_many(self, ports: Sequence[Port]) -> None:
+        _check(os_vif.unplug_many([(self._vifs[port.name], self._instance) for port in ports]))
+
+
+def connect(arguments: dict[str, str]) -> Driver:
+    """``privilege`` is ``process`` (we are root) or ``daemon`` (through oslo.privsep)."""
+    from oslo_config import cfg
+
+    cfg.CONF([], project="benchmarks")
+    os_vif.initialize()
+    cfg.CONF.set_override("create_tap", True, "os_vif_linux_bridge")
+    if arguments["privilege"] == "daemon":
+        from os_vif.host import privilege
+
+        cfg.CONF.set_override("helper_command", f"{sys.prefix}/bin/privsep-helper", SECTION)
+        privilege.linux_bridge.start()
+        drop_privileges()
+    return Ours()

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the contenders need on disk, each in a place of its own below ``.cache/bench``.
+
+Everything comes from the package index and from Debian, once; later runs find it there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache" / "bench"
+CNI_PACKAGE = "containernetworking-plugins"
+
+OURS = "os-vif-6"
+REFERENCES = {"os-vif-4.3.1": "os-vif==4.3.1", "os-vif-5.3.0": "os-vif==5.3.0"}
+
+_SHOWN = ("os-vif", "oslo.versionedobjects", "oslo.privsep", "oslo.config", "stevedore", "pyroute2")
+_VERSIONS = """
+import importlib.metadata as m, json, sys
+found = {}
+for name in sys.argv[1:]:
+    try: found[name] = m.version(name)
+    except m.PackageNotFoundError: pass
+print(json.dumps(found))
+"""
+
+
+class SetupError(Exception):
+    """Something a contender needs cannot be had; the text says what and how to get it."""
+
+
+def _run(*command: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, check=False, cwd=cwd, text=True, capture_output=True)
+    if done.returncode:
+        words = " ".join(str(word) for word in command)
+        raise SetupError(f"{words} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}")
+    return done.stdout
+
+
+def python(environment: str) -> Path:
+    """The interpreter of a virtual environment made by this module."""
+    return CACHE / environment / "bin" / "python"
+
+
+def _virtual_environment(name: str, *install: str, upgrade: bool = False) -> None:
+    """Make it unless its stamp says it is complete; `upgrade` installs again into it."""
+    stamp = CACHE / name / "complete"
+    if stamp.exists() and not upgrade:
+        return
+    if not stamp.exists():
+        shutil.rmtree(CACHE / name, ignore_errors=True)
+        _run(sys.executable, "-m", "venv", CACHE / name)
+    quiet = ("--quiet", "--no-input", "--disable-pip-version-check")
+    again = ("--force-reinstall", "--no-deps") if stamp.exists() else ()
+    stamp.unlink(missing_ok=True)
+    _run(python(name), "-m", "pip", "install", *quiet, *again, *install)
+    # Cold start is measured with warm byte code, also for files pip did not compile.
+    _run(python(name), "-m", "compileall", "-qq", next((CACHE / name).glob("lib/python*")))
+    stamp.touch()
+
+
+def install_reference(name: str) -> None:
+    """os-vif of the package index; its linux_bridge is in 4.3.1, gone from 5.0."""
+    _virtual_environment(name, REFERENCES[name])
+
+
+def install_ours() -> None:
+    """This checkout, installed as a user has it: an editable install would start slower."""
+    stamp = CACHE / OURS / "complete"
+    sources = [ROOT / "pyproject.toml"]
+    for package in ("os_vif", "vif_plug_ovs", "vif_plug_linux_bridge"):
+        sources += (ROOT / package).rglob("*.py")
+    if not sources[0].exists():
+        raise SetupError(f"{sources[0].name} is missing: this is not a checkout of os-vif")
+    newest = max(source.stat().st_mtime for source in sources)
+    changed = stamp.exists() and stamp.stat().st_mtime < newest
+    if stamp.exists() and not changed:
+        return
+    # From a copy: setuptools builds in place, and would ship what an earlier build left there.
+    skip = shutil.ignore_patterns(
+        ".*", "__pycache__", "*.egg-info", "build", "dist", "docs", "tests"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "os-vif"
+        shutil.copytree(ROOT, copy, ignore=skip)
+        _virtual_environment(OURS, str(copy), upgrade=changed)
+
+
+def install_cni() -> Path:
+    """Debian's CNI plugins, unpacked and not installed; the path of ``bridge``."""
+    installed = Path("/usr/lib/cni/bridge")
+    if installed.exists():
+        return installed
+    unpacked = CACHE / "cni" / "usr" / "lib" / "cni" / "bridge"
+    if not unpacked.exists():
+        if not shutil.which("apt-get"):
+            raise SetupError(f"{installed} is missing: install the CNI plugins, or leave cni out")
+        folder = CACHE / "cni"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            _run("apt-get", "download", "-qq", CNI_PACKAGE, cwd=folder)
+        except SetupError:  # no package lists on a fresh machine
+            _run("apt-get", "update", "-qq")
+            _run("apt-get", "download", "-qq", CNI_PACKAGE, cwd=folder)
+        (package,) = folder.glob("*.deb")
+        _run("dpkg", "-x", package, folder)
+    return unpacked
+
+
+def versions(environment: str) -> dict[str, str]:
+    """The versions that matter in a virtual environment, by distribution name."""
+    found: dict[str, str] = json.loads(_run(python(environment), "-P", "-c", _VERSIONS, *_SHOWN))
+    return found
+
+
+def cni_version() -> str:
+    """Debian's version of the CNI plugins."""
+    packages = list((CACHE / "cni").glob("*.deb"))
+    if packages:
+        return _run("dpkg-deb", "--field", packages[0], "Version").strip()
+    return _run("dpkg-query", "--show", "--showformat=${Version}", CNI_PACKAGE).strip()
+
+
+def ip_version() -> str:
+    """Of iproute2, as ``ip -V`` says it."""
+    said = _run("ip", "-V")
+    found = re.search(r"iproute2-([\w.]+)", said)
+    return found[1] if found else said.strip()
