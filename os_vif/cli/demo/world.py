@@ -8,6 +8,7 @@ what it sees is what the kernel does.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import ipaddress
 import os
@@ -35,6 +36,9 @@ _ARP = struct.Struct("!HHBBH6s4s6s4s")
 _IPV4 = struct.Struct("!BBHHHBBH4s4s")
 _ICMP = struct.Struct("!BBHHH")
 _BROADCAST = b"\xff" * 6
+_ARP_AGAIN = 0.02
+"""Seconds between two ARP requests for the same address."""
+
 _PAYLOAD = bytes(range(56))
 
 
@@ -148,16 +152,25 @@ class Guest(threading.Thread):
         header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
         self._send(mac, _ETHERTYPE_IPV4, header + icmp)
 
-    def ping(self, address: str, count: int, *, patience: float = 0.1) -> list[float]:
+    def _resolve(self, target: bytes, patience: float) -> bytes | None:
+        """Ask for an address by ARP, again and again, as hosts do; None if nobody answers."""
+        # A bridge forwards nothing by a port until the kernel has noticed its carrier, which may
+        # take a moment after the tap was opened.
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            self._send(_BROADCAST, _ETHERTYPE_ARP, self._arp(1, bytes(6), target))
+            with contextlib.suppress(queue.Empty):
+                return self._neighbours.get(timeout=_ARP_AGAIN)
+        return None
+
+    def ping(self, address: str, count: int, *, patience: float) -> list[float]:
         """Ping an address; return the round-trip times of the answered ones, in seconds.
 
         :param patience: seconds to wait for each answer
         """
         target = ipaddress.IPv4Address(address).packed
-        self._send(_BROADCAST, _ETHERTYPE_ARP, self._arp(1, bytes(6), target))
-        try:
-            mac = self._neighbours.get(timeout=patience)
-        except queue.Empty:
+        mac = self._resolve(target, patience)
+        if mac is None:
             return []
         times = []
         for sequence in range(count):
