@@ -154,7 +154,9 @@ def list_vifs(vif_id: str | None = None) -> list[Plugged]:
 def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
     """Remove everything of VIFs that no longer exist, and return it.
 
-    :param live: ids of the VIFs that still exist; everything else of ours goes
+    What VIFs share (bridges, VLAN devices) stays.
+
+    :param live: ids of the VIFs that still exist; what carries another VIF's mark goes
     :param dry_run: only tell
     :raises StepFailed: the system refused
     """

@@ -304,8 +304,9 @@ def gc(
 ) -> int:
     """Remove what is left of VIFs that no longer exist.
 
-    Say which VIFs still exist; everything else that carries a mark of os-vif goes, and nothing
-    that does not. On a terminal you are shown what goes, and asked.
+    Say which VIFs still exist. Devices and forwarding rules that carry the mark of any other VIF
+    go, and nothing else: what VIFs share (bridges and VLAN devices, marked "os-vif shared") stays.
+    On a terminal you are shown what goes, and asked.
 
     Examples:
       os-vif gc --keep web.yaml --keep db.yaml --dry-run

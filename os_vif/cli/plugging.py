@@ -81,6 +81,8 @@ def _state(outcome: Outcome, devices: list[str], *, unplugging: bool) -> str:
         return "not_attempted"
     if outcome.error is not None:
         return "failed"
+    if not outcome.told:
+        return "unplugged" if unplugging else "plugged"
     if not outcome.steps:
         return "not_plugged" if unplugging else "already_plugged"
     if unplugging:

@@ -8,6 +8,7 @@ resource is one more row of :data:`_DRAW`.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -69,9 +70,14 @@ class Guest:
 
 @dataclasses.dataclass(slots=True)
 class Scene:
-    """Everything in one picture, by key, guests first."""
+    """Everything in one picture.
+
+    :ivar parts: by key, guests first.
+    :ivar rules: how many FORWARD rules a bridge has of these VIFs, by bridge and command.
+    """
 
     parts: dict[str, Part] = dataclasses.field(default_factory=dict)
+    rules: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
 
     @property
     def title(self) -> str:
@@ -115,6 +121,9 @@ def scene_of(
         devices = [item.name for item in topology.resources if isinstance(item, Tap)]
         bridges = [item.name for item in topology.resources if isinstance(item, Bridge)]
         part.below = next(iter(devices + bridges), None)
+    for (bridge, command), count in scene.rules.items():
+        rules = "1 FORWARD rule" if count == 1 else f"{count} FORWARD rules"
+        _part(scene, bridge, "bridge", f"{rules} ({command})")
     for name, fault in (faults or {}).items():
         if name in scene.parts:
             scene.parts[name].fault = fault
@@ -161,10 +170,10 @@ def _uplink(scene: Scene, uplink: Uplink) -> None:
 
 
 def _forward_rules(scene: Scene, rules: ForwardRules) -> None:
+    # Each VIF has rules of its own, so how many there are is known when all VIFs are drawn.
     if rules.rules:
-        tool = "ip6tables" if rules.ipv6 else "iptables"
-        many = "1 FORWARD rule" if len(rules.rules) == 1 else f"{len(rules.rules)} FORWARD rules"
-        _part(scene, rules.bridge, "bridge", f"{many} ({tool})")
+        command = "ip6tables" if rules.ipv6 else "iptables"
+        scene.rules[rules.bridge, command] += len(rules.rules)
 
 
 def _route(scene: Scene, route: HostRoute) -> None:

@@ -147,9 +147,10 @@ def host_side_mac(guest: str) -> str:
     """Return the MAC for the host's end of a tap whose guest has the MAC ``guest``.
 
     A bridge keeps the address of each of its ports for itself, and a host answers ARP with its
-    own, so the host's end must not carry the guest's.  The first byte becomes fe (or fa), as
-    libvirt does it: locally administered, and never the lowest on a bridge, so the bridge does
-    not take it over.
+    own, so the host's end must not carry the guest's.  The first byte becomes fe, or fa where the
+    guest's is fe, as libvirt does it: locally administered, and higher than a NIC's.  A bridge that
+    was given no address of its own has the lowest of its ports', so a stranger's keeps its uplink's
+    as guests come and go.  Bridges made here are given one.
     """
     return ("fa" if guest.startswith("fe") else "fe") + guest[2:]
 

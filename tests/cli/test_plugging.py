@@ -9,6 +9,19 @@ from .conftest import BRIDGE, TAP
 
 pytestmark = pytest.mark.functional
 
+SOCKET = """\
+vif:
+  versioned_object.name: VIFVHostUser
+  versioned_object.namespace: os_vif
+  versioned_object.version: "1.1"
+  versioned_object.data:
+    id: 5f4ab6c1-ca89-4ee0-a8be-6db1409b69ea
+    plugin: noop
+    address: 52:54:00:12:34:56
+    vif_name: vhu0
+instance: {name: web}
+"""
+
 
 def test_there_and_back(osvif):
     name = osvif.file(BRIDGE)
@@ -22,6 +35,15 @@ def test_there_and_back(osvif):
     assert osvif("unplug", name).stdout.startswith("unplugged  tap0")
     assert set(osvif.host.links()) == {"br0"}
     assert osvif("unplug", name).stdout.startswith("was not plugged  tap0")
+
+
+def test_a_plugin_that_keeps_its_steps_to_itself(osvif):
+    name = osvif.file(SOCKET)
+    for _time in range(2):
+        assert osvif("plug", name).stdout.startswith("plugged  vhu0  VIF ")
+    assert [vif["state"] for vif in osvif.json("plug", name)["vifs"]] == ["plugged"]
+    for _time in range(2):
+        assert osvif("unplug", name).stdout.startswith("unplugged  vhu0  VIF ")
 
 
 def test_from_standard_input(osvif):

@@ -88,6 +88,23 @@ def test_a_plain_uplink_and_rules():
     assert {"2 FORWARD rules (iptables)", "2 FORWARD rules (ip6tables)"} <= drawn
 
 
+def test_the_rules_of_all_vifs_on_a_bridge_are_counted():
+    def ruled(number, *counts):
+        pass_on = [
+            ForwardRules(bridge="br0", ipv6=six, rules=(("-j", "ACCEPT"),) * count)
+            for six, count in enumerate(counts)
+        ]
+        topology, guest = bridged(number)
+        return Topology(topology.mark, (*topology.resources, *pass_on)), guest
+
+    parts = scene.scene_of([ruled(1, 2), ruled(2, 2, 1), ruled(3, 0, 0)]).parts
+    assert parts["br0"].lines == [
+        "bridge",
+        "4 FORWARD rules (iptables)",
+        "1 FORWARD rule (ip6tables)",
+    ]
+
+
 def test_a_routed_tap_stands_on_the_hosts_routing():
     topology = Topology(
         Mark("00000001-ca89-4ee0-a8be-6db1409b69ea", "tap"),
