@@ -124,8 +124,8 @@ class TopologyPlugin(PluginBase):
         """
 
     @functools.cached_property
-    def _takes(self) -> "HostPluginInfo":
-        return self.describe()
+    def _taken(self) -> set[tuple[type, type]]:
+        return set()
 
     def request(
         self, vif: "VIFBase", instance_info: "InstanceInfo | None", *, unplugging: bool = False
@@ -137,7 +137,11 @@ class TopologyPlugin(PluginBase):
         """
         from os_vif.host.engine import Request
 
-        negotiation.check_supported(self._takes, vif)
+        # A class has one version in a process, so what was taken once is taken always.
+        kinds = (type(vif), type(optional(vif, "port_profile")))
+        if kinds not in self._taken:
+            negotiation.check_supported(self.describe(), vif)
+            self._taken.add(kinds)
         described = self.describe_remains if unplugging else self.describe_host
         return Request(described(vif, instance_info), self.PRIVILEGED_SECTION)
 

@@ -121,14 +121,19 @@ def _daemon() -> ModuleType:
 def _run(section: str, groups: list[runner.Group], *, together: bool) -> list[runner.Report]:
     if is_privileged():
         return runner.run(groups, together=together)
-    plain = [[_plain(step, undo) for step, undo in group] for group in groups]
+    plain = [_plain(group, together=together) for group in groups]
     reports: list[runner.Report] = _daemon().run(section, plain, together=together)
     return reports
 
 
-def _plain(step: Step, undo: Step | None) -> list[object]:
-    back = (undo.kind, undo.args) if undo else (None, None)
-    return [step.kind, step.args, *back]
+def _plain(group: runner.Group, *, together: bool) -> runner.Plain:
+    plain: runner.Plain = []
+    for position, (step, undo) in enumerate(group, 1):
+        # Nobody needs the last one's undo on the other side if that either does all or nothing.
+        needed = together or position < len(group) or steps.KINDS[step.kind].partial
+        back = (undo.kind, undo.args) if undo and needed else (None, None)
+        plain.append([step.kind, step.args, *back])
+    return plain
 
 
 def _observe(asked: Questions, section: str, *, with_daemon: bool) -> Host:
@@ -175,7 +180,7 @@ class _Turn:
     serving: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
 
-_turns: dict[int, _Turn] = {}
+_turns: dict[str, _Turn] = {}
 
 
 def _forget_turns() -> None:
@@ -241,7 +246,7 @@ def _converge(plan: Planner, requests: Sequence[Request], section: str, *, toget
     """Look, plan, run and look again until nothing is left to do."""
     for attempt in range(_ATTEMPTS + 1):
         pending = [request for request in requests if request.error is None]
-        host, planned = _plan(plan, pending, section, patient=attempt < _PATIENT_LOOKS)
+        planned = _plan(plan, pending, section, patient=attempt < _PATIENT_LOOKS)
         working = [(request, todo) for request, todo in planned if todo.steps]
         refused = together and any(request.error for request in requests)
         blocked = not refused and any(request.blocked for request in pending)
@@ -278,7 +283,8 @@ def _converge(plan: Planner, requests: Sequence[Request], section: str, *, toget
                 )
                 _take_back(request, section)
         if not blocked and all(
-            _seen_well(plan, host, *item) for item in zip(working, reports, strict=False)
+            _seen_well(todo, report)
+            for (_request, todo), report in zip(working, reports, strict=False)
         ):
             return
 
@@ -301,34 +307,30 @@ def _deletes_first(groups: list[runner.Group]) -> list[runner.Group]:
     return [[(Step("delete_links", {"links": doomed}), None)], *rest] if doomed else rest
 
 
-def _seen_well(
-    plan: Planner, host: Host, worked: tuple[Request, Plan], report: runner.Report
-) -> bool:
-    """Tell whether the kernel showed a single new or changed device to be as described.
+def _seen_well(todo: Plan, report: runner.Report) -> bool:
+    """Tell whether the kernel showed a single new device to be as described.
 
-    That spares the most common plug the second look.  Where there was more than one step the
-    first may be undone by others while the last runs, and the look at all of it stays.
+    That spares the most common plug the second look.  A change may have changed other things
+    too, and of several steps the first may be undone while the last runs: those are looked at.
     """
-    request, todo = worked
-    if len(todo.steps) != 1 or len(report["seen"]) != 1:
+    if [step.kind for step in todo.steps] != ["create_link"] or not report["seen"]:
         return False
-    [link] = report["seen"].values()
-    host.links[link[0]] = Link(*link)
-    try:
-        return not plan(request.topology, host).steps
-    except exception.ExceptionBase:
-        return False
+    [plain] = report["seen"].values()
+    link = Link(*plain)
+    shown = {"alias": link.alias, **link.attributes}
+    wanted = todo.steps[0].args["attributes"]
+    return all(key in shown and shown[key] == wanted[key] for key in wanted)
 
 
 def _plan(
     plan: Planner, requests: Sequence[Request], section: str, *, patient: bool
-) -> tuple[Host, list[tuple[Request, Plan]]]:
-    """Return the host as it will be, and what has to be done for each request.
+) -> list[tuple[Request, Plan]]:
+    """Return what has to be done for each request.
 
     :param patient: what is in the way may be gone at the next look, and is no error yet.
     """
     if not requests:
-        return Host(), []
+        return []
     asked = Questions.union([planner.questions(request.topology) for request in requests])
     host = _observe(asked, section, with_daemon=False)
     found = []
@@ -348,7 +350,7 @@ def _plan(
             kept = [i for i, step in enumerate(todo.steps) if step.kind != "set_forwarding"]
             todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept])
         found.append((request, todo))
-    return host, found
+    return found
 
 
 def _record(request: Request, todo: Plan, group: runner.Group, unchanged: Sequence[int]) -> None:

@@ -112,18 +112,15 @@ class LinuxBridgePlugin(TopologyPlugin):
         """Return bridge, uplink, rules and tap, as network and configuration ask for them."""
         bridge = _bridge_of(vif)
         network = optional(vif, "network")
-        mtu = mtu_bytes(
-            optional(network, "mtu", self.config.network_device_mtu)
-            if network is not None
-            else self.config.network_device_mtu,
-            "network.mtu",
-        )
+        mtu = optional(network, "mtu") if network is not None else None
+        mtu = mtu_bytes(self.config.network_device_mtu if mtu is None else mtu, "network.mtu")
+        create_tap = self.config.create_tap
         resources: list[Resource] = []
         if _provides_bridge(network):
             resources += self._provided(vif, network, bridge, mtu)
-        elif self.config.create_tap:
+        elif create_tap:
             resources.append(Bridge(name=bridge, create=False))
-        if self.config.create_tap:
+        if create_tap:
             resources.append(self._tap(vif, bridge, mtu))
         return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
 
@@ -231,7 +228,7 @@ def _provides_bridge(network: Network | None) -> bool:
 
 def _needs_rules(vif: VIFBase, network: Network | None) -> bool:
     return (
-        _provides_bridge(network)
+        not optional(vif, "has_traffic_filtering", False)
+        and _provides_bridge(network)
         and not optional(network, "should_provide_vlan", False)  # type: ignore[arg-type]
-        and not optional(vif, "has_traffic_filtering", False)
     )

@@ -192,9 +192,13 @@ def all_links() -> list[Link]:
     return links
 
 
-def _name_relations(links: Sequence[Link]) -> None:
-    """Put names in the place of the indices of master and lower device."""
+def _name_relations(links: Sequence[Link], known: Mapping[int, str] | None = None) -> None:
+    """Put names in the place of the indices of master and lower device.
+
+    :param known: names by index that need not be asked for
+    """
     names = {link.index: link.name for link in links}
+    names.update(known or {})
     for link in links:
         for relation in ("master", "link"):
             index = link.attributes.get(relation)
@@ -333,7 +337,6 @@ _ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
     "mtu": lambda value: attribute_u32(IFLA_MTU, value),
     "alias": lambda value: attribute(IFLA_IFALIAS, value.encode()),
     "group": lambda value: attribute_u32(IFLA_GROUP, value),
-    "master": lambda value: attribute_u32(IFLA_MASTER, _index(value) if value else 0),
 }
 
 
@@ -350,6 +353,10 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
             sysctl.write(name, key, int(attributes[key]))
     body = [_flags(up=attributes.get("up")), _name(name)]
     body += [_ENCODERS[key](value) for key, value in attributes.items() if key in _ENCODERS]
+    master = attributes.get("master")
+    master_index = _index(master) if master else 0
+    if "master" in attributes:
+        body.append(attribute_u32(IFLA_MASTER, master_index))
     conf = [
         attribute_u32(number, attributes[key])
         for key, number in _IPV4_CONF.items()
@@ -377,7 +384,7 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
     if isinstance(seen, NetlinkError):
         raise seen
     link = _parse(seen)
-    _name_relations([link])
+    _name_relations([link], {} if master is None else {master_index: master})
     return link
 
 

@@ -122,7 +122,7 @@ def pick(data: bytes, wanted: Container[int], offset: int = 0) -> dict[int, byte
 
 
 _sequence = itertools.count(1)
-_idle: list[tuple[int, socket.socket]] = []
+_idle: list[tuple[str, socket.socket]] = []
 _current = threading.local()
 
 
@@ -135,9 +135,10 @@ def _forget_sockets() -> None:
 os.register_at_fork(after_in_child=_forget_sockets)
 
 
-def namespace() -> int:
+def namespace() -> str:
     """Return what tells the calling thread's network namespace from others."""
-    return os.stat("/proc/thread-self/ns/net").st_ino
+    # Half of what os.stat() of the same costs.
+    return os.readlink("/proc/thread-self/ns/net")
 
 
 def _open() -> socket.socket:
@@ -151,7 +152,7 @@ def _open() -> socket.socket:
     return opened
 
 
-def _pooled(here: int) -> socket.socket | None:
+def _pooled(here: str) -> socket.socket | None:
     """Return an idle socket of this network namespace; one that moved on cannot use the others."""
     while _idle:
         try:
@@ -165,7 +166,7 @@ def _pooled(here: int) -> socket.socket | None:
 
 
 @contextlib.contextmanager
-def session(here: int | None = None) -> Iterator[socket.socket]:
+def session(here: str | None = None) -> Iterator[socket.socket]:
     """Keep one socket for all requests of the calling thread, which stays in its namespace.
 
     :param here: that namespace, where the caller has asked already.
