@@ -9,7 +9,7 @@ import errno
 def explain(error: BaseException) -> str:
     """Return an error in words; where privilege is what is missing, say how to get it."""
     from os_vif import exception
-    from os_vif.host import engine
+    from os_vif.host import dispatch
 
     said = str(error).strip() or type(error).__name__
     if isinstance(error, exception.StepFailed) and error.kwargs["step"].startswith("create "):
@@ -25,7 +25,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError):
         if error.errno not in (errno.EPERM, errno.EACCES):
             return said
-        if engine.is_privileged():
+        if dispatch.is_privileged():
             return f"{said}; CAP_NET_ADMIN is there, but this needs more: run as root"
         return _unprivileged(error, "[vif_plug_linux_bridge_privileged] and [os_vif_privileged]")
     return f"{type(error).__name__}: {said}"

@@ -13,30 +13,24 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from oslo_log import log as logging
 
 from os_vif import exception
-from os_vif.host import observer, planner, runner, steps
+from os_vif.host import dispatch, planner, runner, steps
 from os_vif.host.backends import iptables, links, netlink
 from os_vif.host.draft import Plan
 from os_vif.host.observed import Host, Link, Questions
 from os_vif.host.steps import Step
 from os_vif.host.topology import SHARED_MARK, Mark, Topology, parse_mark, parse_rules_comment
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 LOG = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
-_CAP_NET_ADMIN = 12
 
 # What a step says when another process was faster: look again instead of giving up.
 _OVERTAKEN = frozenset(
@@ -92,60 +86,6 @@ class Plugged:
     mark: Mark
     links: tuple[Link, ...]
     comments: tuple[str, ...] = ()
-
-
-# --- privilege ------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=4)
-def _has_net_admin(_process: int, _user: int) -> bool:
-    with open("/proc/thread-self/status") as status:
-        for line in status:
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1)
-    return False
-
-
-def is_privileged() -> bool:
-    """Tell whether this process may change network devices itself (CAP_NET_ADMIN)."""
-    return _has_net_admin(os.getpid(), os.geteuid())
-
-
-def _daemon() -> ModuleType:
-    # oslo.privsep is only loaded where there is somebody to serve it for.
-    from os_vif.host import privilege
-
-    return privilege
-
-
-def _run(section: str, groups: list[runner.Group], *, together: bool) -> list[runner.Report]:
-    if is_privileged():
-        return runner.run(groups, together=together)
-    plain = [_plain(group, together=together) for group in groups]
-    reports: list[runner.Report] = _daemon().run(section, plain, together=together)
-    return reports
-
-
-def _plain(group: runner.Group, *, together: bool) -> runner.Plain:
-    plain: runner.Plain = []
-    for position, (step, undo) in enumerate(group, 1):
-        # Nobody needs the last one's undo on the other side if that either does all or nothing.
-        needed = together or position < len(group) or steps.KINDS[step.kind].partial
-        back = (undo.kind, undo.args) if undo and needed else (None, None)
-        plain.append([step.kind, step.args, *back])
-    return plain
-
-
-def _observe(asked: Questions, section: str, *, with_daemon: bool) -> Host:
-    host = observer.observe(asked)
-    if asked.forwarding and (with_daemon or is_privileged()):
-        look = (
-            observer.forwarding
-            if is_privileged()
-            else functools.partial(_daemon().forwarding, section)
-        )
-        host.forwarding.update(look(sorted(asked.forwarding)))
-    return host
 
 
 # --- plug and unplug --------------------------------------------------------------------------
@@ -267,8 +207,10 @@ def _converge(plan: Planner, requests: Sequence[Request], section: str, *, toget
         if attempt == 0 and plan is planner.plan_unplug and len(groups) > 1:
             groups = _deletes_first(groups)
         groups, ahead = groups[-len(working) :], groups[: -len(working)]
-        reports = _run(section, ahead + groups, together=together)[len(ahead) :]
-        # All or nothing: with one group's failure the others of this round were taken back too.
+        reports = dispatch.run(section, ahead + groups, together=together)
+        failed_ahead = any(report["error"] for report in reports[: len(ahead)])
+        reports = reports[len(ahead) :]
+        # With one group's failure the others of an all-or-nothing round were taken back too.
         rolled_back = together and any(report["error"] for report in reports)
         for (request, todo), group, report in zip(working, groups, reports, strict=False):
             error = report["error"]
@@ -282,9 +224,13 @@ def _converge(plan: Planner, requests: Sequence[Request], section: str, *, toget
                     step=error["step"], reason=error["reason"], left="; ".join(error["left"])
                 )
                 _take_back(request, section)
-        if not blocked and all(
-            _seen_well(todo, report)
-            for (_request, todo), report in zip(working, reports, strict=False)
+        if (
+            not blocked
+            and not failed_ahead
+            and all(
+                _seen_well(todo, report)
+                for (_request, todo), report in zip(working, reports, strict=False)
+            )
         ):
             return
 
@@ -308,12 +254,16 @@ def _deletes_first(groups: list[runner.Group]) -> list[runner.Group]:
 
 
 def _seen_well(todo: Plan, report: runner.Report) -> bool:
-    """Tell whether the kernel showed a single new device to be as described.
+    """Tell whether the kernel's answers leave nothing to look at again.
 
-    That spares the most common plug the second look.  A change may have changed other things
-    too, and of several steps the first may be undone while the last runs: those are looked at.
+    So it is with devices that were only deleted, and with a single new one that was shown as
+    described.  A change may have changed other things too, and of several steps the first may be
+    undone while the last runs.
     """
-    if [step.kind for step in todo.steps] != ["create_link"] or not report["seen"]:
+    kinds = [step.kind for step in todo.steps]
+    if kinds == ["delete_links"]:
+        return report["error"] is None
+    if kinds != ["create_link"] or not report["seen"]:
         return False
     [plain] = report["seen"].values()
     link = Link(*plain)
@@ -332,7 +282,7 @@ def _plan(
     if not requests:
         return []
     asked = Questions.union([planner.questions(request.topology) for request in requests])
-    host = _observe(asked, section, with_daemon=False)
+    host = dispatch.observe(asked, section, with_daemon=False)
     found = []
     for request in requests:
         try:
@@ -345,7 +295,7 @@ def _plan(
             request.error = error
             _take_back(request, section)
             continue
-        if request.ran and not is_privileged():
+        if request.ran and not dispatch.is_privileged():
             # Nobody could look at these, and they were run already.
             kept = [i for i, step in enumerate(todo.steps) if step.kind != "set_forwarding"]
             todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept])
@@ -369,7 +319,7 @@ def _take_back(request: Request, section: str) -> None:
     request.done.clear()
     request.undo.clear()
     if back:
-        _run(section, [[(step, None) for step in back]], together=False)
+        dispatch.run(section, [[(step, None) for step in back]], together=False)
 
 
 def _abandon(requests: Sequence[Request]) -> None:
@@ -391,7 +341,7 @@ def plan(request: Request, *, unplugging: bool = False) -> list[Step]:
     :raises NetworkInterfaceNotFound: a device that must be there is not.
     """
     asked = planner.questions(request.topology)
-    host = _observe(asked, request.section, with_daemon=True)
+    host = dispatch.observe(asked, request.section, with_daemon=True)
     chosen = planner.plan_unplug if unplugging else planner.plan_plug
     return chosen(request.topology, host).steps
 
@@ -407,7 +357,7 @@ def plugged(vif_id: str | None = None) -> list[Plugged]:
         if mark is not None and vif_id in (None, mark.vif_id):
             by_id.setdefault(mark.vif_id, (mark, []))[1].append(link)
     comments: dict[str, set[str]] = {}
-    if is_privileged():
+    if dispatch.is_privileged():
         for ipv6 in (False, True):
             for comment in iptables.comments(ipv6=ipv6):
                 owner = parse_rules_comment(comment)
@@ -441,7 +391,7 @@ def remove(gone: Sequence[Plugged], section: str) -> list[Step]:
                 todo.append(Step("set_forwarding", {**args, "top_regex": "", "bottom_regex": ""}))
     if not todo:
         return []
-    [report] = _run(section, [[(step, None) for step in todo]], together=False)
+    [report] = dispatch.run(section, [[(step, None) for step in todo]], together=False)
     if report["error"]:
         raise exception.StepFailed(
             step=report["error"]["step"], reason=report["error"]["reason"], left=""

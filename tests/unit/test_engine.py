@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.host import engine, observer, planner, runner
+from os_vif.host import dispatch, engine, observer, planner, runner
 from os_vif.host.engine import Request
 from os_vif.host.resources import Bridge, ForwardRules, Resource, Tap
 from os_vif.host.topology import Mark, Topology
@@ -27,7 +27,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(observer, "observe", made.observe)
     monkeypatch.setattr(observer, "forwarding", made.forwarding)
     monkeypatch.setattr(runner, "HANDLERS", made.handlers())
-    monkeypatch.setattr(engine, "is_privileged", lambda: True)
+    monkeypatch.setattr(dispatch, "is_privileged", lambda: True)
     return made
 
 
@@ -346,8 +346,8 @@ def test_rules_seen_and_unseen(world: World, monkeypatch: pytest.MonkeyPatch) ->
             trips.append(len(groups))
             return runner.run_plain(groups, together=together)
 
-    monkeypatch.setattr(engine, "is_privileged", lambda: False)
-    monkeypatch.setattr(engine, "_daemon", lambda: Daemon)
+    monkeypatch.setattr(dispatch, "is_privileged", lambda: False)
+    monkeypatch.setattr(dispatch, "_daemon", lambda: Daemon)
     engine.plug([again])
     assert trips == [1], "one round trip"
     assert again.done == [], "it found all done"
