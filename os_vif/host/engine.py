@@ -265,11 +265,8 @@ def _seen_well(todo: Plan, report: runner.Report) -> bool:
         return report["error"] is None
     if kinds != ["create_link"] or not report["seen"]:
         return False
-    [plain] = report["seen"].values()
-    link = Link(*plain)
-    shown = {"alias": link.alias, **link.attributes}
-    wanted = todo.steps[0].args["attributes"]
-    return all(key in shown and shown[key] == wanted[key] for key in wanted)
+    [shown] = report["seen"].values()
+    return bool(shown == todo.steps[0].args["attributes"])
 
 
 def _plan(

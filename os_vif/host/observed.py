@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from os_vif.host.resources import Value
 
@@ -34,10 +33,6 @@ class Link:
     kind: str
     alias: str
     attributes: dict[str, Value]
-
-    def plain(self) -> list[Any]:
-        """Return the fields, in order, as data that crosses the privilege boundary."""
-        return [self.name, self.index, self.kind, self.alias, self.attributes]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def _run_group(group: Group, done: Group) -> Report:
             }
             return {"error": failure, "unchanged": [], "seen": {}}
         if isinstance(found, Link):
-            seen[found.name] = found.plain()
+            seen[found.name] = _shown(found, step)
         elif found is not None:
             if found == step.args:
                 unchanged.append(position)
@@ -127,6 +127,12 @@ def _run_group(group: Group, done: Group) -> Report:
                 undo = Step(undo.kind, found)
         done.append((step, undo))
     return {"error": None, "unchanged": unchanged, "seen": seen}
+
+
+def _shown(link: Link, step: Step) -> Args:
+    """Return as plain data how the kernel showed what a step was to set."""
+    shown = {"alias": link.alias, **link.attributes}
+    return {key: shown[key] for key in step.args["attributes"] if key in shown}
 
 
 def _undo(done: Group) -> list[str]:
