@@ -22,7 +22,7 @@ Plain = list[Any]
 Report = dict[str, Any]
 """What became of a group: ``error`` (None, or ``step``, ``errno``, ``reason`` and ``left``, what
 could not be taken back), ``unchanged``, the positions of steps that found all done, and ``seen``,
-the devices as the kernel showed them right after a step, as plain data."""
+the attributes a step was to set as the kernel showed them right after it, by device."""
 
 
 def _set_forwarding(args: Args) -> Args:
