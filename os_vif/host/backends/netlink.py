@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 # linux/netlink.h
@@ -105,12 +105,13 @@ def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
         offset += (length + 3) & ~3
 
 
-def pick(data: bytes, wanted: Container[int], offset: int = 0) -> dict[int, bytes]:
+def pick(data: bytes, wanted: Collection[int], offset: int = 0) -> dict[int, bytes]:
     """Return the values of the ``wanted`` attributes in ``data`` by type, the others unread."""
-    found = {}
+    found: dict[int, bytes] = {}
     end = len(data) - 4
     unpack = _ATTR.unpack_from
-    while offset <= end:
+    count = len(wanted)
+    while offset <= end and len(found) < count:
         length, kind = unpack(data, offset)
         if length < 4:
             break
