@@ -74,7 +74,6 @@ class Session:
         self.json = False
         self.quiet = False
         self.verbosity = 0
-        self.netns = ""
         self.config_files: list[str] = []
         self.settings: list[str] = []
         self.progress_from = 20

@@ -26,7 +26,7 @@ from os_vif.host.backends import iptables, links, netlink
 from os_vif.host.draft import Plan
 from os_vif.host.observed import Host, Link, Questions
 from os_vif.host.steps import Step
-from os_vif.host.topology import SHARED_MARK, Mark, Topology, parse_mark, parse_rules_comment
+from os_vif.host.topology import Mark, Topology, parse_mark, parse_rules_comment
 
 LOG = logging.getLogger(__name__)
 
@@ -365,11 +365,6 @@ def plugged(vif_id: str | None = None) -> list[Plugged]:
         mark, mine = by_id.get(owner, (Mark(owner, "linux_bridge"), []))
         found.append(Plugged(mark, tuple(mine), tuple(sorted(comments.get(owner, ())))))
     return found
-
-
-def shared() -> list[Link]:
-    """Return the devices we made for many VIFs."""
-    return [link for link in links.all_links() if link.alias == SHARED_MARK]
 
 
 def remove(gone: Sequence[Plugged], section: str) -> list[Step]:

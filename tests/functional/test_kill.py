@@ -24,6 +24,7 @@ import os_vif
 from os_vif.host.backends import netlink, sysctl
 from tests import vifs, witness
 from tests.conftest import PrivateHost
+from tests.functional.calls import plug, unplug
 from tests.functional.conftest import UPLINK
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow]
@@ -160,14 +161,6 @@ def killed(act: Callable[[], None], number: int) -> bool:
         return True
     assert os.WEXITSTATUS(status) == 0, "the child failed before it was killed"
     return False
-
-
-def plug(vif: Any) -> None:
-    os_vif.plug(vif, vifs.instance())
-
-
-def unplug(vif: Any) -> None:
-    os_vif.unplug(vif, vifs.instance())
 
 
 def undisturbed(mode: Mode) -> dict[str, Any]:

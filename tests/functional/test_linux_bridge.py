@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -16,32 +15,11 @@ import os_vif
 from os_vif import exception
 from os_vif.host import runner
 from tests import guest, vifs, witness
+from tests.functional.calls import plug, refused, steps_left, unplug
 
 pytestmark = pytest.mark.functional
 
 INSTANCE = 1
-
-
-def plug(vif: Any) -> None:
-    os_vif.plug(vif, vifs.instance())
-
-
-def unplug(vif: Any) -> None:
-    os_vif.unplug(vif, vifs.instance())
-
-
-def steps_left(vif: Any) -> list[Any]:
-    return os_vif.check(vif, vifs.instance())
-
-
-@contextlib.contextmanager
-def refused(words: str) -> Iterator[None]:
-    """Expect plugging to fail with these words and to leave the host exactly as it was."""
-    before = witness.snapshot()
-    with pytest.raises(exception.PlugException, match=words) as caught:
-        yield
-    assert isinstance(caught.value.__cause__, exception.ExceptionBase), repr(caught.value)
-    assert witness.differences(before, witness.snapshot()) == []
 
 
 @pytest.fixture

@@ -19,9 +19,13 @@ Rules = tuple[tuple[str, ...], ...]
 _LOCK_SECONDS = "10"
 
 
-def _command(name: str, *words: str, text: str = "") -> str:
+def _path(name: str) -> str | None:
     # The daemon's PATH may lack the administrator's folders.
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def _command(name: str, *words: str, text: str = "") -> str:
+    path = _path(name)
     if path is None:
         raise OSError(errno.ENOENT, f"there is no {name} command; install the iptables package")
     done = subprocess.run([path, *words], input=text, capture_output=True, text=True, check=False)
@@ -37,8 +41,7 @@ def _tool(*, ipv6: bool) -> str:
 
 def available(*, ipv6: bool) -> bool:
     """Tell whether the host has the command at all."""
-    name = _tool(ipv6=ipv6)
-    return bool(shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin"))
+    return _path(_tool(ipv6=ipv6)) is not None
 
 
 def _chain(*, ipv6: bool) -> list[str]:
