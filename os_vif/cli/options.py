@@ -45,10 +45,9 @@ def _store(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return callback
 
 
-def _enter(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+def _enter(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
     from os_vif.cli import namespaces
 
-    _store("netns")(context, parameter, value)
     if value is not None and not context.resilient_parsing:
         try:
             namespaces.enter(value)
