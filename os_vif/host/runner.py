@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from os_vif.host import steps
-from os_vif.host.backends import addresses, iptables, links, netlink
+from os_vif.host.backends import addresses, iptables, links, netlink, taps
 from os_vif.host.observed import Link
 from os_vif.host.steps import Args, Step
 
@@ -23,6 +23,12 @@ Report = dict[str, Any]
 """What became of a group: ``error`` (None, or ``step``, ``errno``, ``reason`` and ``left``, what
 could not be taken back), ``unchanged``, the positions of steps that found all done, and ``seen``,
 the attributes a step was to set as the kernel showed them right after it, by device."""
+
+
+def _create_link(args: Args) -> Link:
+    if args["kind"] == "tap":
+        return taps.create(args["name"], args["attributes"])
+    return links.create(args["name"], args["kind"], args["attributes"])
 
 
 def _set_forwarding(args: Args) -> Args:
@@ -38,7 +44,7 @@ def _set_forwarding(args: Args) -> Args:
 
 
 HANDLERS: Mapping[str, Callable[[Args], Args | Link | None]] = {
-    "create_link": lambda args: links.create(args["name"], args["kind"], args["attributes"]),
+    "create_link": _create_link,
     "set_link": lambda args: links.change(args["name"], args["attributes"]),
     "delete_links": lambda args: links.delete([(name, index) for name, index in args["links"]]),
     "delete_unused": lambda args: links.delete_unused(args["name"]),

@@ -7,6 +7,7 @@ that have to do with os-vif, and converts ports into VIFs as it does in producti
 compared with what the same client makes of the same ports on os-vif 5.3.0.
 """
 
+import fcntl
 import functools
 import json
 import os
@@ -97,7 +98,7 @@ pytestmark = [
     pytest.mark.clients,
     pytest.mark.slow,
     pytest.mark.timeout(600),  # the first of them installs
-    pytest.mark.xdist_group("clients"),  # and the others wait for it
+    pytest.mark.xdist_group("clients"),  # and no other worker waits for it
 ]
 
 
@@ -111,6 +112,13 @@ def client_python():
     wanted = "\n".join(
         [sys.version, *REQUIREMENTS, CONSTRAINTS.read_text(), (ROOT / "pyproject.toml").read_text()]
     )
+    ENVIRONMENT.parent.mkdir(exist_ok=True)
+    with ENVIRONMENT.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other workers, and other runs in this checkout
+        return made_once(wanted)
+
+
+def made_once(wanted):
     python, made_for = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "made-for"
     if made_for.exists() and made_for.read_text() == wanted:
         return str(python)

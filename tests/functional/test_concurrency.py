@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -17,7 +18,7 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.host import runner
-from os_vif.host.backends import netlink
+from os_vif.host.backends import links, netlink, sysctl
 from tests import vifs, witness
 
 pytestmark = pytest.mark.functional
@@ -340,3 +341,27 @@ def test_each_thread_acts_in_its_own_namespace(inside: Any) -> None:
         assert set(other.links()) == {"br0", vifs.tap_name(3), vifs.tap_name(4)}
     finally:
         other.close()
+
+
+def test_a_bridge_replaced_in_the_very_moment(inside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index of the bridge was asked for, and then another process took it back and made it."""
+    index, stale = links._index, [4242]
+    monkeypatch.setattr(links, "_index", lambda name: stale.pop() if stale else index(name))
+    os_vif.plug(vifs.bridge_vif(1), vifs.instance())
+    assert not stale
+    assert os_vif.check(vifs.bridge_vif(1), vifs.instance()) == []
+
+
+def test_a_setting_of_a_device_that_goes_away(inside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel says ENOENT to whoever has the setting open, which is to look at it again."""
+    inside.run("ip", "tuntap", "add", "tap0", "mode", "tap")
+    write = os.write
+
+    def deleted_first(descriptor: int, data: bytes) -> int:
+        inside.run("ip", "link", "delete", "tap0")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(sysctl.os, "write", deleted_first)
+    with pytest.raises(OSError, match=r"tap0.*went away") as caught:
+        sysctl.write("tap0", "disable_ipv6", 1)
+    assert caught.value.errno == errno.ENODEV

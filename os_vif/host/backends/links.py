@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Network devices: looked up, made, changed and deleted over rtnetlink and /dev/net/tun.
+"""Network devices: looked up, made, changed and deleted over rtnetlink.
 
-Sources: rtnetlink(7), linux/if_link.h, linux/if_tun.h, Documentation/networking/tuntap.rst.
+Sources: rtnetlink(7), linux/if_link.h.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 import secrets
 import socket
 import struct
@@ -60,15 +58,6 @@ _IPV4_CONF = {"forwarding": 1, "proxy_arp": 3, "rp_filter": 8, "arp_announce": 1
 _IPV6_CONF = {"forwarding6": 0, "accept_ra": 3, "proxy_ndp": 22, "disable_ipv6": 26}
 
 _MODULES = {"bridge": "bridge", "vlan": "8021q"}
-
-# linux/if_tun.h
-_TUNSETIFF = 0x400454CA
-_TUNSETPERSIST = 0x400454CB
-_IFF_TAP = 0x0002
-_IFF_MULTI_QUEUE = 0x0100
-_IFF_NO_PI = 0x1000
-_IFF_VNET_HDR = 0x4000
-_IFF_TUN_EXCL = 0x8000
 
 _LOOKUP_TAIL = attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
 _NO_INDEX = _IFINFO.pack(0, 0, 0, 0, 0)
@@ -222,10 +211,10 @@ def _name_of(index: int) -> str:
 def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
     """Make a device, with its mark, and return how it looks then; or leave nothing behind.
 
+    A tap is made by :mod:`.taps`.
+
     :raises OSError: the kernel refused; ``strerror`` says which part.
     """
-    if kind == "tap":
-        return _create_tap(name, attributes)
     data = b""
     if kind == "bridge":
         data = _bridge_data(attributes)
@@ -268,35 +257,12 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
         raise
 
 
-def _create_tap(name: str, attributes: Mapping[str, Any]) -> Link:
-    flags = _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR | _IFF_TUN_EXCL
-    if attributes.get("multi_queue"):
-        flags |= _IFF_MULTI_QUEUE
-    try:
-        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"/dev/net/tun, which the module tun provides: {error.strerror}"
-        ) from error
-    try:
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("=16sH22x", name.encode(), flags))
-        # Until it is persistent the device goes with this descriptor: a failure or a kill leaves
-        # nothing, or a device with its mark.
-        early = {key: attributes[key] for key in attributes if key not in ("multi_queue", "up")}
-        link = change(name, early)
-        fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
-    finally:
-        os.close(descriptor)
-    # Only now: up and open it has a carrier, and losing that again costs the bridge some time.
-    # It is not looked at once more, for the kernel would first settle the carrier's loss.
-    if attributes.get("up"):
-        try:
-            netlink.ask(_acked(netlink.RTM_NEWLINK, _flags(up=True) + _name(name)))
-        except BaseException:
-            delete([(name, 0)])
-            raise
-        link.attributes["up"] = True
-    return link
+def bring_up(name: str) -> None:
+    """Set a device administratively up, and do not look at it.
+
+    :raises OSError: the kernel refused.
+    """
+    netlink.ask(_acked(netlink.RTM_NEWLINK, _flags(up=True) + _name(name)))
 
 
 def _flags(*, up: bool | None) -> bytes:
@@ -380,6 +346,8 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
     *changed, seen = netlink.request(messages)
     for answer in changed:
         if isinstance(answer, NetlinkError):
+            if answer.errno == errno.EINVAL and master and _index(master) != master_index:
+                raise OSError(errno.ENODEV, f"{master} was replaced meanwhile") from answer
             raise answer
     if isinstance(seen, NetlinkError):
         raise seen

@@ -54,6 +54,8 @@ def write(device: str, attribute: str, value: int) -> None:
         raise OSError(error.errno, f"{path}: {error.strerror}") from error
     try:
         os.write(descriptor, b"%d\n" % value)
+    except FileNotFoundError:
+        raise OSError(errno.ENODEV, f"{path}: the device went away") from None
     except OSError as error:
         raise OSError(error.errno, f"{path}: {error.strerror}") from error
     finally:
