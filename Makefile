@@ -51,11 +51,12 @@ docs:  ## the documentation, in docs/_build/html; a warning is an error
 	@$(BOOTSTRAP) docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
 
-test-lab:  ## the tests marked lab, in a guest with Debian's own kernel
+test-lab:  ## the tests in guests with Debian's own kernel: lab and qemu
 	@$(BOOTSTRAP) --system test test
 	$(BIN)/python -m tests.lab.runner $(ARGS)
+	$(if $(ARGS),,$(BIN)/pytest -m qemu tests/functional)
 
-bench:  ## measure plug and unplug against os-vif 4 and 5, CNI, ip and the floor
+bench:  ## measure plug and unplug against os-vif 4 and 5, CNI, ip and the floor; also on Open vSwitch
 	@$(BOOTSTRAP) --system bench test
 	@$(BIN)/python -m benchmarks $(ARGS)
 

@@ -1,110 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the lab is made of, fetched from Debian and unpacked into a cache.
 
-Nothing fetched here is installed. apt runs with lists, archives and an *empty* list of installed
-packages of its own, so that QEMU's whole dependency closure down to libc lands in one folder: the
-lab is the same on every machine, needs no root for it, and leaves the machine's packages alone.
-Only the sources (``/etc/apt``) are the machine's own; a further suite, such as backports for a
-newer QEMU, is one more source file handed to :class:`Apt`.
+See :mod:`tests.debian`: nothing fetched here is installed, and QEMU comes with every library it
+needs, so that the lab is the same on every machine.
 """
 
 from __future__ import annotations
 
-import fcntl
+import dataclasses
+import functools
 import os
 import platform
-import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import debian
+from tests.debian import Apt
+
 QEMU_PACKAGE = "qemu-system-x86"
+QEMU_RELEASE = 8
+"""The first that can play igb, a NIC with SR-IOV."""
 KERNEL_PACKAGE = "linux-image-amd64"
 """The stock flavour: Debian's cloud flavour lacks 9p, igb and most switch drivers."""
 BUSYBOX_PACKAGE = "busybox-static"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+"""Of Debian's package debian-archive-keyring: what backports are signed with, too."""
 
 
-class LabError(Exception):
+class LabError(debian.PackagesError):
     """The lab cannot be built or run on this machine; the message says what is missing."""
 
 
-def say(what: str) -> None:
-    """One line on what the lab is doing now."""
-    sys.stdout.write(f"lab: {what}\n")
-    sys.stdout.flush()
-
-
-@dataclass(frozen=True)
-class Apt:
-    """apt-get with its state below ``folder`` and the machine's own sources."""
-
-    folder: Path
-
-    def _run(self, command: str, *arguments: str, cwd: Path | None = None) -> str:
-        status = self.folder / "status"
-        options = [
-            f"Dir::State={self.folder}",
-            f"Dir::State::lists={self.folder}/lists",
-            f"Dir::State::status={status}",
-            f"Dir::Cache={self.folder}",
-            f"Dir::Cache::archives={self.folder}/archives",
-            # Root's apt would download as a user who cannot write below a checkout.
-            "APT::Sandbox::User=root",
-            "APT::Install-Recommends=false",
-        ]
-        argv = [command, "-q", *(word for option in options for word in ("-o", option)), *arguments]
-        done = subprocess.run(
-            argv,
-            cwd=cwd,
-            env={**os.environ, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise LabError(f"{command} {' '.join(arguments)} failed:\n{done.stderr.strip()}")
-        for line in done.stderr.splitlines():
-            say(line)  # an unreachable source is but a warning to apt-get update
-        return done.stdout
-
-    def update(self) -> None:
-        """Read the package lists of the machine's sources."""
-        for name in ("lists", "archives"):
-            (self.folder / name / "partial").mkdir(parents=True, exist_ok=True)
-        (self.folder / "status").touch()
-        say("reading the package lists (apt-get update)")
-        self._run("apt-get", "update")
-
-    def dependency(self, package: str) -> str:
-        """The one package that the metapackage ``package`` stands for now."""
-        lines = self._run("apt-cache", "depends", "--important", package).splitlines()
-        names = [line.split(":")[1].strip() for line in lines if "Depends:" in line]
-        if len(names) != 1:
-            raise LabError(f"{package} was expected to depend on one package, not on {names}")
-        return names[0]
-
-    def unpack(self, package: str, into: Path) -> None:
-        """Download ``package`` alone and unpack it below ``into``."""
-        folder = self.folder / "archives"
-        say(f"downloading {package}")
-        self._run("apt-get", "download", package, cwd=folder)
-        self._extract(into)
-
-    def unpack_closure(self, package: str, into: Path) -> None:
-        """Download ``package`` and all it depends on, and unpack them below ``into``."""
-        say(f"downloading {package} and the libraries it needs")
-        self._run("apt-get", "install", "--yes", "--download-only", package)
-        self._extract(into)
-
-    def _extract(self, into: Path) -> None:
-        for archive in sorted((self.folder / "archives").glob("*.deb")):
-            subprocess.run(["dpkg", "-x", str(archive), str(into)], check=True)
-            archive.unlink()
+say = functools.partial(debian.say, who="lab")
 
 
 @dataclass(frozen=True)
@@ -140,14 +69,8 @@ class Parts:
 
     def qemu_command(self) -> list[str]:
         """The start of QEMU's command line: its tree's own loader and libraries, not the host's."""
-        libraries = [f"{self.qemu}/{top}/x86_64-linux-gnu" for top in ("lib", "usr/lib")]
-        # /lib64/ld-linux... is an absolute symbolic link and would lead to the host's loader.
-        loaders = [Path(folder, "ld-linux-x86-64.so.2") for folder in libraries]
         return [
-            str(next(loader for loader in loaders if loader.exists())),
-            "--library-path",
-            ":".join(libraries),
-            f"{self.qemu}/usr/bin/qemu-system-x86_64",
+            *debian.command(self.qemu, "usr/bin/qemu-system-x86_64"),
             *("-L", f"{self.qemu}/usr/share/qemu", "-L", f"{self.qemu}/usr/share/seabios"),
         ]
 
@@ -160,22 +83,22 @@ class Parts:
 def prepare(cache: Path) -> Parts:
     """The lab's parts, fetched into ``cache`` on first use and taken from there afterwards.
 
-    Raises LabError where this is not a Debian on amd64, or apt cannot deliver.
+    Raises PackagesError where this is not a Debian on amd64, or apt cannot deliver.
     """
-    parts = Parts(cache / "qemu", cache / "kernel", cache / "busybox")
+    parts = Parts(cache / f"qemu{QEMU_RELEASE}", cache / "kernel", cache / "busybox")
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "lock"):
+    with debian.locked(cache / "lock"):
         if all(tree.exists() for tree in (parts.qemu, parts.kernel, parts.busybox)):
             return parts
         _require_debian()
         with tempfile.TemporaryDirectory(prefix="apt-", dir=cache) as folder:
-            apt = Apt(Path(folder))
+            apt = Apt(Path(folder), "lab")
             apt.update()
-            with _complete_or_absent(parts.qemu) as tree:
-                apt.unpack_closure(QEMU_PACKAGE, tree)
-            with _complete_or_absent(parts.busybox) as tree:
+            with debian.complete_or_absent(parts.qemu) as tree:
+                _with_new_qemu(apt).unpack_closure(tree, QEMU_PACKAGE)
+            with debian.complete_or_absent(parts.busybox) as tree:
                 apt.unpack(BUSYBOX_PACKAGE, tree)
-            with _complete_or_absent(parts.kernel) as tree:
+            with debian.complete_or_absent(parts.kernel) as tree:
                 apt.unpack(apt.dependency(KERNEL_PACKAGE), tree)
                 # modules.dep and modules.alias are made only when a kernel is installed.
                 release = Parts(parts.qemu, tree, parts.busybox).release
@@ -184,31 +107,30 @@ def prepare(cache: Path) -> Parts:
     return parts
 
 
+def _with_new_qemu(apt: Apt) -> Apt:
+    """Add backports to the machine's sources if its own QEMU is too old."""
+    upstream = apt.version(QEMU_PACKAGE).rpartition(":")[2]
+    if int(upstream.partition(".")[0]) >= QEMU_RELEASE:
+        return apt
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    sources = apt.folder / "sources"
+    sources.mkdir()
+    for path in Path("/etc/apt/sources.list.d").iterdir():
+        (sources / path.name).symlink_to(path)
+    line = f"deb [signed-by={KEYRING}] {apt.archive_of(suite)} {suite}-backports main\n"
+    (sources / f"{suite}-backports.list").write_text(line)
+    settings = (f"Dir::Etc::sourceparts={sources}", f"APT::Default-Release={suite}-backports")
+    newer = dataclasses.replace(apt, settings=settings)
+    newer.update()
+    return newer
+
+
 def _require_debian() -> None:
     if platform.machine() != "x86_64":
         raise LabError("the guest runs this machine's own Python, so the lab needs an amd64 host")
     if platform.freedesktop_os_release().get("ID") != "debian":
         raise LabError(
-            f"the lab is made of Debian's packages {QEMU_PACKAGE} (7.2 or later), {KERNEL_PACKAGE}"
-            f" and {BUSYBOX_PACKAGE}, and this is no Debian: run it in a Debian 12 container"
-            " (it needs neither root nor KVM)"
+            f"the lab is made of Debian's packages {QEMU_PACKAGE} ({QEMU_RELEASE} or later),"
+            f" {KERNEL_PACKAGE} and {BUSYBOX_PACKAGE}, and this is no Debian: run it in a Debian"
+            " container (it needs neither root nor KVM)"
         )
-
-
-@contextmanager
-def _complete_or_absent(tree: Path) -> Iterator[Path]:
-    """A folder to fill that gets the name ``tree`` only once it is full."""
-    partial = tree.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(tree, ignore_errors=True)
-    partial.mkdir()
-    yield partial
-    partial.rename(tree)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep a second runner from fetching into the same cache meanwhile."""
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

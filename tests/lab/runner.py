@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the tests marked ``lab`` in a QEMU guest with Debian's own kernel.
+"""Run the tests marked ``lab`` in QEMU guests with Debian's own kernel.
 
 ``python -m tests.lab.runner [options] [pytest arguments]``
 
-The guest boots from what :mod:`tests.lab.packages` fetched into ``<checkout>/.cache/lab``. It sees
-the host's ``/`` read-only below an overlay in its own memory, so the very Python environment that
-runs this module runs pytest there, as root, on kernel modules this machine need not have. The
-processor is emulated (TCG): no /dev/kvm and no privilege is needed, and Python is some twenty
-times slower than outside. The exit code is pytest's own; 1 if the guest did not get that far.
+There are two guests, each with a folder of tests: :data:`GUESTS`. They boot from what
+:mod:`tests.lab.packages` fetched into ``<checkout>/.cache/lab``, and see the host's ``/`` read-only
+below an overlay in their own memory, so the very Python environment that runs this module runs
+pytest there, as root, on kernel modules this machine need not have. The processor is emulated
+(TCG): no /dev/kvm and no privilege is needed, and Python is some twenty times slower than outside.
+The exit code is pytest's own, that of the first guest with a failure; 1 if a guest did not get that
+far.
 """
 
 from __future__ import annotations
@@ -23,17 +25,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.lab import initrd
+import pytest
+
+from tests import openvswitch
+from tests.debian import PackagesError
+from tests.lab import initrd, kernel_modules
 from tests.lab.packages import LabError, Parts, prepare, say
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = CHECKOUT / ".cache/lab"
-TESTS = "tests/lab/guest"
 GUEST_MARK = "OS_VIF_LAB_GUEST"
-"""Environment variable that is set inside the guest only."""
+"""Environment variable that is set inside a guest only, to its name in :data:`GUESTS`."""
+MODULES_MARK = "OS_VIF_LAB_MODULES"
+"""Environment variable with the folder of the modules of :mod:`tests.lab.kernel_modules`."""
 
 TEST_TIME_LIMIT = 300
 """Seconds for one test; outside 60 are enough."""
@@ -45,10 +52,12 @@ KERNEL_ARGUMENTS = (
     "console=ttyS0 quiet panic=-1 oops=panic mitigations=off audit=0 apparmor=0 net.ifnames=0"
 )
 
+NO_TESTS = int(pytest.ExitCode.NO_TESTS_COLLECTED)
+
 
 @dataclass(frozen=True)
 class Options:
-    """What one run may add to the plain guest."""
+    """What a guest has besides the plain machine."""
 
     modules: Sequence[str] = ()
     """More kernel modules to load before the job."""
@@ -60,23 +69,65 @@ class Options:
     """The guest's memory in MiB; all that tests write lives in it."""
     time_limit: float | None = 600
     """Seconds after which QEMU is ended; None for no limit."""
+    switching: bool = False
+    """Whether it needs the modules that Debian does not ship, and Open vSwitch's programs."""
+
+    def plus(self, other: Options) -> Options:
+        """Both; what cannot be both is as ``other`` says."""
+        return replace(
+            other,
+            modules=(*self.modules, *other.modules),
+            qemu=(*self.qemu, *other.qemu),
+            kernel=(*self.kernel, *other.kernel),
+            switching=self.switching or other.switching,
+        )
 
 
-def run(command: Sequence[str], options: Options, *, interactive: bool = False) -> int:
-    """Boot a guest, run ``command`` in it from the checkout's root, and return its exit code.
+GUESTS = {
+    "guest": Options(),
+    "devices": Options(
+        modules=("igb", "igbvf", "virtio_net"),
+        # An IOMMU, a NIC with SR-IOV behind a port (a function's VFs have numbers on its bus), and
+        # another NIC on the same wire. A boot ROM, which these would load, is not in the tree.
+        qemu=(
+            *("-machine", "q35", "-device", "intel-iommu,intremap=on"),
+            *("-device", "pcie-root-port,id=root,chassis=1,slot=1"),
+            *("-netdev", "hubport,id=pf,hubid=0", "-device", "igb,bus=root,netdev=pf,romfile="),
+            *("-netdev", "hubport,id=far,hubid=0"),
+            *("-device", "virtio-net-pci,netdev=far,romfile="),
+        ),
+        kernel=("intel_iommu=on",),
+        switching=True,
+    ),
+}
+"""The guests by name; ``tests/lab/<name>`` holds the tests that run in it."""
+
+
+def run(
+    command: Sequence[str], options: Options, guest: str = "guest", *, interactive: bool = False
+) -> int:
+    """Run ``command`` in a guest from the checkout's root, and return its exit code.
+
+    :param options: what the guest gets besides what :data:`GUESTS` says
+    :param guest: its name there
 
     The command's output goes to standard output while it runs. Raises LabError if the guest ended
     without an exit code or exceeded its time limit.
     """
+    options = GUESTS[guest].plus(options)
     parts = prepare(CACHE)
+    environment = {GUEST_MARK: guest}
+    if options.switching:
+        openvswitch.prepare()  # it could not be fetched in the guest, which has no network
+        environment[MODULES_MARK] = str(kernel_modules.build(CACHE, parts))
     kernel = _kernel(parts)
     with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as name:
         share = Path(name)
         disk = share / "initrd"
         disk.write_bytes(initrd.build(parts, Path(__file__).with_name("init")))
-        (share / "job").write_text(_job(command, options, interactive))
+        (share / "job").write_text(_job(command, options, environment, interactive))
         argv = _qemu(parts, kernel, disk, share, options)
-        say(f"booting Linux {parts.release}")
+        say(f"booting Linux {parts.release} ({guest})")
         started = time.monotonic()
         _supervise(argv, parts.qemu_environment(), options.time_limit, interactive)
         say(f"the guest ran for {time.monotonic() - started:.1f} s")
@@ -99,13 +150,16 @@ def _kernel(parts: Parts) -> Path:
     return unpacked
 
 
-def _job(command: Sequence[str], options: Options, interactive: bool) -> str:
+def _job(
+    command: Sequence[str], options: Options, environment: dict[str, str], interactive: bool
+) -> str:
     """The shell script that the guest's process 1 runs."""
     width, height = shutil.get_terminal_size()
     folder = Path(sys.executable).parent
     lines = [
         f"export PATH={shlex.quote(str(folder))}:/usr/sbin:/usr/bin:/sbin:/bin",
-        f"export HOME=/root LANG=C.UTF-8 TMPDIR=/run/tmp COLUMNS={width} {GUEST_MARK}=1",
+        f"export HOME=/root LANG=C.UTF-8 TMPDIR=/run/tmp COLUMNS={width}",
+        *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
         f"export TERM={shlex.quote(os.environ.get('TERM', 'dumb'))}",
         # Compiling is slow here, and what is written is lost with the guest.
         "export PYTHONDONTWRITEBYTECODE=1",
@@ -156,30 +210,54 @@ def _supervise(
         signal.signal(signal.SIGTERM, previous)
 
 
-def _pytest(arguments: Sequence[str]) -> list[str]:
-    """pytest on the lab's tests, or on those files among ``arguments`` if there are any."""
-    named = any(
-        not word.startswith("-") and (CHECKOUT / word.partition("::")[0]).exists()
-        for word in arguments
-    )
+def _pytest(arguments: Sequence[str], guest: str) -> list[str]:
+    """pytest on a guest's tests: all of them, or those that ``arguments`` name."""
     # Compiled here, where it is fast; pytest rewrites and compiles the tests themselves anew.
-    for folder in (CHECKOUT / "os_vif", CHECKOUT / "tests/lab"):
+    for folder in (CHECKOUT / "os_vif", CHECKOUT / "tests"):
         compileall.compile_dir(folder, quiet=2)
     # The guest's console always looks like a terminal.
     color = f"--color={'yes' if sys.stdout.isatty() else 'no'}"
     slow = ["-o", f"timeout={TEST_TIME_LIMIT}"]
     command = [sys.executable, "-m", "pytest", "-m", "lab", color, *slow, *arguments]
-    return command if named else [*command, TESTS]
+    return command if any(map(_is_test, arguments)) else [*command, f"tests/lab/{guest}"]
+
+
+def _is_test(argument: str) -> bool:
+    """Whether an argument for pytest is a file or folder of tests, or a test in one."""
+    return not argument.startswith("-") and (CHECKOUT / argument.partition("::")[0]).exists()
+
+
+def _home(test: str) -> str:
+    """The guest that a file or folder of tests belongs to."""
+    path = (CHECKOUT / test.partition("::")[0]).resolve()
+    homes = (name for name in GUESTS if path.is_relative_to(CHECKOUT / "tests/lab" / name))
+    return next(homes, "guest")
+
+
+def _run_tests(arguments: Sequence[str], options: Options) -> int:
+    """Run the tests that ``arguments`` name, or all, each in its guest; return the exit code."""
+    tests = [word for word in arguments if _is_test(word)]
+    others = [word for word in arguments if word not in tests]
+    codes = []
+    for guest in GUESTS:
+        own = [test for test in tests if _home(test) == guest]
+        if own or not tests:
+            codes.append(run(_pytest([*others, *own], guest), options, guest))
+    failures = [code for code in codes if code not in (0, NO_TESTS)]
+    # pytest's -k may well choose tests of one guest only.
+    return failures[0] if failures else min(codes)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; see the module's documentation."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.lab.runner",
-        description="Run the tests marked lab in a QEMU guest; other arguments go to pytest.",
+        description="Run the tests marked lab in QEMU guests; other arguments go to pytest.",
         allow_abbrev=False,
     )
-    parser.add_argument("--shell", action="store_true", help="a shell in the guest instead")
+    parser.add_argument(
+        "--shell", nargs="?", const="guest", choices=GUESTS, help="a shell in a guest instead"
+    )
     parser.add_argument(
         "--module", action="append", default=[], metavar="NAME", help="load a kernel module first"
     )
@@ -203,9 +281,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         if known.shell:
-            return run(["bash", "--norc", "-i"], options, interactive=True)
-        return run(_pytest(arguments), options)
-    except LabError as error:
+            return run(["bash", "--norc", "-i"], options, known.shell, interactive=True)
+        return _run_tests(arguments, options)
+    except PackagesError as error:
         say(str(error))
         return 1
 

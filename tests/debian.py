@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian packages for the tests, fetched and unpacked into a cache instead of installed.
+
+apt runs with lists, archives and an *empty* list of installed packages of its own, so that a
+program's whole dependency closure down to libc lands in one folder: it is the same on every
+machine, needs no root to get, starts no service, and leaves the machine's packages alone. Only
+the sources (``/etc/apt``) are the machine's own, unless :attr:`Apt.settings` say otherwise.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class PackagesError(Exception):
+    """Packages cannot be had or used on this machine; the message says what is missing."""
+
+
+def say(what: str, who: str) -> None:
+    """One line on what is being done now, and what for."""
+    sys.stdout.write(f"{who}: {what}\n")
+    sys.stdout.flush()
+
+
+@dataclass(frozen=True)
+class Apt:
+    """apt-get with its state below ``folder`` and the machine's own sources."""
+
+    folder: Path
+    user: str
+    """What the packages are for, at the start of each line about them."""
+    settings: tuple[str, ...] = ()
+    """More of apt's settings, as for its option ``-o``: ``Dir::Etc::sourceparts=FOLDER``."""
+
+    def _run(self, command: str, *arguments: str, cwd: Path | None = None) -> str:
+        status = self.folder / "status"
+        options = [
+            f"Dir::State={self.folder}",
+            f"Dir::State::lists={self.folder}/lists",
+            f"Dir::State::status={status}",
+            f"Dir::Cache={self.folder}",
+            f"Dir::Cache::archives={self.folder}/archives",
+            # Root's apt would download as a user who cannot write below a checkout.
+            "APT::Sandbox::User=root",
+            "APT::Install-Recommends=false",
+            # Names of packages in other languages, which nobody here reads.
+            "Acquire::Languages=none",
+            *self.settings,
+        ]
+        argv = [command, "-q", *(word for option in options for word in ("-o", option)), *arguments]
+        try:
+            done = subprocess.run(
+                argv,
+                cwd=cwd,
+                env={**os.environ, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise PackagesError(
+                f"{self.user} is made of Debian's packages, and this machine has no {command}:"
+                " run the tests on Debian or Ubuntu, or in a container of one"
+            ) from None
+        if done.returncode:
+            raise PackagesError(f"{command} {' '.join(arguments)} failed:\n{done.stderr.strip()}")
+        for line in done.stderr.splitlines():
+            say(line, self.user)  # an unreachable source is but a warning to apt-get update
+        return done.stdout
+
+    def update(self) -> None:
+        """Read the package lists of the machine's sources."""
+        for name in ("lists", "archives"):
+            (self.folder / name / "partial").mkdir(parents=True, exist_ok=True)
+        (self.folder / "status").touch()
+        say("reading the package lists (apt-get update)", self.user)
+        self._run("apt-get", "update")
+
+    def dependency(self, package: str) -> str:
+        """The one package that the metapackage ``package`` stands for now."""
+        names = self.dependencies(package)
+        if len(names) != 1:
+            raise PackagesError(f"{package} was expected to depend on one package, not on {names}")
+        return names[0]
+
+    def dependencies(self, package: str) -> list[str]:
+        """The packages that ``package`` depends on."""
+        lines = self._run("apt-cache", "depends", "--important", package).splitlines()
+        return [line.split(":")[1].strip() for line in lines if "Depends:" in line]
+
+    def version(self, package: str) -> str:
+        """The version of ``package`` that would be had now."""
+        shown = self._run("apt-cache", "show", "--no-all-versions", package)
+        return next(line.split()[1] for line in shown.splitlines() if line.startswith("Version:"))
+
+    def archive_of(self, suite: str) -> str:
+        """The address of the archive that ``suite`` (a codename) comes from in the sources.
+
+        :raises PackagesError: from none
+        """
+        filters = ("Created-By: Packages", f"Codename: {suite}", "Component: main")
+        said = self._run("apt-get", "indextargets", "--format", "$(REPO_URI)", *filters)
+        if not said.strip():
+            raise PackagesError(f"{self.user} needs {suite}, and no source of this machine has it")
+        return said.split()[0]
+
+    def unpack(self, package: str, into: Path) -> None:
+        """Download ``package`` alone and unpack it below ``into``."""
+        folder = self.folder / "archives"
+        say(f"downloading {package}", self.user)
+        self._run("apt-get", "download", package, cwd=folder)
+        self._extract(into)
+
+    def unpack_closure(self, into: Path, *packages: str) -> None:
+        """Download ``packages`` and all they depend on, and unpack them below ``into``."""
+        say(f"downloading {' and '.join(packages)} and the libraries needed", self.user)
+        self._run("apt-get", "install", "--yes", "--download-only", *packages)
+        self._extract(into)
+
+    def _extract(self, into: Path) -> None:
+        for archive in sorted((self.folder / "archives").glob("*.deb")):
+            subprocess.run(["dpkg", "-x", str(archive), str(into)], check=True)
+            archive.unlink()
+
+
+def command(tree: Path, program: str) -> list[str]:
+    """The start of the command line of a program in an unpacked closure.
+
+    It runs with the tree's own loader and libraries, not the host's, which may be older.
+
+    :param program: path below ``tree``
+    """
+    folders = [
+        folder
+        for top in ("lib", "usr/lib")
+        for folder in sorted(tree.glob(f"{top}/*-linux-gnu*"))
+        if folder.is_dir()
+    ]
+    # /lib64/ld-linux... is an absolute symbolic link and would lead to the host's loader.
+    loaders = [path for folder in folders for path in sorted(folder.glob("ld-linux*.so.*"))]
+    if not loaders or not (tree / program).exists():
+        raise PackagesError(f"{tree} holds no usable {program}; remove it to fetch it anew")
+    path = ":".join(str(folder) for folder in folders)
+    return [str(loaders[0]), "--library-path", path, str(tree / program)]
+
+
+@contextmanager
+def complete_or_absent(tree: Path) -> Iterator[Path]:
+    """A folder to fill that gets the name ``tree`` only once it is full."""
+    partial = tree.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(tree, ignore_errors=True)
+    partial.mkdir()
+    yield partial
+    partial.rename(tree)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep another process from fetching into the same cache meanwhile."""
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

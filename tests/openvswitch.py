@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Open vSwitch for one test: ovsdb-server and ovs-vswitchd on a private host.
+
+The programs are Debian's, unpacked into ``.cache`` of the checkout (see :mod:`tests.debian`), so
+nothing is installed and no service of the machine is started or spoken to. The datapath is the
+one in userspace: bridges need ``datapath_type=netdev``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests import debian
+
+CACHE = Path(__file__).resolve().parent.parent / ".cache"
+_SWITCH = ("openvswitch-switch", "openvswitch-common")
+PACKAGES = {
+    "openvswitch": _SWITCH,
+    "openvswitch-dpdk": (*_SWITCH, "openvswitch-switch-dpdk", "librte-meta-mempool"),
+}
+"""What each tree below the cache is made of."""
+
+DPDK_DAEMON = "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+DAEMON = "usr/lib/openvswitch-switch/ovs-vswitchd"
+
+TCP_PORT, SSL_PORT = 6640, 6641
+PATIENCE = 20.0
+"""Seconds for a daemon to come up on a busy machine; a second is usual."""
+
+DPDK_ARGUMENTS = (
+    # Without --legacy-mem Open vSwitch adds --in-memory, which --no-huge does not go with.
+    "--no-huge --legacy-mem -m 512 --no-pci --no-shconf --no-telemetry"
+)
+
+
+def prepare(*, dpdk: bool = False) -> Path:
+    """Return the root of the unpacked programs, fetched on first use.
+
+    :raises PackagesError: apt cannot deliver
+    """
+    found = _fetched("openvswitch-dpdk" if dpdk else "openvswitch")
+    if isinstance(found, str):
+        raise debian.PackagesError(found)
+    return found
+
+
+@functools.cache  # a failure too: a hundred tests need not wait for a missing network each
+def _fetched(name: str) -> Path | str:
+    tree = CACHE / name
+    CACHE.mkdir(exist_ok=True)
+    with debian.locked(tree.with_suffix(".lock")):
+        if tree.exists():
+            return tree
+        try:
+            with tempfile.TemporaryDirectory(prefix="apt-", dir=CACHE) as folder:
+                apt = debian.Apt(Path(folder), "Open vSwitch")
+                apt.update()
+                with debian.complete_or_absent(tree) as partial:
+                    apt.unpack_closure(partial, *PACKAGES[name])
+        except debian.PackagesError as error:
+            return str(error)
+    return tree
+
+
+class Switch:
+    """One ovsdb-server and one ovs-vswitchd, in the network namespace of a private host.
+
+    Both end with this object, and with this process, however it ends.
+
+    :ivar folder: holds the database, the sockets and the logs (``server.log``, ``vswitchd.log``)
+    :ivar remote: how to reach the database: ``unix:...``
+    :ivar tcp: the same for a client on the host, if asked for; '' otherwise
+    :ivar ssl: the same; the files of :attr:`certificates` go with it
+    :ivar certificates: the certificate authority's folder: ``ca.pem``, and ``NAME.pem`` with
+        ``NAME.key`` for ``server``, ``client``, and ``stranger`` of another authority
+    """
+
+    def __init__(
+        self, host: Any, *, tcp: bool = False, ssl: bool = False, dpdk: bool = False
+    ) -> None:
+        """Start both.
+
+        :param host: :class:`tests.conftest.PrivateHost`
+        :param tcp: also listen on 127.0.0.1:6640
+        :param ssl: also listen on 127.0.0.1:6641, for clients with a certificate
+        :param dpdk: with DPDK, for ports of type ``dpdkvhostuser`` and ``dpdkvhostuserclient``
+        """
+        self._tree = prepare(dpdk=dpdk)
+        self._host = host
+        # Not pytest's own folder: the path of a unix socket has 107 bytes at most.
+        self.folder = Path(tempfile.mkdtemp(prefix="ovs-"))
+        self.remote = f"unix:{self.folder}/db.sock"
+        self.tcp = f"tcp:127.0.0.1:{TCP_PORT}" if tcp else ""
+        self.ssl = f"ssl:127.0.0.1:{SSL_PORT}" if ssl else ""
+        self.certificates = self.folder / "certificates"
+        self._dpdk = dpdk
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        # The kernel's death signal comes when the *thread* that started the daemon ends; this
+        # one lives as long as the switch, whichever thread of a test restarts a daemon.
+        self._starter = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+        try:
+            if ssl:
+                self._certify()
+            self._tool(
+                "usr/bin/ovsdb-tool",
+                "create",
+                f"{self.folder}/conf.db",
+                f"{self._tree}/usr/share/openvswitch/vswitch.ovsschema",
+            )
+            self.start_server()
+            self.vsctl("--no-wait", "init")
+            if dpdk:
+                self._configure_dpdk()
+            self.start_vswitchd()
+        except BaseException:
+            self.close()
+            raise
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    def vsctl(self, *arguments: str, check: bool = True, timeout: int = 10) -> str:
+        """Run ovs-vsctl; see ovs-vsctl(8). It waits for ovs-vswitchd unless told ``--no-wait``.
+
+        :param check: fail the test, with what it said, unless it ends with 0
+        :param timeout: seconds
+        """
+        options = [f"--db={self.remote}", f"--timeout={timeout}"]
+        return self._tool("usr/bin/ovs-vsctl", *options, *arguments, check=check)
+
+    def get(self, table: str, record: str, column: str) -> str:
+        """Return a column as ovs-vsctl prints it, an optional string without its quotes."""
+        return self.vsctl("--if-exists", "get", table, record, column).strip().strip('"')
+
+    def appctl(self, *arguments: str, check: bool = True) -> str:
+        """Ask ovs-vswitchd; see ovs-vswitchd(8), "Runtime Management Commands"."""
+        options = [f"--target={self._control('vswitchd')}", "--timeout=10"]
+        return self._tool("usr/bin/ovs-appctl", *options, *arguments, check=check)
+
+    def ofctl(self, *arguments: str, check: bool = True) -> str:
+        """Run ovs-ofctl, which finds the bridges' sockets in :attr:`folder`."""
+        return self._tool("usr/bin/ovs-ofctl", "--timeout=10", *arguments, check=check)
+
+    def argv(self, program: str) -> list[str]:
+        """Return the start of the command line of another program of the tree, on the host."""
+        return [*self._host.argv(), *debian.command(self._tree, program)]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment that keeps Open vSwitch's programs in :attr:`folder`."""
+        folders = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
+        shared = f"{self._tree}/usr/share/openvswitch"
+        return {**os.environ, **dict.fromkeys(folders, str(self.folder)), "OVS_PKGDATADIR": shared}
+
+    # --- the daemons ----------------------------------------------------------------------------
+
+    def start_server(self) -> None:
+        """Start ovsdb-server, with what its database holds."""
+        listen = [f"--remote=p{self.remote}"]
+        if self.tcp:
+            listen.append(f"--remote=ptcp:{TCP_PORT}:127.0.0.1")
+        if self.ssl:
+            listen.append(f"--remote=pssl:{SSL_PORT}:127.0.0.1")
+            listen.append(f"--private-key={self.certificates}/server.key")
+            listen.append(f"--certificate={self.certificates}/server.pem")
+            listen.append(f"--ca-cert={self.certificates}/ca.pem")
+        (self.folder / "db.sock").unlink(missing_ok=True)
+        self._start("server", "usr/sbin/ovsdb-server", *listen, f"{self.folder}/conf.db")
+        self._until_it_listens(self.folder / "db.sock", "server")
+
+    def start_vswitchd(self) -> None:
+        """Start ovs-vswitchd, and wait until it has read the configuration."""
+        Path(self._control("vswitchd")).unlink(missing_ok=True)
+        self._start("vswitchd", DPDK_DAEMON if self._dpdk else DAEMON, self.remote)
+        started = f"external_ids:started-by-test={self.pid('vswitchd')}"
+        self.vsctl("set", "Open_vSwitch", ".", started, timeout=int(PATIENCE))
+
+    def stop_server(self) -> None:
+        """End ovsdb-server in good order."""
+        self._end("server", signal.SIGTERM)
+
+    def kill_server(self) -> None:
+        """End ovsdb-server with SIGKILL."""
+        self._end("server", signal.SIGKILL)
+
+    def stop_vswitchd(self) -> None:
+        """End ovs-vswitchd in good order."""
+        self._end("vswitchd", signal.SIGTERM)
+
+    def kill_vswitchd(self) -> None:
+        """End ovs-vswitchd with SIGKILL."""
+        self._end("vswitchd", signal.SIGKILL)
+
+    def pause(self, daemon: str = "vswitchd") -> None:
+        """Halt a daemon (``vswitchd`` or ``server``) with SIGSTOP: it lives and does nothing."""
+        os.kill(self.pid(daemon), signal.SIGSTOP)
+
+    def resume(self, daemon: str = "vswitchd") -> None:
+        """Let a halted daemon go on."""
+        os.kill(self.pid(daemon), signal.SIGCONT)
+
+    def pid(self, daemon: str) -> int:
+        """Return the process id of ``vswitchd`` or ``server``."""
+        return self._daemons[daemon].pid
+
+    def log(self, daemon: str = "vswitchd") -> str:
+        """Return what a daemon has logged."""
+        return (self.folder / f"{daemon}.log").read_text()
+
+    def close(self) -> None:
+        """End both and remove what they left."""
+        for daemon in ("vswitchd", "server"):
+            self._end(daemon, signal.SIGKILL)
+        self._starter.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _tool(self, program: str, *arguments: str, check: bool = True) -> str:
+        done = subprocess.run(
+            [*self.argv(program), *arguments],
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = f"{Path(program).name} {' '.join(arguments)}: {done.stderr}{done.stdout}"
+        assert not check or done.returncode == 0, said
+        return done.stdout
+
+    def _control(self, daemon: str) -> str:
+        return f"{self.folder}/{daemon}.ctl"
+
+    def _start(self, daemon: str, program: str, *arguments: str) -> None:
+        assert daemon not in self._daemons, f"{daemon} runs already"
+        argv = [
+            *self._host.argv("setpriv", "--pdeathsig", "KILL", "--"),
+            *debian.command(self._tree, program),
+            *("--no-chdir", "--verbose=console:off"),
+            f"--pidfile={self.folder}/{daemon}.pid",
+            f"--unixctl={self._control(daemon)}",
+            f"--log-file={self.folder}/{daemon}.log",
+            *arguments,
+        ]
+        options: dict[str, Any] = {"env": self.environment(), "stdin": subprocess.DEVNULL}
+        with (self.folder / f"{daemon}.out").open("ab") as output:
+            started = self._starter.submit(
+                subprocess.Popen, argv, stdout=output, stderr=output, **options
+            )
+            self._daemons[daemon] = started.result()
+
+    def _until_it_listens(self, path: Path, daemon: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with socket.socket(socket.AF_UNIX) as client:
+                if client.connect_ex(str(path)) == 0:
+                    return
+            ended = self._daemons[daemon].poll()
+            said = (self.folder / f"{daemon}.out").read_text()
+            assert ended is None, f"{daemon} ended with {ended}: {said}"
+            assert time.monotonic() < deadline, f"{daemon} does not listen: {said}"
+            time.sleep(0.005)
+
+    def _end(self, daemon: str, how: signal.Signals) -> None:
+        process = self._daemons.pop(daemon, None)
+        if process is None:
+            return
+        process.send_signal(how)
+        process.send_signal(signal.SIGCONT)
+        try:
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
+
+    def _configure_dpdk(self) -> None:
+        # Drivers by name, not by folder: DPDK refuses folders below a world-writable one, and a
+        # checkout may well be in /tmp. The ring is what buffers are kept in.
+        ring = min(path.name for path in self._tree.glob("usr/lib/*/librte_mempool_ring.so.*"))
+        self.vsctl(
+            *("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true"),
+            f'other_config:dpdk-extra="{DPDK_ARGUMENTS} -d {ring}"',
+            *("other_config:dpdk-lcore-mask=0x1", "other_config:pmd-cpu-mask=0x1"),
+            "other_config:per-port-memory=true",
+            # Microseconds a polling thread may sleep: it would take a whole processor. Renamed in
+            # 3.3; what a release does not know it ignores.
+            *("other_config:pmd-maxsleep=500", "other_config:pmd-sleep-max=500"),
+        )
+
+    def _certify(self) -> None:
+        self.certificates.mkdir()
+        self._certificate("ca")
+        for name in ("server", "client"):
+            self._certificate(name, "ca")
+        self._certificate("stranger")
+
+    def _certificate(self, name: str, issuer: str = "") -> None:
+        """Make a key, and a certificate signed by ``issuer`` or by itself."""
+        folder = self.certificates
+        signed = ["-CA", f"{folder}/{issuer}.pem", "-CAkey", f"{folder}/{issuer}.key"]
+        self._tool(
+            "usr/bin/openssl",
+            *("req", "-config", f"{self._tree}/etc/ssl/openssl.cnf", "-x509", "-batch", "-nodes"),
+            *("-days", "2", "-subj", f"/CN={name}", *(signed if issuer else ())),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"),
+        )
