@@ -137,6 +137,12 @@ class ResourceConflict(ExceptionBase):
     msg_fmt = "%(resource)s is in the way: %(reason)s"
 
 
+class UnusableDevice(ExceptionBase):
+    """A device of the host that the VIF names cannot do what it is to do; nothing was touched."""
+
+    msg_fmt = "%(device)s cannot be used: %(reason)s"
+
+
 class StepFailed(ExceptionBase):
     """The system refused a step. What the call had done before it was taken back.
 

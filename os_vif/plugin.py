@@ -11,6 +11,7 @@ from os_vif import exception, negotiation
 
 if TYPE_CHECKING:
     from os_vif.host.engine import Request
+    from os_vif.host.place import Place
     from os_vif.host.topology import Topology
     from os_vif.objects.base import VersionedObject
     from os_vif.objects.host_info import HostPluginInfo
@@ -127,6 +128,12 @@ class TopologyPlugin(PluginBase):
     def _taken(self) -> set[tuple[type, type]]:
         return set()
 
+    def place(self) -> "Place":
+        """Return where the plugin's steps run."""
+        from os_vif.host.place import Place
+
+        return Place(self.PRIVILEGED_SECTION)
+
     def request(
         self, vif: "VIFBase", instance_info: "InstanceInfo | None", *, unplugging: bool = False
     ) -> "Request":
@@ -143,7 +150,7 @@ class TopologyPlugin(PluginBase):
             negotiation.check_supported(self.describe(), vif)
             self._taken.add(kinds)
         described = self.describe_remains if unplugging else self.describe_host
-        return Request(described(vif, instance_info), self.PRIVILEGED_SECTION)
+        return Request(described(vif, instance_info), self.place())
 
     def plug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
         """Make the host look as described, and return when it does."""

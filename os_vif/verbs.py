@@ -15,8 +15,10 @@ from os_vif import exception
 from os_vif.plugin import TopologyPlugin
 
 if TYPE_CHECKING:
-    from os_vif.host.engine import Plugged, Request
-    from os_vif.host.steps import Step
+    from os_vif.host.engine import Request
+    from os_vif.host.inventory import Plugged
+    from os_vif.host.step import Step
+    from os_vif.host.switch import Database
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
     from os_vif.plugin import PluginBase
@@ -146,23 +148,36 @@ def list_vifs(vif_id: str | None = None) -> list[Plugged]:
 
     :param vif_id: only this one
     """
-    from os_vif.host import engine
+    from os_vif.host import inventory
 
-    return engine.plugged(vif_id)
+    return inventory.plugged(vif_id, _databases())
+
+
+def _databases() -> set[Database]:
+    """Return the Open vSwitch databases of all plugins that have one."""
+    import os_vif
+
+    plugins = [plugin for _name, plugin in os_vif._loaded_plugins()]
+    places = [plugin.place() for plugin in plugins if isinstance(plugin, TopologyPlugin)]
+    return {place.database for place in places if place.database is not None}
 
 
 def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
     """Remove everything of VIFs that no longer exist, and return it.
 
-    What VIFs share (bridges, VLAN devices) stays.
+    What VIFs share (bridges, VLAN devices) stays.  Devices that a process was killed over before
+    it could say whose they are go too.
 
     :param live: ids of the VIFs that still exist; what carries another VIF's mark goes
     :param dry_run: only tell
     :raises StepFailed: the system refused
     """
-    from os_vif.host import engine
+    from os_vif.host import inventory
 
-    gone = [item for item in engine.plugged() if item.mark.vif_id not in live]
+    if not dry_run:
+        inventory.remove_abandoned(TopologyPlugin.PRIVILEGED_SECTION)
+    databases = _databases()
+    gone = [item for item in inventory.plugged(None, databases) if item.mark.vif_id not in live]
     if gone and not dry_run:
-        engine.remove(gone, TopologyPlugin.PRIVILEGED_SECTION)
+        inventory.remove(gone, TopologyPlugin.PRIVILEGED_SECTION, databases)
     return gone

@@ -95,7 +95,7 @@ class World:
 
     # --- os_vif.host.observer -----------------------------------------------------------------
 
-    def observe(self, asked: Questions) -> Host:
+    def observe(self, asked: Questions, _functions: object = None) -> Host:
         host = Host(links={name: copy.deepcopy(self.links.get(name)) for name in asked.links})
         for uplink, bridge in asked.moves:
             for device in (uplink, bridge):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Constants of the Open vSwitch plugin, under the names callers know."""
 
+from os_vif.host import switch
 from os_vif.plugins import ovs_names
 
 PLUGIN_NAME = ovs_names.PLUGIN_NAME
@@ -15,4 +16,4 @@ OVS_VHOSTUSER_CLIENT_INTERFACE_TYPE = ovs_names.INTERFACE_VHOST_USER_CLIENT
 OVS_VHOSTUSER_PREFIX = ovs_names.VHOST_USER_PREFIX
 TRUNK_BR_PREFIX = ovs_names.TRUNK_BRIDGE_PREFIX
 
-DEAD_VLAN = ovs_names.DEAD_VLAN
+DEAD_VLAN = switch.DEAD_VLAN

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The port names of the Open vSwitch plugin, under the class callers know."""
+"""The plugin, where callers look for it."""
 
-from os_vif.plugins import ovs_names
+from typing import Any
 
 
-class OvsPlugin:
-    """The naming rule as callers reach it."""
+def __getattr__(name: str) -> Any:
+    """Load the plugin for whoever wants it: the versioned objects come with it."""
+    if name == "OvsPlugin":
+        from os_vif.plugins.ovs import OvsPlugin
 
-    gen_port_name = staticmethod(ovs_names.gen_port_name)
+        return OvsPlugin
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,8 @@ from os_vif import exception
 from os_vif.host import steps
 from os_vif.host.observed import Host, Link
 from os_vif.host.resources import Value
-from os_vif.host.steps import Step
+from os_vif.host.step import Step
+from os_vif.host.switch import PortRow
 from os_vif.host.topology import Topology, parse_mark
 
 IPV6_SETTINGS = frozenset({"disable_ipv6", "forwarding6", "proxy_ndp", "accept_ra", "proxy_delay6"})
@@ -38,10 +39,15 @@ class Draft:
         self.mark = topology.mark
         self.host = host
         self.plan = Plan()
+        self.detached: dict[str, PortRow] = {}
+        """Ports that were taken out, to be added again when their device is there."""
 
     def add(self, kind: str, /, **args: Any) -> None:
         """Take up a step, with what takes it back, and write it on the model."""
-        step = Step(kind, args)
+        self.take(Step(kind, args))
+
+    def take(self, step: Step) -> None:
+        """Take up a step that somebody else made."""
         self.plan.undo.append(steps.inverse(self.host, step) if self.undoable else None)
         self.plan.steps.append(step)
         steps.apply(self.host, step)

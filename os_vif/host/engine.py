@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,11 +23,12 @@ from oslo_log import log as logging
 
 from os_vif import exception
 from os_vif.host import dispatch, planner, runner, steps
-from os_vif.host.backends import iptables, links, netlink
+from os_vif.host.backends import netlink
 from os_vif.host.draft import Plan
-from os_vif.host.observed import Host, Link, Questions
-from os_vif.host.steps import Step
-from os_vif.host.topology import Mark, Topology, parse_mark, parse_rules_comment
+from os_vif.host.observed import Host, Questions
+from os_vif.host.place import Place
+from os_vif.host.step import KERNEL, Step
+from os_vif.host.topology import Topology
 
 LOG = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ _OVERTAKEN = frozenset(
         errno.ENOENT,
         errno.ENXIO,
         errno.EADDRNOTAVAIL,
+        errno.EPIPE,  # a database that was restarted
         errno.EBADFD,  # a tap that was deleted while we made it
     }
 )
@@ -48,6 +51,8 @@ _PATIENT_LOOKS = 5
 _PATIENCE = 0.002
 """Seconds before the first new look at what is in the way; doubled each time.  Another process
 may be making it, and a tap cannot be marked in the moment it is made."""
+
+_CHANCE = random.SystemRandom()
 
 Planner = Callable[[Topology, Host], Plan]
 
@@ -57,7 +62,7 @@ class Request:
     """One VIF to be plugged or unplugged, and what became of it.
 
     :ivar topology: what it looks like.
-    :ivar section: the configuration section of its privileged daemon.
+    :ivar place: where its steps run.
     :ivar done: what was done to the host, in order; empty if all was well already.
     :ivar error: why it failed; None if it did not.
     :ivar undo: what takes back what was done.
@@ -66,26 +71,12 @@ class Request:
     """
 
     topology: Topology
-    section: str
+    place: Place
     done: list[Step] = dataclasses.field(default_factory=list)
     error: Exception | None = None
     undo: list[Step | None] = dataclasses.field(default_factory=list, repr=False)
     ran: bool = False
     blocked: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plugged:
-    """What the host holds of one VIF.
-
-    :ivar mark: whose it is.
-    :ivar links: its devices.
-    :ivar comments: the comments of its forwarding rules.
-    """
-
-    mark: Mark
-    links: tuple[Link, ...]
-    comments: tuple[str, ...] = ()
 
 
 # --- plug and unplug --------------------------------------------------------------------------
@@ -160,11 +151,12 @@ def _submit(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
 
 def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
     """Serve requests of one kind, by the daemon they go to."""
-    sections = dict.fromkeys(request.section for request in requests)
-    for section in sections:
-        mine = [request for request in requests if request.section == section]
+    places = dict.fromkeys(request.place for request in requests)
+    for place in places:
+        mine = [request for request in requests if request.place == place]
         try:
-            _converge(plan, mine, section, together=together)
+            with dispatch.call(place):
+                _converge(plan, mine, place, together=together)
         except Exception as error:  # nobody who waits may go without an answer
             LOG.debug("serving %d requests failed", len(mine), exc_info=True)
             for request in mine:
@@ -182,11 +174,11 @@ def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
         _abandon(requests)
 
 
-def _converge(plan: Planner, requests: Sequence[Request], section: str, *, together: bool) -> None:
+def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, together: bool) -> None:
     """Look, plan, run and look again until nothing is left to do."""
     for attempt in range(_ATTEMPTS + 1):
         pending = [request for request in requests if request.error is None]
-        planned = _plan(plan, pending, section, patient=attempt < _PATIENT_LOOKS)
+        planned = _plan(plan, pending, place, patient=attempt < _PATIENT_LOOKS)
         working = [(request, todo) for request, todo in planned if todo.steps]
         refused = together and any(request.error for request in requests)
         blocked = not refused and any(request.blocked for request in pending)
@@ -201,17 +193,18 @@ def _converge(plan: Planner, requests: Sequence[Request], section: str, *, toget
                 request.error = exception.NotConverged(
                     steps="; ".join(steps.describe(step) for step in todo.steps)
                 )
-                _take_back(request, section)
+                _take_back(request, place)
             return
         groups = [list(zip(todo.steps, todo.undo, strict=True)) for _request, todo in working]
-        if attempt == 0 and plan is planner.plan_unplug and len(groups) > 1:
-            groups = _deletes_first(groups)
-        groups, ahead = groups[-len(working) :], groups[: -len(working)]
-        reports = dispatch.run(section, ahead + groups, together=together)
-        failed_ahead = any(report["error"] for report in reports[: len(ahead)])
-        reports = reports[len(ahead) :]
+        reports = dispatch.run(
+            place,
+            groups,
+            together=together,
+            deletes_first=plan is planner.plan_unplug and attempt == 0,
+        )
         # With one group's failure the others of an all-or-nothing round were taken back too.
         rolled_back = together and any(report["error"] for report in reports)
+        overtaken = False
         for (request, todo), group, report in zip(working, groups, reports, strict=False):
             error = report["error"]
             if error is None:
@@ -219,58 +212,65 @@ def _converge(plan: Planner, requests: Sequence[Request], section: str, *, toget
                     _record(request, todo, group, report["unchanged"])
             elif error["errno"] in _OVERTAKEN and attempt < _ATTEMPTS - 1 and not error["left"]:
                 LOG.debug("%s: %s; looking again", error["step"], error["reason"])
+                overtaken = True
             else:
                 request.error = exception.StepFailed(
                     step=error["step"], reason=error["reason"], left="; ".join(error["left"])
                 )
-                _take_back(request, section)
-        if (
-            not blocked
-            and not failed_ahead
-            and all(
-                _seen_well(todo, report)
-                for (_request, todo), report in zip(working, reports, strict=False)
-            )
+                _take_back(request, place)
+        if overtaken and attempt:
+            # Those who change the same thing must not go on in step.
+            time.sleep(_CHANCE.uniform(0, _PATIENCE * 2**attempt))
+        elif not blocked and all(
+            _seen_well(place, todo, report)
+            for (_request, todo), report in zip(working, reports, strict=False)
         ):
             return
 
 
-def _deletes_first(groups: list[runner.Group]) -> list[runner.Group]:
-    """Put the deletes of all groups into one of its own: the kernel waits once per request.
-
-    Should it fail, the next look finds what is left, and each goes by itself.
-    """
-    doomed: list[object] = []
-    rest: list[runner.Group] = []
-    for group in groups:
-        kept: runner.Group = []
-        for step, undo in group:
-            if step.kind == "delete_links":
-                doomed += step.args["links"]
-            else:
-                kept.append((step, undo))
-        rest.append(kept)
-    return [[(Step("delete_links", {"links": doomed}), None)], *rest] if doomed else rest
-
-
-def _seen_well(todo: Plan, report: runner.Report) -> bool:
-    """Tell whether the kernel's answers leave nothing to look at again.
+def _seen_well(place: Place, todo: Plan, report: runner.Report) -> bool:
+    """Tell whether the answers leave nothing to look at again.
 
     So it is with devices that were only deleted, and with a single new one that was shown as
     described.  A change may have changed other things too, and of several steps the first may be
-    undone while the last runs.
+    undone while the last runs.  With a switch it is the other way round: that a new port was
+    attached, in the end, shows its devices to be there; and somebody may have added a port
+    meanwhile to a device that was deleted.
     """
-    kinds = [step.kind for step in todo.steps]
-    if kinds == ["delete_links"]:
-        return report["error"] is None
-    if kinds != ["create_link"] or not report["seen"]:
+    if report["error"] is not None:
         return False
-    [shown] = report["seen"].values()
-    return bool(shown == todo.steps[0].args["attributes"])
+    on_kernel = [step for step in todo.steps if steps.KINDS[step.kind].by == KERNEL]
+    attached = any(step.args.get("attached") for step in todo.steps)
+    if [step.kind for step in todo.steps] == ["delete_links"]:
+        return place.database is None
+    if len(on_kernel) > 1 and not attached:
+        return False
+    return _held(place, todo) and all(
+        step.kind == "create_link"
+        and report["seen"].get(step.args["name"]) == step.args["attributes"]
+        for step in on_kernel
+    )
+
+
+def _held(place: Place, todo: Plan) -> bool:
+    """Tell whether the switch has open what it says it has attached.
+
+    A port that came, went and came again while ovs-vswitchd looked away has a number, but holds
+    the device it had before.
+    """
+    attached = frozenset(
+        step.args["name"]
+        for step in todo.steps
+        if step.args.get("attached") and not step.args.get("type")
+    )
+    if not attached:
+        return True
+    host = dispatch.observe(Questions(links=attached), place, with_daemon=False)
+    return all(link is None or link.attributes.get("promiscuity") for link in host.links.values())
 
 
 def _plan(
-    plan: Planner, requests: Sequence[Request], section: str, *, patient: bool
+    plan: Planner, requests: Sequence[Request], place: Place, *, patient: bool
 ) -> list[tuple[Request, Plan]]:
     """Return what has to be done for each request.
 
@@ -279,7 +279,7 @@ def _plan(
     if not requests:
         return []
     asked = Questions.union([planner.questions(request.topology) for request in requests])
-    host = dispatch.observe(asked, section, with_daemon=False)
+    host = dispatch.observe(asked, place, with_daemon=False)
     found = []
     for request in requests:
         try:
@@ -290,7 +290,7 @@ def _plan(
             if request.blocked:
                 continue
             request.error = error
-            _take_back(request, section)
+            _take_back(request, place)
             continue
         if request.ran and not dispatch.is_privileged():
             # Nobody could look at these, and they were run already.
@@ -310,20 +310,20 @@ def _record(request: Request, todo: Plan, group: runner.Group, unchanged: Sequen
             request.undo.append(undo)
 
 
-def _take_back(request: Request, section: str) -> None:
+def _take_back(request: Request, place: Place) -> None:
     """Undo what earlier rounds did for a request that failed in a later one."""
     back = [step for step in reversed(request.undo) if step is not None]
     request.done.clear()
     request.undo.clear()
     if back:
-        dispatch.run(section, [[(step, None) for step in back]], together=False)
+        dispatch.take_back(place, back)
 
 
 def _abandon(requests: Sequence[Request]) -> None:
     """Give every request of an all-or-nothing call its error, and take back the others."""
     for request in reversed(requests):
         if request.error is None:
-            _take_back(request, request.section)
+            _take_back(request, request.place)
             request.error = exception.NotAttempted()
         request.done.clear()
 
@@ -338,54 +338,6 @@ def plan(request: Request, *, unplugging: bool = False) -> list[Step]:
     :raises NetworkInterfaceNotFound: a device that must be there is not.
     """
     asked = planner.questions(request.topology)
-    host = dispatch.observe(asked, request.section, with_daemon=True)
+    host = dispatch.observe(asked, request.place, with_daemon=True)
     chosen = planner.plan_unplug if unplugging else planner.plan_plug
     return chosen(request.topology, host).steps
-
-
-def plugged(vif_id: str | None = None) -> list[Plugged]:
-    """Return what the host holds of VIFs, by the marks; of one, or of all, sorted by id.
-
-    Forwarding rules are only seen with privilege.
-    """
-    by_id: dict[str, tuple[Mark, list[Link]]] = {}
-    for link in links.all_links():
-        mark = parse_mark(link.alias)
-        if mark is not None and vif_id in (None, mark.vif_id):
-            by_id.setdefault(mark.vif_id, (mark, []))[1].append(link)
-    comments: dict[str, set[str]] = {}
-    if dispatch.is_privileged():
-        for ipv6 in (False, True):
-            for comment in iptables.comments(ipv6=ipv6):
-                owner = parse_rules_comment(comment)
-                if owner is not None and vif_id in (None, owner):
-                    comments.setdefault(owner, set()).add(comment)
-    found = []
-    for owner in sorted(by_id.keys() | comments.keys()):
-        mark, mine = by_id.get(owner, (Mark(owner, "linux_bridge"), []))
-        found.append(Plugged(mark, tuple(mine), tuple(sorted(comments.get(owner, ())))))
-    return found
-
-
-def remove(gone: Sequence[Plugged], section: str) -> list[Step]:
-    """Delete everything the host holds of these VIFs; return what was done.
-
-    :raises StepFailed: the kernel refused.
-    """
-    todo: list[Step] = []
-    doomed = [[link.name, link.index] for item in gone for link in item.links]
-    if doomed:
-        todo.append(Step("delete_links", {"links": doomed}))
-    for item in gone:
-        for comment in item.comments:
-            for ipv6 in (False, True):
-                args: steps.Args = {"comment": comment, "ipv6": ipv6, "rules": []}
-                todo.append(Step("set_forwarding", {**args, "top_regex": "", "bottom_regex": ""}))
-    if not todo:
-        return []
-    [report] = dispatch.run(section, [[(step, None) for step in todo]], together=False)
-    if report["error"]:
-        raise exception.StepFailed(
-            step=report["error"]["step"], reason=report["error"]["reason"], left=""
-        )
-    return [step for i, step in enumerate(todo) if i not in report["unchanged"]]

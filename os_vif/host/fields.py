@@ -12,11 +12,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from os_vif.host import resources
+from os_vif.host import checks
 from os_vif.host.topology import SHARED_MARK, parse_mark, parse_rules_comment
 
 
-def _holds(check: Callable[[Any], Any]) -> Callable[[Any], bool]:
+def holds(check: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    """Return the predicate for what ``check`` takes without an error."""
+
     def ok(value: Any) -> bool:
         try:
             check(value)
@@ -41,7 +43,8 @@ def is_mark(value: Any) -> bool:
     return value == SHARED_MARK or (isinstance(value, str) and parse_mark(value) is not None)
 
 
-def _is_alias(value: Any) -> bool:
+def is_alias(value: Any) -> bool:
+    """Tell whether the kernel takes this as an alias."""
     # Undo gives back an alias that somebody else chose: any text the kernel takes (IFALIASZ).
     return _is_text(value, 255)
 
@@ -50,18 +53,18 @@ def _is_text(value: Any, longest: int) -> bool:
     return (
         isinstance(value, str)
         and "\0" not in value
-        and _holds(str.encode)(value)
+        and holds(str.encode)(value)
         and len(value.encode()) <= longest
     )
 
 
 def _ip(check: Callable[[str], Any]) -> Callable[[Any], bool]:
     # ipaddress takes numbers and bytes too, and a zone, which no message has room for.
-    holds = _holds(check)
-    return lambda value: isinstance(value, str) and "%" not in value and holds(value)
+    parses = holds(check)
+    return lambda value: isinstance(value, str) and "%" not in value and parses(value)
 
 
-NAME = _holds(resources.interface_name)
+NAME = holds(checks.interface_name)
 FLAG = one_of(True, False)
 _U32 = _number(0, 0xFFFFFFFF)
 _PREFIX = _ip(ipaddress.ip_network)
@@ -70,16 +73,15 @@ IP = _ip(ipaddress.ip_address)
 _RULE_WORD = re.compile(r"[A-Za-z0-9_./-]{1,64}\Z")
 
 ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
-    "mac": lambda value: (
-        _holds(resources.mac_address)(value) and resources.mac_address(value) == value
-    ),
-    "mtu": _holds(resources.mtu_bytes),
+    "mac": lambda value: holds(checks.mac_address)(value) and checks.mac_address(value) == value,
+    "mtu": holds(checks.mtu_bytes),
     "up": FLAG,
-    "alias": _is_alias,
+    "alias": is_alias,
     "group": _U32,
     "master": lambda value: value is None or NAME(value),
     "link": NAME,
-    "vlan_id": _holds(resources.vlan_tag),
+    "peer": NAME,
+    "vlan_id": holds(checks.vlan_tag),
     "multi_queue": FLAG,
     "stp_state": one_of(0, 1, 2),
     "forward_delay": _number(0, 3000),
@@ -103,6 +105,7 @@ Documentation/networking/ip-sysctl.rst); ``forwarding6`` is net.ipv6.conf.*.forw
 CREATED_KINDS: Mapping[str, frozenset[str]] = {
     "tap": frozenset(),
     "bridge": frozenset(),
+    "veth": frozenset({"peer"}),
     "vlan": frozenset({"link", "vlan_id"}),
 }
 """Kinds of link a step may make, with the attributes that one cannot be made without."""
@@ -138,7 +141,7 @@ ADDRESS: Mapping[str, Callable[[Any], bool]] = {
     "broadcast": lambda value: value == "" or IP(value),
     "scope": _number(0, 255),
     "flags": _U32,
-    "label": lambda value: _is_text(value, resources.IFNAMSIZ - 1),
+    "label": lambda value: _is_text(value, checks.IFNAMSIZ - 1),
     "valid": lambda value: value is None or _U32(value),
     "preferred": lambda value: value is None or _U32(value),
     "metric": _U32,
@@ -184,4 +187,4 @@ def is_comment(value: Any) -> bool:
 
 def is_pattern(value: Any) -> bool:
     """Tell whether this is a regular expression."""
-    return isinstance(value, str) and _holds(re.compile)(value)
+    return isinstance(value, str) and holds(re.compile)(value)

@@ -10,21 +10,26 @@ from os_vif import exception
 from os_vif.host import steps
 from os_vif.host.draft import Draft, in_the_way, what
 from os_vif.host.observed import Link, as_mapping
-from os_vif.host.resources import Bridge, HostRoute, ProxyNeighbour, Tap, Uplink, Vlan
+from os_vif.host.resources import Bridge, HostRoute, ProxyNeighbour, Tap, Uplink, Veth, Vlan
 from os_vif.host.route_rules import is_proxied, row_of
 from os_vif.host.topology import SHARED_MARK, Mark, parse_mark
 
 
-def is_ours(mark: Mark, tap: Tap, link: Link) -> bool:
-    """Tell whether a device is this VIF's tap."""
+def is_ours(mark: Mark, wanted: Tap | Veth | Bridge, link: Link) -> bool:
+    """Tell whether a device is this VIF's."""
     found = parse_mark(link.alias)
     if found is not None:
         return found.vif_id == mark.vif_id
-    if link.kind != "tap":
-        return False
     # Names derived from the id keep 11 of its characters behind a prefix of three.
     derived = len(mark.vif_id) >= 11 and mark.vif_id[:11] in link.name
-    return tap.adopt and (derived or link.attributes.get("mac") in tap.known_macs)
+    match wanted:
+        case Tap():
+            known = derived or link.attributes.get("mac") in wanted.known_macs
+            return link.kind == "tap" and wanted.adopt and known
+        case Veth():
+            return link.kind == "veth" and derived
+        case Bridge():
+            return link.kind == "bridge" and wanted.own and derived
 
 
 def plug_tap(draft: Draft, tap: Tap) -> None:
@@ -79,10 +84,40 @@ def _queues(multi: bool) -> str:
     return "a multi-queue tap" if multi else "a single-queue tap"
 
 
+def plug_veth(draft: Draft, veth: Veth) -> None:
+    """Make the pair, or correct both its ends."""
+    mark = str(draft.mark)
+    both = veth.attributes()
+    ends = [draft.host.link(name) for name in (veth.name, veth.peer)]
+    for link in ends:
+        if (
+            link is not None
+            and not is_ours(draft.mark, veth, link)
+            and not (link.kind == "veth" and steps.is_unfinished(link))
+        ):
+            raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a veth of this name")
+    near, far = ends
+    if near is not None and far is not None and near.attributes.get("link") == far.name:
+        draft.correct(near, {**both, "master": veth.bridge}, _mark_on(draft.mark, near))
+        draft.correct(far, both, _mark_on(draft.mark, far))
+        return
+    for link in ends:
+        # One of them alone, or with another peer: left by a failure of somebody else's.
+        if link is not None and draft.host.links[link.name] is not None:
+            draft.add("delete_links", links=[[link.name, link.index]])
+    draft.add(
+        "create_link",
+        kind="veth",
+        name=veth.name,
+        attributes={**both, "peer": veth.peer, "master": veth.bridge, "alias": mark},
+    )
+
+
 def plug_bridge(draft: Draft, bridge: Bridge) -> None:
     """Make the bridge or, if it is ours, correct it."""
     link = draft.host.link(bridge.name)
     wanted = bridge.attributes()
+    mark = str(draft.mark) if bridge.own else SHARED_MARK
     uplink = _uplink_of(draft, bridge.name)
     if uplink is not None and _is_ethernet(uplink):
         # A bridge takes its lowest port's address; with a host's addresses on it, that must not
@@ -101,10 +136,14 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
             "create_link",
             kind="bridge",
             name=bridge.name,
-            attributes={"mac": _bridge_mac(draft), **wanted, "alias": SHARED_MARK},
+            attributes={"mac": _bridge_mac(draft), **wanted, "alias": mark},
         )
     elif link.kind != "bridge":
         raise in_the_way(link, "a bridge of this name is needed")
+    elif bridge.own:
+        if not is_ours(draft.mark, bridge, link) and not steps.is_unfinished(link):
+            raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a bridge of this name")
+        draft.correct(link, wanted, _mark_on(draft.mark, link))
     elif bridge.create and (link.alias == SHARED_MARK or steps.is_unfinished(link)):
         draft.correct(link, wanted, SHARED_MARK)
     else:

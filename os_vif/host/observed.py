@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from os_vif.host.resources import Value
+from os_vif.host.switch import BridgeRow, PortRow
 
 
 @dataclasses.dataclass(slots=True)
@@ -21,8 +22,8 @@ class Link:
     :ivar index: interface index; 0 for one that is only planned.
     :ivar kind: IFLA_INFO_KIND (``tap`` and ``tun`` told apart); '' for a NIC.
     :ivar alias: IFLA_IFALIAS; '' for none.
-    :ivar attributes: ``mac, mtu, up, master, group, link, vlan_id, multi_queue, queues,
-        stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
+    :ivar attributes: ``mac, mtu, up, master, group, promiscuity, link, vlan_id, multi_queue,
+        queues, stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
         proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``, and
         ``proxy_delay, proxy_delay6`` where asked for (1/100 s; neigh/*/proxy_delay), as
         far as the kind has them.  ``master`` and ``link`` are names.
@@ -95,6 +96,26 @@ class Route:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Function:
+    """A PCI function, as sysfs shows it (Documentation/ABI/testing/sysfs-bus-pci, sysfs-class-net).
+
+    :ivar address: of the function.
+    :ivar physical: PCI address of the physical function; '' if this is no virtual one.
+    :ivar number: of the virtual function; None if this is no virtual one.
+    :ivar uplink: netdev of the physical function that is a switch's uplink; '' for none.
+    :ivar switch_id: phys_switch_id of the switch it belongs to; '' for none.
+    :ivar representor: netdev that represents it on that switch; '' for none.
+    """
+
+    address: str
+    physical: str = ""
+    number: int | None = None
+    uplink: str = ""
+    switch_id: str = ""
+    representor: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Questions:
     """What must be looked up to plan a topology: names and addresses, never a whole table.
 
@@ -105,6 +126,11 @@ class Questions:
     :ivar routes_to: destinations in CIDR form.
     :ivar proxies: device and address.
     :ivar forwarding: comment and whether IPv6.
+    :ivar functions: PCI functions by address; their representors count as ``links``, and as
+        ``ovs_ports`` if any of those is asked for.
+    :ivar ovs_bridges: bridges of Open vSwitch by name.
+    :ivar ovs_ports: ports of Open vSwitch by name.
+    :ivar ovs_ids: ports of Open vSwitch by their iface-id.
     """
 
     links: frozenset[str] = frozenset()
@@ -114,6 +140,10 @@ class Questions:
     routes_to: frozenset[str] = frozenset()
     proxies: frozenset[tuple[str, str]] = frozenset()
     forwarding: frozenset[tuple[str, bool]] = frozenset()
+    functions: frozenset[str] = frozenset()
+    ovs_bridges: frozenset[str] = frozenset()
+    ovs_ports: frozenset[str] = frozenset()
+    ovs_ids: frozenset[str] = frozenset()
 
     @classmethod
     def union(cls, asked: Sequence[Questions]) -> Questions:
@@ -140,6 +170,10 @@ class Host:
     :ivar proxies: NDP proxy addresses present, by device.
     :ivar forwarding: the rules that carry a comment of ours, by that comment and whether IPv6;
         None where the host has no iptables, absent where nobody looked (it needs privilege).
+    :ivar functions: by PCI address; None where there is none.
+    :ivar ovs_bridges: by name; None for a name that no bridge has.
+    :ivar ovs_ports: by name; None for a name that no port has.
+    :ivar ovs_ids: the names of the ports that have an iface-id.
     """
 
     links: dict[str, Link | None] = dataclasses.field(default_factory=dict)
@@ -150,6 +184,10 @@ class Host:
     forwarding: dict[tuple[str, bool], tuple[tuple[str, ...], ...] | None] = dataclasses.field(
         default_factory=dict
     )
+    functions: dict[str, Function | None] = dataclasses.field(default_factory=dict)
+    ovs_bridges: dict[str, BridgeRow | None] = dataclasses.field(default_factory=dict)
+    ovs_ports: dict[str, PortRow | None] = dataclasses.field(default_factory=dict)
+    ovs_ids: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def link(self, name: str) -> Link | None:
         """Return the device of this name, or None; the name must have been asked about."""

@@ -3,24 +3,41 @@
 
 from __future__ import annotations
 
-from os_vif.host.backends import addresses, iptables, links, sysctl
-from os_vif.host.observed import Host, Questions
+import errno
+
+from os_vif.host.backends import addresses, iptables, links, sysctl, sysfs
+from os_vif.host.observed import Function, Host, Questions
 
 Forwarding = dict[tuple[str, bool], tuple[tuple[str, ...], ...] | None]
 
 
-def observe(asked: Questions) -> Host:
+Functions = dict[str, Function | None]
+
+
+def functions(asked: Questions) -> Functions:
+    """Look at PCI functions, which may bring names to look up."""
+    return {address: sysfs.function(address) for address in asked.functions}
+
+
+def observe(asked: Questions, functions: Functions) -> Host:
     """Answer what needs no privilege.
 
+    :param functions: the answers to the questions about PCI functions
     :raises OSError: the kernel refused to tell.
     """
-    host = Host(links=links.look_up(asked.links))
+    representors = {found.representor for found in functions.values() if found} - {""}
+    host = Host(links=links.look_up(asked.links | representors), functions=functions)
     for uplink, bridge in asked.moves:
         _observe_move(host, uplink, bridge)
     for bridge in asked.bridges - host.addresses.keys():
         link = host.links[bridge]
         if link is not None and link.attributes.get("disable_ipv6") is False:
-            host.addresses[bridge] = addresses.of_device(bridge)
+            try:
+                host.addresses[bridge] = addresses.of_device(bridge)
+            except OSError as error:
+                if error.errno != errno.ENODEV:
+                    raise
+                host.links[bridge] = None  # gone in between
     for device in asked.proxying:
         link = host.links[device]
         if link is not None:

@@ -28,6 +28,12 @@ linux_bridge = priv_context.PrivContext(
     pypath="vif_plug_linux_bridge.privsep.vif_plug",
     capabilities=_CAPABILITIES,
 )
+ovs = priv_context.PrivContext(
+    "os_vif.host",
+    cfg_section="vif_plug_ovs_privileged",
+    pypath="vif_plug_ovs.privsep.vif_plug",
+    capabilities=_CAPABILITIES,
+)
 default = priv_context.PrivContext(
     "os_vif.host",
     cfg_section="os_vif_privileged",
@@ -54,7 +60,15 @@ def _serve_default(*args: Any) -> list[Any]:
     return _serve(*args)
 
 
-_DAEMONS = {"vif_plug_linux_bridge_privileged": (linux_bridge, _serve_linux_bridge)}
+@ovs.entrypoint
+def _serve_ovs(*args: Any) -> list[Any]:
+    return _serve(*args)
+
+
+_DAEMONS = {
+    "vif_plug_linux_bridge_privileged": (linux_bridge, _serve_linux_bridge),
+    "vif_plug_ovs_privileged": (ovs, _serve_ovs),
+}
 
 
 def _call(section: str, *args: Any) -> list[Any]:

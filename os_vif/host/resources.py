@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The things a topology is made of: one frozen dataclass per kind.
 
-What may live here: plain data with the kernel's own attribute names and units, and the checks a
-value passes before it may become part of a path, a message or a command line.  No I/O and no
+What may live here: plain data with the kernel's own attribute names and units.  No I/O and no
 decisions: what to do about a resource is the planner's business.
 
 Everything in a VIF is text from somewhere else, so every resource checks its own fields when it
@@ -17,120 +16,10 @@ import re
 from collections.abc import Callable, Mapping
 
 from os_vif import exception
-
-IFNAMSIZ = 16
-"""Bytes of an interface name, the closing NUL included (linux/if.h)."""
-
-MTU_MIN, MTU_MAX = 68, 65535
-"""Bytes: the least IPv4 may have (RFC 791), the most any device takes (ETH_MAX_MTU)."""
-
-VLAN_MIN, VLAN_MAX = 1, 4094
-"""Usable VLAN identifiers (IEEE 802.1Q clause 9.6: 0 and 4095 are reserved)."""
+from os_vif.host.checks import interface_name, mac_address, mtu_bytes, pci_address, vlan_tag
 
 Value = str | int | bool | None
 """What one attribute of a link may be."""
-
-# dev_valid_name() in the kernel forbids '/', ':' and white space.  '%' is a template on creation,
-# a leading '-' an option and a trailing '+' a wildcard to iptables.  Narrower is safer here, and
-# no tool of the field makes names beyond these.
-_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\Z")
-# 'all' and 'default' are the kernel's own folders beside the devices' in /proc/sys/net/*/conf.
-_RESERVED = frozenset({".", "..", "all", "default"})
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
-_VIF_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
-_WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
-
-
-def interface_name(value: object, field: str = "name") -> str:
-    """Return ``value`` if Linux and every tool can take it as an interface name.
-
-    :raises InvalidField: it is empty, longer than 15 bytes, or holds a character that is special
-        to the kernel, to a path or to a command line.
-    """
-    if not isinstance(value, str) or not value:
-        raise exception.InvalidField(field=field, value=value, expected="an interface name")
-    if len(value.encode("utf-8", "surrogatepass")) >= IFNAMSIZ:
-        raise exception.InvalidField(
-            field=field, value=value, expected=f"at most {IFNAMSIZ - 1} bytes"
-        )
-    if value in _RESERVED or not _NAME.match(value):
-        raise exception.InvalidField(
-            field=field,
-            value=value,
-            expected="letters, digits, '_', '.' and '-', not starting with '-' "
-            "(no '/', ':', '%', blank or NUL; not '.', '..', 'all' or 'default')",
-        )
-    return value
-
-
-def mac_address(value: object, field: str = "mac") -> str:
-    """Return a unicast Ethernet address as lower-case ``xx:xx:xx:xx:xx:xx``.
-
-    :raises InvalidField: malformed, all zeroes, or with the group bit set (IEEE 802-2014, 8.2).
-    """
-    text = value.lower().replace("-", ":") if isinstance(value, str) else ""
-    if not _MAC.match(text):
-        raise exception.InvalidField(
-            field=field, value=value, expected="six bytes in hexadecimal, as in 52:54:00:12:34:56"
-        )
-    if text == "00:00:00:00:00:00":
-        raise exception.InvalidField(field=field, value=value, expected="an address that is not 0")
-    if int(text[:2], 16) & 1:
-        raise exception.InvalidField(
-            field=field,
-            value=value,
-            expected="a unicast address; the first byte of this one is odd, which makes it a "
-            "multicast address",
-        )
-    return text
-
-
-def mtu_bytes(value: object, field: str = "mtu") -> int:
-    """Return an MTU in bytes, 68 to 65535.
-
-    :raises InvalidField: not a whole number in that range.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not MTU_MIN <= value <= MTU_MAX:
-        raise exception.InvalidField(
-            field=field, value=value, expected=f"a number of bytes from {MTU_MIN} to {MTU_MAX}"
-        )
-    return value
-
-
-def vlan_tag(value: object, field: str = "vlan") -> int:
-    """Return a VLAN identifier, 1 to 4094.
-
-    :raises InvalidField: not a whole number in that range.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or not VLAN_MIN <= value <= VLAN_MAX:
-        raise exception.InvalidField(
-            field=field, value=value, expected=f"a VLAN id from {VLAN_MIN} to {VLAN_MAX}"
-        )
-    return value
-
-
-def vif_id(value: object, field: str = "id") -> str:
-    """Return a VIF's id, which becomes part of marks: a UUID or a word of 64 characters at most.
-
-    :raises InvalidField: anything else.
-    """
-    if not isinstance(value, str) or not _VIF_ID.match(value):
-        raise exception.InvalidField(
-            field=field, value=value, expected="a UUID (letters, digits, '-', '.' and '_')"
-        )
-    return value
-
-
-def word(value: object, field: str) -> str:
-    """Return ``value`` if it can stand in a mark: letters, digits, '.', '_', '-', 64 at most.
-
-    :raises InvalidField: anything else.
-    """
-    if not isinstance(value, str) or not _WORD.match(value):
-        raise exception.InvalidField(
-            field=field, value=value, expected="one word of letters, digits, '-', '.' and '_'"
-        )
-    return value
 
 
 def _parsed(parse: Callable[[str], object], value: object, field: str, expected: str) -> None:
@@ -219,11 +108,13 @@ class Bridge:
 
     :ivar name: interface name.
     :ivar create: False when the bridge must be there already.
+    :ivar own: whether it is this VIF's alone and goes with it.
     :ivar ageing_time: 1/100 s a learned address is kept; None leaves the kernel's 300 s.
     """
 
     name: str
     create: bool = True
+    own: bool = False
     ageing_time: int | None = None
 
     def __post_init__(self) -> None:
@@ -244,6 +135,32 @@ class Bridge:
         if self.ageing_time is not None:
             wanted["ageing_time"] = self.ageing_time
         return wanted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Veth:
+    """A pair of devices, each the other's wire (veth(4)); this VIF's alone.
+
+    :ivar name: one end.
+    :ivar peer: the other end.
+    :ivar mtu: bytes, of both.
+    :ivar bridge: the bridge that ``name`` is a port of.
+    """
+
+    name: str
+    peer: str
+    mtu: int
+    bridge: str
+
+    def __post_init__(self) -> None:
+        interface_name(self.name)
+        interface_name(self.peer, "peer")
+        mtu_bytes(self.mtu)
+        interface_name(self.bridge, "bridge")
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what both ends must look like, by attribute name."""
+        return {"up": True, "group": 0, "mtu": self.mtu, "disable_ipv6": True}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,4 +284,24 @@ class ProxyNeighbour:
         _parsed(ipaddress.IPv6Address, self.address, "proxy neighbour", "an IPv6 address")
 
 
-Resource = Tap | Bridge | Vlan | Uplink | ForwardRules | HostRoute | ProxyNeighbour
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Representor:
+    """The host's end of a virtual function (Documentation/networking/representors.rst).
+
+    It is the driver's and stays; plugging lends it to the VIF, with another name on request.
+
+    :ivar address: PCI address of the virtual function.
+    :ivar name: interface name it gets for the time being; '' leaves it its own.
+    :ivar mtu: bytes; None leaves it as it is.
+    """
+
+    address: str
+    name: str = ""
+    mtu: int | None = None
+
+    def __post_init__(self) -> None:
+        pci_address(self.address)
+        if self.name:
+            interface_name(self.name, "representor_name")
+        if self.mtu is not None:
+            mtu_bytes(self.mtu)

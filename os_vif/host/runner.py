@@ -14,7 +14,7 @@ from typing import Any
 from os_vif.host import steps
 from os_vif.host.backends import addresses, iptables, links, netlink, taps
 from os_vif.host.observed import Link
-from os_vif.host.steps import Args, Step
+from os_vif.host.step import Args, Step
 
 Plain = list[Any]
 """``[[kind, args, undo kind or None, undo args or None], ...]``: one group of steps."""
@@ -46,6 +46,7 @@ def _set_forwarding(args: Args) -> Args:
 HANDLERS: Mapping[str, Callable[[Args], Args | Link | None]] = {
     "create_link": _create_link,
     "set_link": lambda args: links.change(args["name"], args["attributes"]),
+    "rename_link": lambda args: links.rename(**args),
     "delete_links": lambda args: links.delete([(name, index) for name, index in args["links"]]),
     "delete_unused": lambda args: links.delete_unused(args["name"]),
     "add_address": lambda args: addresses.add(args["device"], args["address"]),
@@ -137,7 +138,7 @@ def _run_group(group: Group, done: Group) -> Report:
 
 def _shown(link: Link, step: Step) -> Args:
     """Return as plain data how the kernel showed what a step was to set."""
-    shown = {"alias": link.alias, **link.attributes}
+    shown = {"alias": link.alias, "peer": link.attributes.get("link"), **link.attributes}
     return {key: shown[key] for key in step.args["attributes"] if key in shown}
 
 

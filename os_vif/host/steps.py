@@ -9,48 +9,16 @@ runs it; so nothing here may do I/O, and nothing outside this file may invent a 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from os_vif import exception
 from os_vif.host import fields
 from os_vif.host.observed import Address, Host, Link, Route
+from os_vif.host.step import KERNEL, Args, Kind, Step
+from os_vif.host.switch_steps import SWITCH_KINDS
 from os_vif.host.topology import UNFINISHED_GROUP
-
-Args = dict[str, Any]
-"""Fields of a step by name; only str, int, bool, None, lists and dicts of these."""
-
-
-class Step(NamedTuple):
-    """One thing to do.
-
-    :ivar kind: a key of :data:`KINDS`.
-    :ivar args: its fields.
-    """
-
-    kind: str
-    args: Args
-
-
-class Kind(NamedTuple):
-    """A row of the table.
-
-    :ivar fields: what each field may hold.
-    :ivar effect: writes on the model what the step does to the host.
-    :ivar inverse: given the model *before* the step, the step that takes it back, if any.
-    :ivar words: what the step does, for people.
-    :ivar partial: whether a failed step may have done a part of its work, so that its own
-        inverse must run too.  The others clean up after themselves or do all or nothing.
-    :ivar whole: what the fields must hold together.
-    """
-
-    fields: Mapping[str, Callable[[Any], bool]]
-    effect: Callable[[Host, Args], None]
-    inverse: Callable[[Host, Args], Step | None]
-    words: Callable[[Args], str]
-    partial: bool = False
-    whole: Callable[[Args], bool] = lambda _args: True
-
 
 # --- links --------------------------------------------------------------------------------------
 
@@ -65,6 +33,11 @@ def _existing(host: Host, name: str) -> Link:
 def _create_link(host: Host, args: Args) -> None:
     attributes = dict(args["attributes"])
     alias = attributes.pop("alias")
+    peer = attributes.pop("peer", None)
+    if peer is not None:
+        far = {**attributes, "master": None, "link": args["name"]}
+        host.links[peer] = Link(peer, 0, args["kind"], alias, far)
+        attributes["link"] = peer
     host.links[args["name"]] = Link(
         args["name"], 0, args["kind"], alias, {"master": None, **attributes}
     )
@@ -75,8 +48,8 @@ def _delete(name: str, index: int) -> Step:
 
 
 def _uncreate(_host: Host, args: Args) -> Step:
-    # What many share may have found other users since it was made.
-    if args["kind"] != "tap":
+    # It may have found other users since it was made: other VIFs, or others who plug the same one.
+    if args["kind"] in ("bridge", "vlan"):
         return Step("delete_unused", {"name": args["name"]})
     return _delete(args["name"], 0)
 
@@ -104,6 +77,10 @@ def _unset_link(host: Host, args: Args) -> Step | None:
 
 def _delete_links(host: Host, args: Args) -> None:
     for name, _index in args["links"]:
+        gone = host.links.get(name)
+        peer = gone.attributes.get("link") if gone and gone.kind == "veth" else None
+        if isinstance(peer, str) and peer in host.links:
+            host.links[peer] = None
         host.links[name] = None
         host.addresses.pop(name, None)
         host.routes.pop(name, None)
@@ -132,6 +109,23 @@ def _recreate(host: Host, args: Args) -> Step | None:
     kept = {key: value for key, value in link.attributes.items() if key in fields.ATTRIBUTES}
     attributes = {**kept, "alias": link.alias}
     return Step("create_link", {"kind": "tap", "name": name, "attributes": attributes})
+
+
+def _rename_link(host: Host, args: Args) -> None:
+    link = _existing(host, args["name"])
+    attributes = {**link.attributes, "up": args["up"]}
+    host.links[args["name"]] = None
+    host.links[args["to"]] = Link(args["to"], link.index, link.kind, args["alias"], attributes)
+    for address, function in host.functions.items():
+        if function and function.representor == args["name"]:
+            host.functions[address] = dataclasses.replace(function, representor=args["to"])
+
+
+def _name_back(host: Host, args: Args) -> Step:
+    link = _existing(host, args["name"])
+    up = link.attributes["up"]
+    back = {"name": args["to"], "to": link.name, "alias": link.alias, "up": up}
+    return Step("rename_link", back)
 
 
 _WORDS: Mapping[str, Callable[[Any], str]] = {
@@ -223,6 +217,7 @@ def _by(args: Args) -> str:
 
 
 KINDS: Mapping[str, Kind] = {
+    **SWITCH_KINDS,
     "create_link": Kind(
         {
             "kind": fields.one_of(*fields.CREATED_KINDS),
@@ -240,6 +235,12 @@ KINDS: Mapping[str, Kind] = {
         _unset_link,
         lambda args: f"set {args['name']}: {_values(args['attributes']) or 'group 0'}",
         partial=True,
+    ),
+    "rename_link": Kind(
+        {"name": fields.NAME, "to": fields.NAME, "alias": fields.is_alias, "up": fields.FLAG},
+        _rename_link,
+        _name_back,
+        lambda args: f"call {args['name']} {args['to']}, and set it {_WORDS['up'](args['up'])}",
     ),
     "delete_links": Kind(
         {"links": fields.is_doomed},
@@ -336,13 +337,14 @@ def _as_lists(value: Any) -> Any:
 def checked(kind: object, args: object) -> Step:
     """Return a step from plain data that came from elsewhere.
 
-    :raises InvalidField: the kind is unknown, a field is missing or unknown, or holds what it
-        may not.
+    :raises InvalidField: the kind is unknown or not for the privileged side, a field is missing
+        or unknown, or holds what it may not.
     """
     args = _as_lists(args)
     row = KINDS.get(kind) if isinstance(kind, str) else None
-    if row is None:
-        raise exception.InvalidField(field="step", value=kind, expected=", ".join(KINDS))
+    if row is None or row.by != KERNEL:
+        known = ", ".join(name for name, other in KINDS.items() if other.by == KERNEL)
+        raise exception.InvalidField(field="step", value=kind, expected=known)
     if not isinstance(args, dict) or args.keys() != row.fields.keys():
         raise exception.InvalidField(field=f"{kind}", value=args, expected=", ".join(row.fields))
     for name, ok in row.fields.items():

@@ -12,12 +12,38 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from os_vif import exception
-from os_vif.host import resources
-from os_vif.host.resources import Resource
+from os_vif.host import checks
+from os_vif.host.resources import (
+    Bridge,
+    ForwardRules,
+    HostRoute,
+    ProxyNeighbour,
+    Representor,
+    Tap,
+    Uplink,
+    Veth,
+    Vlan,
+)
+from os_vif.host.switch import OvsBridge, OvsPort
 
 if TYPE_CHECKING:
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
+
+Resource = (
+    Tap
+    | Veth
+    | Bridge
+    | Vlan
+    | Uplink
+    | ForwardRules
+    | HostRoute
+    | ProxyNeighbour
+    | Representor
+    | OvsBridge
+    | OvsPort
+)
+"""Everything a topology can be made of."""
 
 SHARED_MARK = "os-vif shared"
 """Alias of a device that os-vif made for many VIFs (a bridge, a VLAN device)."""
@@ -30,6 +56,7 @@ when the process that was making it was killed.
 """
 
 _PREFIX = "os-vif vif="
+_FORMER = "own-name"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,10 +73,10 @@ class Mark:
     instance: str = ""
 
     def __post_init__(self) -> None:
-        resources.vif_id(self.vif_id)
-        resources.word(self.plugin, "plugin")
+        checks.vif_id(self.vif_id)
+        checks.word(self.plugin, "plugin")
         if self.instance:
-            resources.word(self.instance, "instance uuid")
+            checks.word(self.instance, "instance uuid")
 
     @classmethod
     def of(cls, vif: VIFBase, plugin: str, instance_info: InstanceInfo | None) -> Mark:
@@ -78,6 +105,20 @@ def parse_mark(alias: str | None) -> Mark | None:
         return None
 
 
+def lent_mark(mark: Mark, former: str) -> str:
+    """Return the alias of a device that is only lent to a VIF, under another name than its own."""
+    return f"{mark} {_FORMER}={former}"
+
+
+def former_name(alias: str) -> str:
+    """Return the own name of a device lent under another; '' where it goes by its own."""
+    words = dict(part.partition("=")[::2] for part in alias.split(" "))
+    try:
+        return checks.interface_name(words.get(_FORMER))
+    except exception.InvalidField:
+        return ""
+
+
 def rules_comment(mark: Mark, bridge: str) -> str:
     """Return the comment by which a VIF's forwarding rules for a bridge are known as ours."""
     return f"{_PREFIX}{mark.vif_id} bridge={bridge}"
@@ -89,8 +130,8 @@ def parse_rules_comment(comment: str) -> str | None:
     if not comment.startswith(_PREFIX) or len(words) != 2 or not words[1].startswith("bridge="):
         return None
     try:
-        resources.interface_name(words[1].removeprefix("bridge="))
-        return resources.vif_id(words[0])
+        checks.interface_name(words[1].removeprefix("bridge="))
+        return checks.vif_id(words[0])
     except exception.InvalidField:
         return None
 

@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 from oslo_config import cfg
 
 from os_vif import exception
+from os_vif.host.checks import mac_address, mtu_bytes, vlan_tag
 from os_vif.host.resources import (
     Bridge,
     ForwardRules,
-    Resource,
     Tap,
     Uplink,
     Vlan,
     host_side_mac,
-    mac_address,
     macs_of_guest,
-    mtu_bytes,
-    vlan_tag,
 )
-from os_vif.host.topology import Mark, Topology
+from os_vif.host.topology import Mark, Resource, Topology
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFBridge
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name

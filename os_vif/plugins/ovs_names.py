@@ -15,10 +15,8 @@ INTERFACE_VHOST_USER = "dpdkvhostuser"
 INTERFACE_VHOST_USER_CLIENT = "dpdkvhostuserclient"
 
 VHOST_USER_PREFIX = "vhu"
+DPDK_REPRESENTOR_PREFIX = "vfr"
 TRUNK_BRIDGE_PREFIX = "tbr-"
-
-DEAD_VLAN = 4095
-"""The VLAN of a port that must not pass traffic yet; IEEE 802.1Q, table 9-2, reserves it."""
 
 PORT_NAME_LENGTH = 14
 """In characters; the kernel takes 15 (IFNAMSIZ without the final NUL)."""

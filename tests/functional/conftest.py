@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests that act inside a private network namespace themselves: the fixture ``inside``."""
+"""Tests that act inside a private network namespace themselves, and their Open vSwitch."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 import os_vif
-from tests import witness
+from tests import openvswitch, vifs, witness
+from tests.debian import PackagesError, locked
 
 UPLINK = """
     link add eth0 type veth peer name wire0
@@ -51,3 +53,42 @@ def uplink(inside: Any) -> Any:
         assert time.monotonic() < deadline, "the kernel made no local routes"
         time.sleep(0.001)
     return inside
+
+
+# --- Open vSwitch -------------------------------------------------------------------------------
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch Open vSwitch if a test is going to need it: no test's time limit runs yet."""
+    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if session.config.option.collectonly:
+        return
+    for fixture, dpdk in (("switch", False), ("dpdk_switch", True)):
+        if fixture in needed:
+            # The tests that need it say so themselves when it cannot be had.
+            with contextlib.suppress(PackagesError):
+                openvswitch.prepare(dpdk=dpdk)
+
+
+@contextlib.contextmanager
+def _running(host: Any, **options: Any) -> Iterator[openvswitch.Switch]:
+    made = openvswitch.Switch(host, **options)
+    try:
+        with vifs.configured("ovs", ovsdb_connection=made.remote, ovs_vsctl_timeout=10):
+            yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def switch(inside: Any) -> Iterator[openvswitch.Switch]:
+    """Return a switch without bridges on a private host, which the plugin ``ovs`` talks to."""
+    with _running(inside) as made:
+        yield made
+
+
+@pytest.fixture
+def dpdk_switch(inside: Any) -> Iterator[openvswitch.Switch]:
+    """Return the same with DPDK; one at a time, as it takes 0.6 GB and, at times, a processor."""
+    with locked(openvswitch.CACHE / "dpdk.lock"), _running(inside, dpdk=True) as made:
+        yield made

@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,14 @@ PROCESSES, THREADS = 4, 8
 def taps() -> Iterator[None]:
     with vifs.configured("linux_bridge", create_tap=True):
         yield
+
+
+def overtaken(error: exception.ExceptionBase) -> bool:
+    """Tell whether others undid it faster than it could be done, and no trace of it is left."""
+    cause = error.__cause__
+    if isinstance(cause, exception.StepFailed):
+        return not cause.kwargs["left"]
+    return isinstance(cause, exception.NotConverged | exception.ResourceConflict)
 
 
 def in_threads(host: Any, jobs: Sequence[Callable[[], Any]]) -> list[BaseException]:
@@ -121,9 +128,7 @@ def test_the_same_vif_by_all(inside: Any, last: str, name: str) -> None:
                 try:
                     verb(vif, vifs.instance())
                 except (exception.PlugException, exception.UnplugException) as error:
-                    # Others undo it faster than it can be done; anything else is a fault.
-                    overtaken = re.search("resource busy|No such device|in the way", str(error))
-                    if not overtaken and not isinstance(error.__cause__, exception.NotConverged):
+                    if not overtaken(error):
                         raise
 
         errors = in_threads(inside, [job] * 4)

@@ -12,6 +12,7 @@ import os_vif
 from os_vif.host import observer, planner, runner, steps
 from os_vif.host.backends import addresses
 from os_vif.host.observed import Host, Route
+from os_vif.host.step import KERNEL as BY_KERNEL
 from os_vif.host.topology import Topology
 from os_vif.verbs import describe
 from tests import vifs
@@ -25,7 +26,7 @@ KERNEL = 2
 
 def look(topology: Topology) -> Host:
     asked = planner.questions(topology)
-    host = observer.observe(asked)
+    host = observer.observe(asked, {})
     host.forwarding.update(observer.forwarding(sorted(asked.forwarding)))
     for pair in asked.moves:
         for device in pair:
@@ -70,8 +71,9 @@ def assert_agree(model: Host, seen: Host, *, whole: bool = False) -> None:
         real = seen.links[name]
         if link is None or real is None:
             continue
-        # A bridge follows its ports in what nobody gave it; a descriptor's end shows some later.
-        ignored = {"queues", *(("mac", "mtu") if link.kind == "bridge" else ())}
+        # A bridge follows its ports in what nobody gave it, and makes them promiscuous; a
+        # descriptor's end shows some later.
+        ignored = {"queues", "promiscuity", *(("mac", "mtu") if link.kind == "bridge" else ())}
         told = {key: value for key, value in link.attributes.items() if key not in ignored}
         assert {key: real.attributes.get(key) for key in told} == told, name
 
@@ -119,7 +121,9 @@ def test_every_kind_of_step_was_among_them() -> None:
         with machine(mode):
             todo = plugged(mode)[1]
             seen.update(step.kind for step in [*todo.steps, *filter(None, todo.undo)])
-    assert seen == steps.KINDS.keys()
+    # Representors are in the lab, and Open vSwitch has a model of its own.
+    of_kernel = {kind for kind, row in steps.KINDS.items() if row.by == BY_KERNEL}
+    assert seen == of_kernel - {"rename_link"}
 
 
 @pytest.mark.parametrize("name", MODES)

@@ -17,10 +17,13 @@ from os_vif.host.resources import (
     ForwardRules,
     HostRoute,
     ProxyNeighbour,
+    Representor,
     Tap,
     Uplink,
+    Veth,
     Vlan,
 )
+from os_vif.host.switch import OvsBridge, OvsPort
 from os_vif.host.topology import Mark, Topology
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -122,6 +125,132 @@ def test_a_routed_tap_stands_on_the_hosts_routing():
         "10.0.0.0/8 via 192.0.2.1 dev tap1",
         "answers for 2001:db8::1 on tap1",
     ]
+
+
+def switched(*resources, number=1):
+    mark = Mark(f"{number:08x}-ca89-4ee0-a8be-6db1409b69ea", "ovs")
+    return Topology(mark, resources), Guest("web")
+
+
+SWITCH = OvsBridge(name="br-int", datapath_type="netdev")
+IDS = {"iface-id": "b679325f-ca89-4ee0-a8be-6db1409b69ea"}
+HYBRID = (
+    Bridge(name="qbr1", own=True),
+    Veth(name="qvb1", peer="qvo1", mtu=1500, bridge="qbr1"),
+    SWITCH,
+    OvsPort(name="qvo1", bridge="br-int", external_ids=IDS),
+)
+PER_PORT = (
+    Tap(name="tap1"),
+    SWITCH,
+    OvsBridge(name="pb1", own=True),
+    OvsPort(name="pbp1", bridge="pb1", type="patch", options={"peer": "ibp1"}),
+    OvsPort(name="ibp1", bridge="br-int", type="patch", options={"peer": "pbp1"}),
+    OvsPort(name="tap1", bridge="pb1"),
+)
+REPRESENTOR = Representor(address="0000:03:00.2")
+
+
+@pytest.mark.parametrize(
+    ("resources", "way"),
+    [
+        ((Tap(name="tap1"), SWITCH, OvsPort(name="tap1", bridge="br-int")), "tap1 br-int"),
+        ((SWITCH, OvsPort(name="tap1", bridge="br-int", attached=False)), "tap1 br-int"),
+        ((SWITCH,), "br-int"),
+        (HYBRID, "qbr1 qvb1 qvo1 br-int"),
+        (PER_PORT, "tap1 pb1 pbp1 ibp1 br-int"),
+        (PER_PORT[1:-1], "pb1 pbp1 ibp1 br-int"),
+        (
+            (Representor(address="0000:03:00.2", name="r"), OvsPort(name="r", bridge="br-int")),
+            "r br-int",
+        ),
+    ],
+)
+def test_a_guest_stands_on_what_nothing_else_of_it_stands_on(resources, way):
+    parts = scene.scene_of([switched(*resources)]).parts
+    [guest] = [part for part in parts.values() if part.kind == "guest"]
+    walked, part = [], guest
+    while part.below is not None:
+        part = parts[part.below]
+        walked.append(part.key)
+    assert walked == way.split()
+    assert parts["br-int"].kind == "switch"
+
+
+def test_a_representor_without_a_name_is_one_part_with_its_port():
+    port = OvsPort(name="", bridge="br-int", behind=REPRESENTOR.address)
+    parts = scene.scene_of([switched(REPRESENTOR, SWITCH, port)]).parts
+    assert list(parts)[1:] == ["representor of 0000:03:00.2", "br-int"]
+
+
+def test_what_stands_in_a_port():
+    socket = OvsPort(
+        name="vhu1",
+        bridge="br-int",
+        type="dpdkvhostuserclient",
+        options={"vhost-server-path": "/run/web.sock"},
+        external_ids=IDS,
+        mtu_request=9000,
+        isolate=True,
+    )
+    part = scene.scene_of([switched(SWITCH, socket)]).parts["vhu1"]
+    assert part.kind == "socket"
+    assert part.lines == [
+        "vhost-user: the guest listens at",
+        "/run/web.sock",
+        "MTU 9000",
+        "iface-id b679325f...",
+        "VLAN 4095 until its agent comes",
+    ]
+
+
+def test_every_kind_of_part_has_its_look():
+    from os_vif.cli.session import STYLES
+
+    socket = OvsPort(name="vhu1", bridge="br-int", type="dpdkvhostuser")
+    scenes = [
+        scene.scene_of([switched(*resources)]) for resources in (HYBRID, PER_PORT, (SWITCH, socket))
+    ]
+    scenes.append(scene.scene_of([bridged(1, "br0", *VLAN)]))
+    kinds = {part.kind for drawn in scenes for part in drawn.parts.values()}
+    assert kinds >= {"guest", "tap", "veth", "bridge", "vlan", "port", "socket", "switch"}
+    assert kinds <= svg.COLOURS.keys()
+    assert kinds - {"nic", "host"} <= STYLES.keys()
+
+
+def test_an_open_vswitch_bridge_looks_different():
+    drawn = scene.scene_of([switched(*PER_PORT)])
+    plain = text.plain(text.draw(drawn))
+    assert plain.count("╔") == 2
+    assert plain.count("╧") == 2  # what each carries
+    assert plain.count("╤") == 1  # what the VIF's own one stands on
+    bare = text.plain(text.draw(drawn, ascii_only=True))
+    assert bare.isascii()
+    assert "+=" in bare
+    root = ElementTree.fromstring(svg.draw(drawn))  # noqa: S314  (our own)
+    boxes = len(drawn.parts)
+    assert len(list(root.iter(f"{SVG}rect"))) == boxes + 2
+
+
+def test_the_way_is_cut_where_a_part_has_come_off():
+    def cut(**faults):
+        picture = layout.arrange(scene.scene_of([switched(*HYBRID)], faults), text.METRICS)
+        return [edge.broken for edge in sorted(picture.edges, key=lambda edge: edge.top)]
+
+    off = Fault(detached=True)
+    # From the guest down: guest, qbr1, qvb1, qvo1, br-int.
+    assert cut() == [False, False, False, False]
+    assert cut(qvb1=off) == [False, True, False, False]
+    assert cut(qvo1=off) == [False, False, False, True]
+    assert cut(qvb1=Fault(missing=True)) == [False, True, True, False]
+
+
+def test_an_uplink_that_left_its_bridge_is_cut_off():
+    uplink = Uplink(name="eth1", bridge="br0", mtu=1500)
+    faults = {"eth1": Fault(detached=True)}
+    picture = layout.arrange(scene.scene_of([bridged(1, "br0", uplink)], faults), text.METRICS)
+    edges = sorted(picture.edges, key=lambda edge: edge.top)
+    assert [edge.broken for edge in edges] == [False, False, True]
 
 
 def test_faults_are_seen():

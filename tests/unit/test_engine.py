@@ -13,8 +13,9 @@ import pytest
 from os_vif import exception
 from os_vif.host import dispatch, engine, observer, planner, runner
 from os_vif.host.engine import Request
-from os_vif.host.resources import Bridge, ForwardRules, Resource, Tap
-from os_vif.host.topology import Mark, Topology
+from os_vif.host.place import Place
+from os_vif.host.resources import Bridge, ForwardRules, Tap
+from os_vif.host.topology import Mark, Resource, Topology
 from tests import vifs
 from tests.modelled import World
 
@@ -35,7 +36,9 @@ def request(number: int = 1, *more: Resource, **fields: Any) -> Request:
     fields = {"bridge": "br0", "mtu": 1500, "name": vifs.tap_name(number), **fields}
     tap = Tap(mac=f"fe:54:00:00:00:{number:02x}", **fields)
     bridge = Bridge(name=fields["bridge"])
-    return Request(Topology(Mark(vifs.vif_id(number), "test"), (bridge, *more, tap)), SECTION)
+    return Request(
+        Topology(Mark(vifs.vif_id(number), "test"), (bridge, *more, tap)), Place(SECTION)
+    )
 
 
 def fail(kind: str, *errors: int, times: int = 1) -> Callable[[str, dict[str, Any]], None]:
@@ -136,7 +139,7 @@ def test_what_is_in_the_way_may_be_in_the_making(world: World) -> None:
     looks = 0
     observe = world.observe
 
-    def finished_later(asked: Any) -> Any:
+    def finished_later(asked: Any, *found: Any) -> Any:
         nonlocal looks
         looks += 1
         if looks == 3:
@@ -242,7 +245,7 @@ def test_what_only_one_cannot_be_looked_at_for(
 ) -> None:
     observe = world.observe
 
-    def refuse(asked: Any) -> Any:
+    def refuse(asked: Any, *found: Any) -> Any:
         if vifs.tap_name(2) in asked.links:
             raise OSError(errno.EOPNOTSUPP, "no way to tell")
         return observe(asked)

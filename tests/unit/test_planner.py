@@ -11,18 +11,9 @@ import pytest
 from os_vif import exception
 from os_vif.host import planner
 from os_vif.host.observed import Address, Host, Route
-from os_vif.host.resources import (
-    Bridge,
-    ForwardRules,
-    HostRoute,
-    ProxyNeighbour,
-    Resource,
-    Tap,
-    Uplink,
-    Vlan,
-)
-from os_vif.host.steps import Step
-from os_vif.host.topology import SHARED_MARK, UNFINISHED_GROUP, Mark, Topology
+from os_vif.host.resources import Bridge, ForwardRules, HostRoute, ProxyNeighbour, Tap, Uplink, Vlan
+from os_vif.host.step import Step
+from os_vif.host.topology import SHARED_MARK, UNFINISHED_GROUP, Mark, Resource, Topology
 from tests import vifs
 from tests.modelled import World
 

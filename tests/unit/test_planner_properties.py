@@ -25,14 +25,13 @@ from os_vif.host.resources import (
     ForwardRules,
     HostRoute,
     ProxyNeighbour,
-    Resource,
     Tap,
     Uplink,
     Vlan,
     host_side_mac,
 )
-from os_vif.host.steps import Step
-from os_vif.host.topology import SHARED_MARK, UNFINISHED_GROUP, Mark, Topology
+from os_vif.host.step import Step
+from os_vif.host.topology import SHARED_MARK, UNFINISHED_GROUP, Mark, Resource, Topology
 from tests.modelled import World, half_made
 from tests.vifs import guest_mac, tap_name, vif_id
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from os_vif import exception
-from os_vif.host import resources
+from os_vif.host import checks, resources
 
 BAD_NAMES = [
     "",
@@ -53,7 +53,7 @@ GOOD_NAMES = ["a", "a" * 15, "eth0", "eth0.100", "br-int", "qvo1_2", "0", "_", "
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_bad_names(name: Any) -> None:
     with pytest.raises(exception.InvalidField) as caught:
-        resources.interface_name(name, "vif_name")
+        checks.interface_name(name, "vif_name")
     assert caught.value.kwargs["field"] == "vif_name"
     assert caught.value.kwargs["value"] == name
     text = str(caught.value)
@@ -66,16 +66,16 @@ def test_bad_names(name: Any) -> None:
 
 @pytest.mark.parametrize("name", GOOD_NAMES)
 def test_good_names(name: str) -> None:
-    assert resources.interface_name(name) == name
+    assert checks.interface_name(name) == name
 
 
 @given(st.text(max_size=20))
 def test_a_name_that_passes_is_harmless(name: str) -> None:
     try:
-        resources.interface_name(name)
+        checks.interface_name(name)
     except exception.InvalidField:
         return
-    assert 0 < len(name.encode()) < resources.IFNAMSIZ
+    assert 0 < len(name.encode()) < checks.IFNAMSIZ
     assert not set(name) & set("/:% \t\n\0'\"\\$`;&|<>(){}[]*?!#~+,=@^")
     assert name not in (".", "..", "all", "default")
     assert not name.startswith("-")
@@ -83,9 +83,9 @@ def test_a_name_that_passes_is_harmless(name: str) -> None:
 
 def test_what_would_be_right_is_said() -> None:
     with pytest.raises(exception.InvalidField, match="at most 15 bytes"):
-        resources.interface_name("a" * 16)
+        checks.interface_name("a" * 16)
     with pytest.raises(exception.InvalidField, match="letters, digits"):
-        resources.interface_name("a b")
+        checks.interface_name("a b")
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_what_would_be_right_is_said() -> None:
 )
 def test_bad_macs(mac: Any, said: str) -> None:
     with pytest.raises(exception.InvalidField, match=said) as caught:
-        resources.mac_address(mac, "VIFBridge.address")
+        checks.mac_address(mac, "VIFBridge.address")
     assert caught.value.kwargs["field"] == "VIFBridge.address"
     assert repr(mac) in str(caught.value)
 
 
 @pytest.mark.parametrize("mac", ["52:54:00:AB:CD:EF", "52-54-00-ab-cd-ef", "52:54:00:ab:cd:ef"])
 def test_good_macs_are_written_one_way(mac: str) -> None:
-    assert resources.mac_address(mac) == "52:54:00:ab:cd:ef"
+    assert checks.mac_address(mac) == "52:54:00:ab:cd:ef"
 
 
 def test_the_hosts_end_never_has_the_guests_mac() -> None:
@@ -123,13 +123,13 @@ def test_the_hosts_end_never_has_the_guests_mac() -> None:
         host = resources.host_side_mac(guest)
         assert host != guest
         assert host[2:] == guest[2:]
-        assert resources.mac_address(host) == host
+        assert checks.mac_address(host) == host
         assert int(host[:2], 16) & 2, "locally administered"
 
 
 NUMBERS = [
-    (resources.mtu_bytes, 68, 65535, "bytes from 68 to 65535"),
-    (resources.vlan_tag, 1, 4094, "VLAN id from 1 to 4094"),
+    (checks.mtu_bytes, 68, 65535, "bytes from 68 to 65535"),
+    (checks.vlan_tag, 1, 4094, "VLAN id from 1 to 4094"),
 ]
 
 
@@ -152,9 +152,9 @@ def test_numbers(check: Callable[..., int], low: int, high: int, said: str) -> N
 )
 def test_ids_that_cannot_stand_in_a_mark(bad: Any) -> None:
     with pytest.raises(exception.InvalidField, match="id: "):
-        resources.vif_id(bad)
+        checks.vif_id(bad)
     with pytest.raises(exception.InvalidField, match="plugin: "):
-        resources.word(bad, "plugin")
+        checks.word(bad, "plugin")
 
 
 def test_resources_check_their_fields() -> None:

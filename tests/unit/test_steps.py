@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from os_vif import exception
 from os_vif.host import runner, steps
 from os_vif.host.observed import Address, Host, Link, Route, as_mapping
-from os_vif.host.steps import Step
+from os_vif.host.step import KERNEL, Step
 from os_vif.host.topology import SHARED_MARK, Mark
 
 MARK = str(Mark("1234", "linux_bridge"))
@@ -29,6 +29,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "attributes": {"alias": MARK, "mtu": 1500, "mac": "52:54:00:00:00:01", "up": True},
     },
     "set_link": {"name": "tap1", "attributes": {"mtu": 1400, "alias": MARK, "master": "br0"}},
+    "rename_link": {"name": "eth0", "to": "tap0", "alias": f"{MARK} own-name=eth0", "up": False},
     "delete_links": {"links": [["tap1", 7]]},
     "delete_unused": {"name": "eth0"},
     "add_address": {"device": "br0", "address": ADDRESS},
@@ -64,7 +65,15 @@ def host() -> Host:
 
 
 def test_the_table_and_those_who_run_it_agree() -> None:
-    assert steps.KINDS.keys() == runner.HANDLERS.keys() == GOOD.keys()
+    of_kernel = {kind for kind, row in steps.KINDS.items() if row.by == KERNEL}
+    assert of_kernel == runner.HANDLERS.keys() == GOOD.keys()
+
+
+@pytest.mark.parametrize("kind", sorted(steps.KINDS.keys() - runner.HANDLERS.keys()))
+def test_steps_of_the_database_do_not_cross_the_boundary(kind: str) -> None:
+    args = dict.fromkeys(steps.KINDS[kind].fields, "x")
+    with pytest.raises(exception.InvalidField, match=kind):
+        runner.run_plain([[[kind, args, None, None]]], together=False)
 
 
 @pytest.mark.parametrize("kind", GOOD)

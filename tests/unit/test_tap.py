@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.host.resources import HostRoute, ProxyNeighbour, Resource, Tap
+from os_vif.host.resources import HostRoute, ProxyNeighbour, Tap
+from os_vif.host.topology import Resource
 from os_vif.verbs import describe
 from tests import vifs
 

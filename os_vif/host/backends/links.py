@@ -36,10 +36,12 @@ IFLA_IFALIAS = 20
 IFLA_AF_SPEC = 26
 IFLA_GROUP = 27
 IFLA_EXT_MASK = 29
+IFLA_PROMISCUITY = 30
 IFLA_CARRIER = 33
 IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2
 IFLA_VLAN_ID = 1
+VETH_INFO_PEER = 1
 IFLA_INET_CONF = 1
 IFLA_INET6_CONF = 2
 IFLA_TUN_TYPE = 3
@@ -57,7 +59,7 @@ _BRIDGE_DATA: Mapping[str, tuple[int, struct.Struct]] = {
 _IPV4_CONF = {"forwarding": 1, "proxy_arp": 3, "rp_filter": 8, "arp_announce": 18, "arp_ignore": 19}
 _IPV6_CONF = {"forwarding6": 0, "accept_ra": 3, "proxy_ndp": 22, "disable_ipv6": 26}
 
-_MODULES = {"bridge": "bridge", "vlan": "8021q"}
+_MODULES = {"bridge": "bridge", "veth": "veth", "vlan": "8021q"}
 
 _LOOKUP_TAIL = attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
 _NO_INDEX = _IFINFO.pack(0, 0, 0, 0, 0)
@@ -77,8 +79,15 @@ _SEEN = frozenset(
         IFLA_IFALIAS,
         IFLA_AF_SPEC,
         IFLA_GROUP,
+        IFLA_PROMISCUITY,
         IFLA_CARRIER,
     }
+)
+_NUMBERS = (
+    ("mtu", IFLA_MTU),
+    ("group", IFLA_GROUP),
+    ("master", IFLA_MASTER),
+    ("promiscuity", IFLA_PROMISCUITY),
 )
 _INFO = frozenset({IFLA_INFO_KIND, IFLA_INFO_DATA})
 _BRIDGE_SEEN = frozenset(number for number, _form in _BRIDGE_DATA.values())
@@ -97,7 +106,7 @@ def _parse(body: bytes) -> Link:
     found: dict[str, Value] = {"up": bool(flags & IFF_UP), "master": None}
     if IFLA_ADDRESS in held:
         found["mac"] = held[IFLA_ADDRESS].hex(":")
-    for name, tag in (("mtu", IFLA_MTU), ("group", IFLA_GROUP), ("master", IFLA_MASTER)):
+    for name, tag in _NUMBERS:
         if tag in held:
             found[name] = _U32.unpack(held[tag])[0]
     if IFLA_LINK in held:
@@ -198,6 +207,11 @@ def _name_relations(links: Sequence[Link], known: Mapping[int, str] | None = Non
                 link.attributes[relation] = names[index]
 
 
+def exists(name: str) -> bool:
+    """Tell whether there is a device of this name."""
+    return look_up([name])[name] is not None
+
+
 def _name_of(index: int) -> str:
     try:
         return socket.if_indextoname(index)
@@ -220,6 +234,9 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
         data = _bridge_data(attributes)
     elif kind == "vlan":
         data = attribute(IFLA_VLAN_ID, _U16.pack(attributes["vlan_id"]))
+    elif kind == "veth":
+        end = _by_name(attributes["peer"]) + attribute_u32(IFLA_GROUP, UNFINISHED_GROUP)
+        data = netlink.nested(VETH_INFO_PEER, end)
     body = [
         _NO_INDEX,
         netlink.attribute_text(IFLA_IFNAME, name),
@@ -249,9 +266,12 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
                 f"{_MODULES[kind]}, or may not load it: {error.strerror}",
             ) from error
         raise
-    made = ("link", "vlan_id", *_BRIDGE_DATA)
+    made = ("link", "vlan_id", "peer", *_BRIDGE_DATA)
+    rest = {key: attributes[key] for key in attributes if key not in made}
     try:
-        return change(name, {key: attributes[key] for key in attributes if key not in made})
+        if kind == "veth":
+            change(attributes["peer"], {key: rest[key] for key in rest if key != "master"})
+        return change(name, rest)
     except BaseException:
         delete([(name, 0)])
         raise
@@ -354,6 +374,18 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
     link = _parse(seen)
     _name_relations([link], {} if master is None else {master_index: master})
     return link
+
+
+def rename(name: str, to: str, alias: str, *, up: bool) -> None:
+    """Give a device another name and alias; it is down meanwhile, as older kernels ask for.
+
+    :raises OSError: the kernel refused.
+    """
+    index = _index(name)
+    down = _IFINFO.pack(0, 0, index, 0, IFF_UP)
+    netlink.ask(_acked(netlink.RTM_NEWLINK, down))
+    after = _IFINFO.pack(0, 0, index, IFF_UP if up else 0, IFF_UP)
+    netlink.ask(_acked(netlink.RTM_NEWLINK, after + _name(to) + _ENCODERS["alias"](alias)))
 
 
 # --- deleting ---------------------------------------------------------------------------------

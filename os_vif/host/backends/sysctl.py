@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from os_vif.host.resources import interface_name
+from os_vif.host.checks import interface_name
 
 PATHS = {
     "disable_ipv6": "ipv6/conf/{}/disable_ipv6",

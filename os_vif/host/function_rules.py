@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a PCI function must be for a VIF, and what lends its representor and gives it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from os_vif import exception
+from os_vif.host.draft import in_the_way
+from os_vif.host.step import Step
+from os_vif.host.topology import former_name, lent_mark, parse_mark
+
+if TYPE_CHECKING:
+    from os_vif.host.draft import Draft
+    from os_vif.host.observed import Function, Host, Link
+    from os_vif.host.resources import Representor
+
+
+def need_virtual(host: Host, address: str) -> Function:
+    """Return a virtual function that must be there.
+
+    :raises UnusableDevice: there is none of this address, or it is not a virtual one.
+    """
+    found = host.functions.get(address)
+    if found is None:
+        raise _unusable(address, "this host has no such PCI device")
+    if found.number is None:
+        raise _unusable(address, "it is not a virtual function (it has no physfn)")
+    return found
+
+
+def need_represented(host: Host, address: str) -> Function:
+    """Return a virtual function that has a representor.
+
+    :raises UnusableDevice: it has none; the reason says what is missing on the way to one.
+    """
+    found = need_virtual(host, address)
+    if not found.switch_id:
+        raise _unusable(
+            address,
+            f"no network device of its physical function {found.physical} is a switch's uplink "
+            "(phys_switch_id); is there a driver, and is it in switchdev mode (devlink dev eswitch "
+            f"show pci/{found.physical})?",
+        )
+    if not found.representor:
+        raise _unusable(
+            address,
+            f"switch {found.switch_id} of {found.uplink} has no representor of virtual function "
+            f"{found.number}",
+        )
+    return found
+
+
+def _unusable(address: str, reason: str) -> exception.UnusableDevice:
+    return exception.UnusableDevice(device=f"PCI device {address}", reason=reason)
+
+
+def plug_representor(draft: Draft, wanted: Representor) -> None:
+    """Lend the representor to the VIF: mark it, name it, set it up."""
+    found = need_represented(draft.host, wanted.address)
+    link = draft.need(found.representor)
+    owner = parse_mark(link.alias)
+    if owner is not None and owner.vif_id != draft.mark.vif_id:
+        raise in_the_way(link, f"VIF {draft.mark.vif_id} needs it")
+    own = former_name(link.alias) if owner else ""
+    own = own or link.name
+    name = wanted.name or own
+    mark = str(draft.mark) if name == own else lent_mark(draft.mark, own)
+    if link.name != name:
+        other = draft.host.link(name)
+        if other is not None:
+            raise in_the_way(other, f"the representor {link.name} is to get this name")
+        draft.add("rename_link", name=link.name, to=name, alias=mark, up=True)
+        link = draft.need(name)
+    attributes = {"up": True} if wanted.mtu is None else {"mtu": wanted.mtu, "up": True}
+    draft.correct(link, attributes, mark)
+
+
+def unplug_representor(draft: Draft, wanted: Representor) -> None:
+    """Give the representor back: down, without mark, and with its own name."""
+    found = draft.host.functions.get(wanted.address)
+    link = draft.host.links.get(found.representor) if found else None
+    if link is None:
+        return
+    owner = parse_mark(link.alias)
+    if owner is not None and owner.vif_id == draft.mark.vif_id:
+        draft.take(giving_back(link))
+
+
+def giving_back(link: Link) -> Step:
+    """Return the step that gives back a device that is only lent: down and without mark."""
+    own = former_name(link.alias)
+    if own:
+        return Step("rename_link", {"name": link.name, "to": own, "alias": "", "up": False})
+    return Step("set_link", {"name": link.name, "attributes": {"up": False, "alias": ""}})

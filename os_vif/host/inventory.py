@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this host holds of VIFs, by the marks, and what removes it.
+
+The host is the only database: interface aliases, comments of forwarding rules and external_ids.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from oslo_log import log as logging
+
+from os_vif import exception
+from os_vif.host import dispatch, fields
+from os_vif.host.backends import iptables, links
+from os_vif.host.function_rules import giving_back
+from os_vif.host.observed import Link
+from os_vif.host.place import Place
+from os_vif.host.step import Args, Step
+from os_vif.host.steps import is_unfinished
+from os_vif.host.switch import MARK_KEY, BridgeRow, Database, PortRow
+from os_vif.host.switch_steps import del_br, del_port
+from os_vif.host.topology import Mark, parse_mark, parse_rules_comment
+
+_MAKING_S = 0.1
+"""Seconds after which a device that is being made has long been made."""
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plugged:
+    """What the host holds of one VIF.
+
+    :ivar mark: whose it is.
+    :ivar links: its devices.
+    :ivar comments: the comments of its forwarding rules.
+    :ivar ports: its ports of Open vSwitch.
+    :ivar bridges: the bridges of Open vSwitch that are its own.
+    """
+
+    mark: Mark
+    links: tuple[Link, ...] = ()
+    comments: tuple[str, ...] = ()
+    ports: tuple[PortRow, ...] = ()
+    bridges: tuple[BridgeRow, ...] = ()
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The names of the ports whose device the hypervisor has yet to make."""
+        there = {link.name for link in self.links}
+        return tuple(
+            port.name
+            for port in self.ports
+            if not port.type and port.name not in there and (port.ofport or -1) < 0
+        )
+
+
+class _Found:
+    """What was found of one VIF so far."""
+
+    def __init__(self) -> None:
+        self.mark: Mark | None = None
+        self.parts: dict[str, list[Any]] = {}
+
+    def add(self, mark: Mark | None, part: str, item: object) -> None:
+        self.mark = self.mark or mark
+        self.parts.setdefault(part, []).append(item)
+
+
+def plugged(vif_id: str | None = None, databases: Iterable[Database] = ()) -> list[Plugged]:
+    """Return what the host holds of VIFs, by the marks; of one, or of all, sorted by id.
+
+    Forwarding rules are only seen with privilege.
+
+    :param databases: of Open vSwitch; one where no server listens is passed over
+    :raises OSError: somebody refused to tell
+    """
+    found: dict[str, _Found] = {}
+
+    def take(owner: str, mark: Mark | None, part: str, item: object) -> None:
+        if vif_id in (None, owner):
+            found.setdefault(owner, _Found()).add(mark, part, item)
+
+    for link in links.all_links():
+        if mark := parse_mark(link.alias):
+            take(mark.vif_id, mark, "links", link)
+    for database in databases:
+        ports, bridges = _on_switch(database)
+        for port in ports:
+            if mark := parse_mark(port.external_ids.get(MARK_KEY)):
+                take(mark.vif_id, mark, "ports", port)
+        for bridge in bridges:
+            if mark := parse_mark(bridge.mark):
+                take(mark.vif_id, mark, "bridges", bridge)
+    if dispatch.is_privileged():
+        both = {comment for ipv6 in (False, True) for comment in iptables.comments(ipv6=ipv6)}
+        for comment in sorted(both):
+            if owner := parse_rules_comment(comment):
+                take(owner, None, "comments", comment)
+    return [
+        # Rules carry no more than the id, and one plugin alone makes them.
+        Plugged(
+            item.mark or Mark(owner, "linux_bridge"),
+            **{part: tuple(items) for part, items in item.parts.items()},
+        )
+        for owner, item in sorted(found.items())
+    ]
+
+
+def _on_switch(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
+    from os_vif.host import switch_runner  # a host without a switch need not load it
+
+    try:
+        return switch_runner.marked(database)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
+            raise
+        LOG.info("no Open vSwitch is asked: %s", error.strerror)
+        return [], []
+
+
+def remove_abandoned(section: str) -> list[Link]:
+    """Delete devices that a process was killed over before it could mark them; return them.
+
+    Making one takes less than a millisecond, so one that is still the same after a while is
+    nobody's.
+
+    :raises StepFailed: the system refused.
+    """
+    begun = {link.index: link for link in links.all_links() if is_unfinished(link)}
+    if not begun:
+        return []
+    time.sleep(_MAKING_S)
+    left = [link for link in links.all_links() if is_unfinished(link) and link.index in begun]
+    doomed = [[link.name, link.index] for link in left]
+    _run(Place(section), [Step("delete_links", {"links": doomed})] if doomed else [])
+    return left
+
+
+def remove(gone: Sequence[Plugged], section: str, databases: Iterable[Database] = ()) -> list[Step]:
+    """Take away everything the host holds of these VIFs; return what was done.
+
+    :param databases: of Open vSwitch, whose ports and bridges are looked for in each
+    :raises StepFailed: the system refused.
+    """
+    done: list[Step] = []
+    for database in databases:
+        todo = [del_port(port) for item in gone for port in item.ports]
+        todo += [del_br(bridge) for item in gone for bridge in item.bridges]
+        done += _run(Place(section, database), todo)
+    marked = [link for item in gone for link in item.links]
+    # A device of the host's own is only lent to a VIF, and the kernel would not delete it either.
+    doomed = [[link.name, link.index] for link in marked if link.kind in fields.CREATED_KINDS]
+    todo = [giving_back(link) for link in marked if link.kind not in fields.CREATED_KINDS]
+    if doomed:
+        todo.insert(0, Step("delete_links", {"links": doomed}))
+    for item in gone:
+        for comment in item.comments:
+            for ipv6 in (False, True):
+                args: Args = {"comment": comment, "ipv6": ipv6, "rules": []}
+                todo.append(Step("set_forwarding", {**args, "top_regex": "", "bottom_regex": ""}))
+    return done + _run(Place(section), todo)
+
+
+def _run(place: Place, todo: Sequence[Step]) -> list[Step]:
+    if not todo:
+        return []
+    [report] = dispatch.run(place, [[(step, None) for step in todo]], together=False)
+    if report["error"]:
+        raise exception.StepFailed(
+            step=report["error"]["step"], reason=report["error"]["reason"], left=""
+        )
+    return [step for i, step in enumerate(todo) if i not in report["unchanged"]]

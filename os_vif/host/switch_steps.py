@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps on Open vSwitch: their rows of the table of kinds.
+
+All of a batch become one OVSDB transaction, in the caller's own process; none crosses the
+privilege boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from os_vif.host import fields
+from os_vif.host.observed import Host
+from os_vif.host.step import OVSDB, Args, Kind, Step
+from os_vif.host.switch import MARK_KEY, BridgeRow, PortRow, row_name
+
+
+def _add_br(host: Host, args: Args) -> None:
+    row = BridgeRow(args["name"], args["datapath_type"], mark=args["mark"])
+    host.ovs_bridges[args["name"]] = row
+
+
+def _undo_del_br(host: Host, args: Args) -> Step | None:
+    row = host.ovs_bridges.get(args["name"])
+    if row is None:
+        return None
+    again = {"name": row.name, "datapath_type": row.datapath_type, "mark": row.mark}
+    return Step("add_br", again)
+
+
+def _del_br(host: Host, args: Args) -> None:
+    host.ovs_bridges[args["name"]] = None
+    for name, port in host.ovs_ports.items():
+        if port and port.bridge == args["name"]:
+            host.ovs_ports[name] = None
+
+
+def _port_of(args: Args) -> dict[str, Any]:
+    return {
+        "type": args["type"],
+        "options": dict(args["options"]),
+        "external_ids": dict(args["external_ids"]),
+        "mtu_request": args["mtu_request"],
+        "vlan": dict(args["vlan"]),
+        "qos": args["qos_type"],
+        "qos_uuid": args["qos_row"],
+    }
+
+
+def _add_port(host: Host, args: Args) -> None:
+    # Whether Open vSwitch could attach it is seen afterwards; the plan is that it can.
+    row = PortRow(args["name"], args["bridge"], **_port_of(args), ofport=1)
+    host.ovs_ports[args["name"]] = row
+
+
+def _del_port(host: Host, args: Args) -> None:
+    host.ovs_ports[args["name"]] = None
+
+
+def _undo_del_port(host: Host, args: Args) -> Step | None:
+    row = host.ovs_ports.get(args["name"])
+    if row is None:
+        return None
+    deleted = args["rows"][2]
+    return Step(
+        "add_port",
+        {
+            "name": row.name,
+            "bridge": row.bridge,
+            "type": row.type,
+            "options": dict(row.options),
+            "external_ids": dict(row.external_ids),
+            "mtu_request": row.mtu_request,
+            "vlan": dict(row.vlan),
+            "qos_type": row.qos,
+            "qos_row": "" if deleted else row.qos_uuid,
+            "attached": False,
+        },
+    )
+
+
+def _existing(host: Host, name: str) -> PortRow:
+    row = host.ovs_ports.get(name)
+    if row is None:
+        raise LookupError(f"a step for port {name}, which is not there")
+    return row
+
+
+def _set_port(host: Host, args: Args) -> None:
+    row = _existing(host, args["name"])
+    for key, value in args["columns"].items():
+        if key == "external_ids":
+            for name, text in value.items():
+                if text is None:
+                    row.external_ids.pop(name, None)
+                else:
+                    row.external_ids[name] = text
+        else:
+            setattr(row, key, value)
+
+
+def _unset_port(host: Host, args: Args) -> Step:
+    row = _existing(host, args["name"])
+    before: dict[str, Any] = {}
+    for key, value in args["columns"].items():
+        if key == "external_ids":
+            before[key] = {name: row.external_ids.get(name) for name in value}
+        else:
+            before[key] = getattr(row, key)
+    return Step("set_port", {**args, "columns": before, "attached": False})
+
+
+def del_port(row: PortRow, why: str = "") -> Step:
+    """Return the step that deletes a port.
+
+    :param why: it is to come again, and this is why, in words; its QoS row waits for it
+    """
+    rows = rows_of(row)
+    if why:
+        rows[2] = ""
+    return Step("del_port", {"name": row.name, "bridge": row.bridge, "rows": rows, "why": why})
+
+
+def del_br(row: BridgeRow) -> Step:
+    """Return the step that deletes a bridge."""
+    return Step("del_br", {"name": row.name, "rows": [row.uuid]})
+
+
+def rows_of(row: PortRow) -> list[str]:
+    """Return the rows that make up a port: Port, Interface and a QoS of its own, '' for unknown."""
+    return [row.uuid, row.interface, "" if row.qos_shared else row.qos_uuid]
+
+
+def _columns(columns: Mapping[str, Any]) -> str:
+    said = []
+    for key, value in columns.items():
+        if isinstance(value, dict):
+            said += [f"{key}:{name}={text}" for name, text in value.items()]
+        else:
+            said.append(f"{key}={'none' if value is None else value}")
+    return ", ".join(said)
+
+
+def _anything(_value: Any) -> bool:
+    return True
+
+
+def _is_row_name(value: Any) -> bool:
+    return fields.holds(row_name)(value)
+
+
+SWITCH_KINDS: Mapping[str, Kind] = {
+    "add_br": Kind(
+        {"name": fields.NAME, "datapath_type": _anything, "mark": _anything},
+        _add_br,
+        lambda _host, args: del_br(BridgeRow(args["name"], args["datapath_type"])),
+        lambda args: (
+            f"add Open vSwitch bridge {args['name']}"
+            + (f", datapath {args['datapath_type']}" if args["datapath_type"] else "")
+        ),
+        by=OVSDB,
+    ),
+    "del_br": Kind(
+        {"name": fields.NAME, "rows": _anything},
+        _del_br,
+        _undo_del_br,
+        lambda args: f"delete Open vSwitch bridge {args['name']}",
+        by=OVSDB,
+    ),
+    "add_port": Kind(
+        {
+            "name": _is_row_name,
+            "bridge": fields.NAME,
+            "type": _anything,
+            "options": _anything,
+            "external_ids": _anything,
+            "mtu_request": _anything,
+            "vlan": _anything,
+            "qos_type": _anything,
+            "qos_row": _anything,
+            "attached": _anything,
+        },
+        _add_port,
+        lambda _host, args: del_port(PortRow(args["name"], args["bridge"])),
+        lambda args: (
+            f"add port {args['name']} to {args['bridge']}"
+            + (f": {said}" if (said := _columns(_shown(args))) else "")
+        ),
+        by=OVSDB,
+    ),
+    "set_port": Kind(
+        {
+            "name": _is_row_name,
+            "type": _anything,
+            "rows": _anything,
+            "columns": _anything,
+            "attached": _anything,
+            "why": _anything,
+        },
+        _set_port,
+        _unset_port,
+        lambda args: f"set port {args['name']}: {_columns(args['columns']) or 'attach it'}",
+        by=OVSDB,
+    ),
+    "del_port": Kind(
+        {"name": _is_row_name, "bridge": fields.NAME, "rows": _anything, "why": _anything},
+        _del_port,
+        _undo_del_port,
+        lambda args: (
+            f"delete port {args['name']} from {args['bridge']}"
+            + (f": {args['why']}" if args["why"] else "")
+        ),
+        by=OVSDB,
+    ),
+}
+"""Every kind of step on Open vSwitch."""
+
+
+def _shown(args: Args) -> dict[str, Any]:
+    # That a new port gets its mark goes without saying.
+    ids = {key: text for key, text in args["external_ids"].items() if key != MARK_KEY}
+    keys = ("type", "options", "mtu_request", "qos_type")
+    return {**{key: args[key] for key in keys if args[key]}, "external_ids": ids}

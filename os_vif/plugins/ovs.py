@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports of Open vSwitch: a tap, a Linux bridge (hybrid), a vhost-user socket, a representor."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from oslo_config import cfg
+
+from os_vif import exception
+from os_vif.host.checks import mac_address, mtu_bytes, pci_address, socket_path
+from os_vif.host.resources import Bridge, Representor, Tap, Veth, macs_of_guest
+from os_vif.host.switch import Database, OvsBridge, OvsPort
+from os_vif.host.topology import Mark, Resource, Topology
+from os_vif.objects.host_info import HostPluginInfo, HostPortProfileInfo, HostVIFInfo
+from os_vif.objects.vif import (
+    DatapathOffloadRepresentor,
+    VIFBridge,
+    VIFHostDevice,
+    VIFOpenVSwitch,
+    VIFPortProfileOpenVSwitch,
+    VIFPortProfileOVSRepresentor,
+    VIFVHostUser,
+)
+from os_vif.plugin import TopologyPlugin, optional, required
+from os_vif.plugins import ovs_names
+from os_vif.plugins.ovs_names import gen_port_name
+
+if TYPE_CHECKING:
+    from os_vif.host.place import Place
+    from os_vif.objects.instance_info import InstanceInfo
+    from os_vif.objects.vif import VIFBase
+
+PATCH_NAME_LENGTH = 64
+
+
+class OvsPlugin(TopologyPlugin):
+    """Makes bridges, ports, taps and veths for VIFs that Open vSwitch connects."""
+
+    PRIVILEGED_SECTION = "vif_plug_ovs_privileged"
+
+    CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
+        cfg.IntOpt(
+            "network_device_mtu",
+            default=1500,
+            deprecated_group="DEFAULT",
+            help="MTU in bytes of the devices of networks that set none, 68 to 65535.",
+        ),
+        cfg.IntOpt(
+            "ovs_vsctl_timeout",
+            default=120,
+            deprecated_group="DEFAULT",
+            help="Seconds until a call to Open vSwitch gives up; 0 waits for ever.",
+        ),
+        cfg.StrOpt(
+            "ovsdb_connection",
+            default="tcp:127.0.0.1:6640",
+            help="The OVSDB server: unix:FILE, tcp:IP:PORT or ssl:IP:PORT; several with commas.",
+        ),
+        cfg.StrOpt(
+            "ovsdb_interface",
+            default="native",
+            choices=["vsctl", "native"],
+            deprecated_for_removal=True,
+            deprecated_reason="There is one way to talk to OVSDB; both values mean it.",
+            help="Without effect.",
+        ),
+        cfg.BoolOpt(
+            "isolate_vif",
+            default=False,
+            help="Put new ports into the dead VLAN until the network's agent gives them theirs.",
+        ),
+        cfg.BoolOpt(
+            "per_port_bridge",
+            default=False,
+            help="Give each port a bridge of its own, patched to the integration bridge.",
+        ),
+        cfg.StrOpt(
+            "default_qos_type",
+            default="linux-noop",
+            choices=[
+                "linux-htb",
+                "linux-hfsc",
+                "linux-sfq",
+                "linux-codel",
+                "linux-fq_codel",
+                "linux-noop",
+            ],
+            help="QoS type of new ports on the system datapath.",
+        ),
+        cfg.StrOpt("ssl_key_file", help="Private key for an ssl: connection."),
+        cfg.StrOpt("ssl_cert_file", help="Certificate for an ssl: connection."),
+        cfg.StrOpt("ssl_ca_cert_file", help="Certificate of the server's CA for ssl:."),
+    ]
+
+    gen_port_name = staticmethod(gen_port_name)
+
+    def describe(self) -> HostPluginInfo:
+        """VIFOpenVSwitch, VIFBridge (hybrid), VIFVHostUser and VIFHostDevice (representor)."""
+        profiles = [
+            HostPortProfileInfo(
+                profile_object_name=profile.obj_name(),
+                min_version="1.0",
+                max_version=profile.VERSION,
+            )
+            for profile in (VIFPortProfileOpenVSwitch, VIFPortProfileOVSRepresentor)
+        ]
+        return HostPluginInfo(
+            plugin_name=ovs_names.PLUGIN_NAME,
+            vif_info=[
+                HostVIFInfo(
+                    vif_object_name=vif.obj_name(),
+                    min_version="1.0",
+                    max_version=vif.VERSION,
+                    supported_port_profiles=profiles,
+                )
+                for vif in (VIFBridge, VIFHostDevice, VIFOpenVSwitch, VIFVHostUser)
+            ],
+        )
+
+    def place(self) -> Place:
+        """Return the daemon's section and the database."""
+        from os_vif.host.place import Place
+
+        database = Database(
+            self.config.ovsdb_connection,
+            self.config.ovs_vsctl_timeout,
+            self.config.ssl_key_file or "",
+            self.config.ssl_cert_file or "",
+            self.config.ssl_ca_cert_file or "",
+        )
+        return Place(self.PRIVILEGED_SECTION, database)
+
+    def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
+        """Return what the VIF's class, its profile and the configuration ask for."""
+        port = _Port(self.config, vif, instance_info)
+        if isinstance(vif, VIFVHostUser):
+            resources = port.vhost_user(vif)
+        elif isinstance(vif, VIFHostDevice):
+            resources = port.representor(vif)
+        elif isinstance(vif, VIFBridge):
+            resources = port.hybrid(str(required(vif, "bridge_name")))
+        else:
+            resources = port.plain()
+        return Topology(Mark.of(vif, ovs_names.PLUGIN_NAME, instance_info), tuple(resources))
+
+    def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
+        """Return everything that any mode could have made for the VIF."""
+        port = _Port(self.config, vif, instance_info)
+        resources = port.everything()
+        return Topology(Mark.of(vif, ovs_names.PLUGIN_NAME, instance_info), tuple(resources))
+
+
+class _Port:
+    """One VIF's port: what its parts are called and what they carry."""
+
+    def __init__(self, config: Any, vif: VIFBase, instance_info: InstanceInfo | None) -> None:
+        self.config = config
+        self.vif = vif
+        profile = optional(vif, "port_profile")
+        if not isinstance(profile, VIFPortProfileOpenVSwitch):
+            raise exception.InvalidField(
+                field=f"{vif.obj_name()}.port_profile",
+                value=None if profile is None else profile.obj_name(),
+                expected="a VIFPortProfileOpenVSwitch",
+            )
+        self.profile = profile
+        self.network = required(vif, "network")
+        self.bridge = str(required(self.network, "bridge"))
+        self.mac = mac_address(required(vif, "address"), f"{vif.obj_name()}.address")
+        self.mtu = mtu_bytes(
+            optional(self.network, "mtu", config.network_device_mtu), "network.mtu"
+        )
+        self.datapath = optional(profile, "datapath_type", "")
+        self.is_trunk = self.bridge.startswith(ovs_names.TRUNK_BRIDGE_PREFIX)
+        self.iface_id = str(required(profile, "interface_id"))
+        try:
+            uuid.UUID(self.iface_id)
+        except ValueError:
+            raise exception.InvalidField(
+                field="port_profile.interface_id", value=self.iface_id, expected="a UUID"
+            ) from None
+        self.instance = optional(instance_info, "uuid", "") if instance_info else ""
+
+    def _ids(self, iface_id: str) -> dict[str, str]:
+        ids = {"iface-id": iface_id, "iface-status": "active", "attached-mac": self.mac}
+        if self.instance:
+            ids["vm-uuid"] = self.instance
+        if self.is_trunk:
+            ids["bridge_name"] = self.bridge
+        return ids
+
+    def _switch(self, datapath: str) -> OvsBridge:
+        return OvsBridge(name=self.bridge, datapath_type=datapath, own=self.is_trunk)
+
+    def _ovs_port(self, name: str, *, bridge: str = "", **fields: Any) -> OvsPort:
+        fields.setdefault("external_ids", self._ids(self.iface_id))
+        fields.setdefault("isolate", bool(self.config.isolate_vif) and not self.is_trunk)
+        if self.datapath != ovs_names.DATAPATH_NETDEV:
+            fields.setdefault("qos_type", self.config.default_qos_type)
+        return OvsPort(name=name, bridge=bridge or self.bridge, **fields)
+
+    @property
+    def _name(self) -> str:
+        return str(required(self.vif, "vif_name"))
+
+    def _tap(self) -> Tap:
+        return Tap(
+            name=self._name,
+            mac=self.mac,
+            mtu=self.mtu,
+            multi_queue=bool(optional(self.profile, "multiqueue", False)),
+            known_macs=macs_of_guest(self.mac),
+        )
+
+    def plain(self) -> list[Resource]:
+        """Return the bridge and, as far as the profile asks for them, tap and port."""
+        resources: list[Resource] = []
+        create_port = bool(optional(self.profile, "create_port", False))
+        create_tap = create_port and bool(optional(self.profile, "create_tap", False))
+        if create_tap:
+            resources.append(self._tap())
+        resources.append(self._switch(self.datapath))
+        if self.config.per_port_bridge:
+            resources += self._own_bridge()
+            if create_port:
+                # The network's agents look at the patch port, so this one carries no ids.
+                own = gen_port_name("pb", self.vif.id)
+                fields = {"external_ids": {}, "isolate": False, "attached": create_tap}
+                resources.append(self._ovs_port(self._name, bridge=own, **fields))
+        elif create_port:
+            resources.append(self._ovs_port(self._name, attached=create_tap))
+        return resources
+
+    def _own_bridge(self) -> list[Resource]:
+        own = gen_port_name("pb", self.vif.id)
+        outer = gen_port_name("ibp", self.vif.id, PATCH_NAME_LENGTH)
+        inner = gen_port_name("pbp", self.vif.id, PATCH_NAME_LENGTH)
+        return [
+            OvsBridge(name=own, datapath_type=self.datapath, own=True),
+            self._ovs_port(
+                inner,
+                bridge=own,
+                type="patch",
+                options={"peer": outer},
+                external_ids={},
+                isolate=False,
+                qos_type=None,
+            ),
+            self._ovs_port(
+                outer,
+                type="patch",
+                options={"peer": inner},
+                external_ids=self._ids(self.vif.id),
+                qos_type=None,
+            ),
+        ]
+
+    def hybrid(self, bridge_name: str) -> list[Resource]:
+        """Return a Linux bridge, where packets are filtered, and a veth from it to the switch."""
+        near = gen_port_name("qvb", self.vif.id)
+        far = gen_port_name("qvo", self.vif.id)
+        return [
+            Bridge(name=bridge_name, own=True, ageing_time=0),
+            Veth(name=near, peer=far, mtu=self.mtu, bridge=bridge_name),
+            self._switch(self.datapath),
+            self._ovs_port(far),
+        ]
+
+    def vhost_user(self, vif: VIFVHostUser) -> list[Resource]:
+        """Return the port whose socket the guest's virtio device is behind."""
+        name = optional(vif, "vif_name") or gen_port_name(ovs_names.VHOST_USER_PREFIX, vif.id)
+        mode = required(vif, "mode")
+        options = {}
+        kind = ovs_names.INTERFACE_VHOST_USER
+        if mode == "server":
+            kind = ovs_names.INTERFACE_VHOST_USER_CLIENT
+            options = {"vhost-server-path": socket_path(required(vif, "path"))}
+        self.datapath = self.datapath or ovs_names.DATAPATH_NETDEV
+        return [
+            self._switch(self.datapath),
+            self._ovs_port(name, type=kind, options=options, mtu_request=self.mtu),
+        ]
+
+    def representor(self, vif: VIFHostDevice) -> list[Resource]:
+        """Return the port that is a virtual function's other end, of the kernel's or of DPDK's."""
+        address = pci_address(required(vif, "dev_address"), "VIFHostDevice.dev_address")
+        self.datapath = self.datapath or ovs_names.DATAPATH_SYSTEM
+        if self.datapath == ovs_names.DATAPATH_NETDEV:
+            name = gen_port_name(ovs_names.DPDK_REPRESENTOR_PREFIX, vif.id)
+            kind, lent = ovs_names.INTERFACE_DPDK, []
+            mtu_request = self.mtu
+        else:
+            name, kind, mtu_request = self._representor_name(), "", None
+            lent = [Representor(address=address, name=name, mtu=self.mtu)]
+        port = self._ovs_port(name, behind=address, type=kind, mtu_request=mtu_request)
+        return [*lent, self._switch(self.datapath), port]
+
+    def _any_representor(self, vif: VIFHostDevice) -> list[Resource]:
+        address = pci_address(required(vif, "dev_address"), "VIFHostDevice.dev_address")
+        name = self._representor_name()
+        dpdk = gen_port_name(ovs_names.DPDK_REPRESENTOR_PREFIX, vif.id)
+        return [
+            Representor(address=address, name=name),
+            self._ovs_port(name, behind=address),
+            self._ovs_port(dpdk, type=ovs_names.INTERFACE_DPDK),
+        ]
+
+    def _representor_name(self) -> str:
+        offload = optional(self.profile, "datapath_offload")
+        holder = offload if isinstance(offload, DatapathOffloadRepresentor) else self.profile
+        return str(optional(holder, "representor_name", ""))
+
+    def everything(self) -> list[Resource]:
+        """Return all that any mode makes, so that unplug finds it whatever was configured."""
+        hybrid_name = gen_port_name("qbr", self.vif.id)
+        if isinstance(self.vif, VIFBridge):
+            hybrid_name = optional(self.vif, "bridge_name", hybrid_name)
+        resources = self.hybrid(hybrid_name)
+        if isinstance(self.vif, VIFHostDevice):
+            return [*resources, *self._any_representor(self.vif)]
+        if isinstance(self.vif, VIFVHostUser):
+            name = optional(self.vif, "vif_name") or gen_port_name(
+                ovs_names.VHOST_USER_PREFIX, self.vif.id
+            )
+            return [*resources, self._ovs_port(name)]
+        resources += self._own_bridge()
+        if optional(self.vif, "vif_name"):
+            resources += [self._tap(), self._ovs_port(self._name)]
+        return resources
