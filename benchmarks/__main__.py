@@ -16,12 +16,17 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import environments, measure, report, sandbox
+from benchmarks import environments, measure, report, sandbox, tables
 from benchmarks.client import WorkerError
-from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.contenders import CONTENDERS, SWITCH_CONTENDERS, Contender
+from benchmarks.openvswitch import measure as switch_measure
+from benchmarks.openvswitch import report as switch_report
+from benchmarks.openvswitch.measure import SwitchSamples
+from benchmarks.openvswitch.report import SwitchResults
+from tests.debian import PackagesError
 
 DOCUMENT = environments.ROOT / "docs" / "benchmarks.md"
-COLD = "cold"
+COLD, SWITCH = "cold", "ovs"
 
 WIDE = 120
 """Columns of the tables where there is no terminal to ask."""
@@ -36,7 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         metavar="NAMES",
-        help=f"comma-separated contenders ({keys}) and '{COLD}' for cold starts; prints only",
+        help=f"comma-separated contenders ({keys}), '{COLD}' for cold starts and '{SWITCH}' for"
+        " Open vSwitch; prints only",
     )
     parser.add_argument(
         "--output", type=Path, help=f"where to write the page (a full run: {DOCUMENT.name})"
@@ -44,19 +50,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(only: str | None) -> tuple[list[Contender], bool]:
-    """The contenders to plug with, and whether to measure cold starts.
+def _chosen(only: str | None) -> tuple[list[Contender], set[str]]:
+    """The contenders to plug with, and what else to measure: cold starts, Open vSwitch.
 
     :raises ValueError: an unknown name
     """
     if only is None:
-        return list(CONTENDERS), True
+        return list(CONTENDERS), {COLD, SWITCH}
     names = [name.strip() for name in only.split(",")]
-    known = {contender.key for contender in CONTENDERS} | {COLD}
+    known = {contender.key for contender in CONTENDERS} | {COLD, SWITCH}
     unknown = sorted(set(names) - known)
     if unknown:
         raise ValueError(f"--only: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    return [each for each in CONTENDERS if each.key in names], COLD in names
+    return [each for each in CONTENDERS if each.key in names], {COLD, SWITCH} & set(names)
 
 
 def _releases(contenders: Sequence[Contender]) -> dict[str, str]:
@@ -92,26 +98,45 @@ def _facts(contenders: Sequence[Contender]) -> list[tuple[str, str]]:
     return facts
 
 
-def _run(
-    contenders: Sequence[Contender], cold: bool, plan: measure.Plan, progress: Progress
-) -> measure.Samples:
-    samples = measure.Samples()
-    releases = _releases(contenders or CONTENDERS) if cold else {}
+def _install(contenders: Sequence[Contender], progress: Progress) -> None:
     task = progress.add_task("installing", total=None)
-    chosen = contenders or CONTENDERS
-    for contender in {each.environment or each.key: each for each in chosen}.values():
+    for contender in {each.environment or each.driver: each for each in contenders}.values():
         progress.update(task, description=f"installing: {contender.label}")
         contender.install()
-    progress.update(task, total=measure.steps(contenders, releases, plan))
+    progress.remove_task(task)
+
+
+def _ticker(progress: Progress, total: int) -> measure.Tick:
+    task = progress.add_task("", total=total)
 
     def tick(doing: str) -> None:
         progress.update(task, description=doing, advance=1)
 
+    return tick
+
+
+def _run(
+    contenders: Sequence[Contender], cold: bool, plan: measure.Plan, progress: Progress
+) -> measure.Samples:
+    samples = measure.Samples()
+    if not contenders and not cold:
+        return samples
+    releases = _releases(contenders or CONTENDERS) if cold else {}
+    _install(contenders or CONTENDERS, progress)
+    tick = _ticker(progress, measure.steps(contenders, releases, plan))
     if contenders:
         measure.plugging(contenders, plan, samples, tick)
     if releases:
         measure.cold(releases, plan, samples, tick)
     return samples
+
+
+def _run_switch(plan: switch_measure.SwitchPlan, progress: Progress) -> SwitchResults:
+    samples = SwitchSamples()
+    _install(SWITCH_CONTENDERS, progress)
+    tick = _ticker(progress, switch_measure.ticks(SWITCH_CONTENDERS, plan))
+    switch_measure.switching(SWITCH_CONTENDERS, plan, samples, tick)
+    return SwitchResults(SWITCH_CONTENDERS, plan, samples)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -128,7 +153,7 @@ def main() -> int:
     if not console.is_terminal:
         console.width = WIDE
     try:
-        contenders, cold = _chosen(arguments.only)
+        contenders, more = _chosen(arguments.only)
     except ValueError as error:
         errors.print(str(error), markup=False)
         return 2
@@ -137,27 +162,38 @@ def main() -> int:
         return 2
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    plan = measure.QUICK if arguments.quick else measure.Plan()
+    quick = arguments.quick
+    plan = measure.QUICK if quick else measure.Plan()
+    switch_plan = switch_measure.SWITCH_QUICK if quick else switch_measure.SwitchPlan()
+    switch = None
     columns = (TextColumn("{task.description:<55}"), BarColumn(), MofNCompleteColumn())
     try:
         sandbox.remove_leftovers()
         with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
-            samples = _run(contenders, cold, plan, progress)
-    except (environments.SetupError, WorkerError, RuntimeError) as error:
+            samples = _run(contenders, COLD in more, plan, progress)
+            if SWITCH in more:
+                switch = _run_switch(switch_plan, progress)
+    except (environments.SetupError, PackagesError, WorkerError, RuntimeError) as error:
         errors.print(str(error), markup=False, style="red")
         return 1
     except KeyboardInterrupt:
         errors.print("interrupted; nothing is left behind")
         return 130
     results = report.Results(contenders or CONTENDERS, plan, samples)
-    for grid in report.grids(results):
+    grids = report.grids(results)
+    if switch is not None:
+        grids += switch_report.grids(switch)
+    for grid in grids:
         console.print(grid.title, style="bold", markup=False)
-        console.print(report.terminal(grid))
-    whole = not arguments.quick and arguments.only is None
+        console.print(tables.terminal(grid))
+    whole = not quick and arguments.only is None
     output = arguments.output or (DOCUMENT if whole else None)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(report.document(results, _facts(contenders or CONTENDERS)))
+        facts = _facts(contenders or CONTENDERS)
+        if switch is not None:
+            facts.append(("Open vSwitch (Debian)", switch.samples.version))
+        output.write_text(report.document(results, facts, switch))
         console.print(f"written: {output}")
     return 0
 

@@ -13,7 +13,7 @@ from typing import IO, Any, Self, cast
 
 from benchmarks.contenders import Contender
 from benchmarks.environments import ROOT
-from benchmarks.sandbox import Sandbox, uninterrupted
+from benchmarks.sandbox import uninterrupted
 
 # The checkout must not be on the contender's path, where it would hide the os-vif that is
 # installed there: import our package by its place, then take the place off the path again.
@@ -31,16 +31,16 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A contender's process inside a sandbox; a context manager that ends it."""
+    """A contender's process in the network namespace `host`; a context manager that ends it."""
 
     def __init__(
-        self, contender: Contender, sandbox: Sandbox, more: Mapping[str, str] | None = None
+        self, contender: Contender, host: str, more: Mapping[str, str] | None = None
     ) -> None:
         self.contender = contender
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by __exit__
         # `ip netns exec` also mounts the namespace's own /sys.  A session of its own: Ctrl-C
         # reaches the parent only, which then ends us in order.
-        command = ["ip", "netns", "exec", sandbox.host, str(contender.interpreter), "-P", "-c"]
+        command = ["ip", "netns", "exec", host, str(contender.interpreter), "-P", "-c"]
         self._process = subprocess.Popen(
             [
                 *command,
@@ -67,6 +67,11 @@ class Worker:
             raise WorkerError(f"{self.contender.label}: {answer['error']}\n{said}".strip())
         return answer
 
+    @property
+    def pid(self) -> int:
+        """The contender's process: what `ip` was it has become."""
+        return self._process.pid
+
     def wait_ready(self) -> None:
         """Return once the contender has connected.
 
@@ -74,12 +79,14 @@ class Worker:
         """
         self._answer()
 
-    def ask(self, op: str, ports: Sequence[int]) -> float:
+    def ask(self, op: str, ports: Sequence[int], mode: str | None = None) -> float:
         """Have the contender do `op` on port numbers `ports`; the seconds it took.
 
+        :param mode: how, where the contender has several ways
         :raises WorkerError: the contender failed
         """
-        self._requests.write(json.dumps({"op": op, "ports": list(ports)}) + "\n")
+        request = {"op": op, "ports": list(ports), **({"mode": mode} if mode else {})}
+        self._requests.write(json.dumps(request) + "\n")
         self._requests.flush()
         return float(self._answer()["seconds"])
 

@@ -120,3 +120,12 @@ CONTENDERS = (
     ),
     Contender("cni", "CNI bridge (a veth)", "benchmarks.drivers.cni", tap=False),
 )
+
+_SWITCH = "benchmarks.drivers.switch_plugin"
+
+SWITCH_CONTENDERS = (
+    Contender(FLOOR, "floor (one transaction)", "benchmarks.openvswitch.floor", bulk=True),
+    _os_vif(OURS, "os-vif 6", _SWITCH, environments.OURS, "own", bulk=True),
+    _os_vif(NEW, "os-vif 5.3.0", _SWITCH, _NEW_VENV, "direct", one_by_one=True),
+)
+"""Who plugs ports of Open vSwitch."""

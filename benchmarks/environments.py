@@ -21,7 +21,10 @@ CNI_PACKAGE = "containernetworking-plugins"
 OURS = "os-vif-6"
 REFERENCES = {"os-vif-4.3.1": "os-vif==4.3.1", "os-vif-5.3.0": "os-vif==5.3.0"}
 
-_SHOWN = ("os-vif", "oslo.versionedobjects", "oslo.privsep", "oslo.config", "stevedore", "pyroute2")
+_SHOWN = (
+    *("os-vif", "oslo.versionedobjects", "oslo.privsep", "oslo.config", "stevedore", "pyroute2"),
+    *("ovs", "ovsdbapp"),
+)
 _VERSIONS = """
 import importlib.metadata as m, json, sys
 found = {}
@@ -58,9 +61,8 @@ def _virtual_environment(name: str, *install: str, upgrade: bool = False) -> Non
         shutil.rmtree(CACHE / name, ignore_errors=True)
         _run(sys.executable, "-m", "venv", CACHE / name)
     quiet = ("--quiet", "--no-input", "--disable-pip-version-check")
-    again = ("--force-reinstall", "--no-deps") if stamp.exists() else ()
     stamp.unlink(missing_ok=True)
-    _run(python(name), "-m", "pip", "install", *quiet, *again, *install)
+    _run(python(name), "-m", "pip", "install", *quiet, *install)
     # Cold start is measured with warm byte code, also for files pip did not compile.
     _run(python(name), "-m", "compileall", "-qq", next((CACHE / name).glob("lib/python*")))
     stamp.touch()

@@ -22,7 +22,7 @@ TUNSETPERSIST = 0x400454CB
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 
 RTM_NEWLINK, RTM_DELLINK = 16, 17
-NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 NLMSG_ERROR = 2
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_IFALIAS, IFLA_GROUP = 1, 3, 4, 10, 20, 27
 IFF_UP = 0x1
@@ -31,15 +31,39 @@ GROUP = 0x6F73
 """Link group used to delete many links with one request; any number but 0."""
 
 _HEADER = struct.Struct("=LHHLL")
-_IFINFO = struct.Struct("=BxHiII")
+IFINFO = struct.Struct("=BxHiII")
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """Encode a netlink attribute, padded to the next."""
     return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
-def _u32(kind: int, value: int) -> bytes:
+def u32(kind: int, value: int) -> bytes:
+    """Encode a netlink attribute that is a number of 32 bits."""
     return struct.pack("=HHI", 8, kind, value)
+
+
+def write_sysctl(key: str, value: bytes) -> None:
+    """Write a setting of the network, `key` below /proc/sys/net."""
+    sysctl = os.open(f"/proc/sys/net/{key}", os.O_WRONLY)
+    try:
+        os.write(sysctl, value)
+    finally:
+        os.close(sysctl)
+
+
+def make_tap(name: str) -> None:
+    """Make a persistent tap, down, that will not speak IPv6."""
+    tun = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+        fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+        fcntl.ioctl(tun, TUNSETPERSIST, 1)
+    finally:
+        os.close(tun)
+    # Before the device is up, or the kernel sends its first IPv6 frames to the guest.
+    write_sysctl(f"ipv6/conf/{name}/disable_ipv6", b"1")
 
 
 class Floor(Driver):
@@ -50,13 +74,25 @@ class Floor(Driver):
         self._socket.bind((0, 0))
         self._sequence = 0
 
-    def _request(self, kind: int, attributes: bytes, up: bool = False) -> None:
+    def create(self, attributes: bytes) -> None:
+        """Make a link that must not be there yet, down.
+
+        :raises OSError: the kernel refused
+        """
+        self.request(RTM_NEWLINK, attributes, flags=NLM_F_CREATE | NLM_F_EXCL)
+
+    def request(self, kind: int, attributes: bytes, up: bool = False, flags: int = 0) -> None:
+        """Send one request about a link, and wait for the kernel's acknowledgement.
+
+        :param up: also set the link up
+        :param flags: of the request, netlink(7), beside those every request has
+        :raises OSError: the kernel refused
+        """
         self._sequence += 1
-        flags = IFF_UP if up else 0
-        body = _IFINFO.pack(socket.AF_UNSPEC, 0, 0, flags, flags) + attributes
-        header = _HEADER.pack(
-            _HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_ACK, self._sequence, 0
-        )
+        state = IFF_UP if up else 0
+        body = IFINFO.pack(socket.AF_UNSPEC, 0, 0, state, state) + attributes
+        flags |= NLM_F_REQUEST | NLM_F_ACK
+        header = _HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0)
         self._socket.send(header + body)
         answer = self._socket.recv(65536)
         _, answered, _, sequence, _ = _HEADER.unpack_from(answer)
@@ -67,32 +103,19 @@ class Floor(Driver):
             raise OSError(-error, os.strerror(-error))
 
     def plug(self, port: Port) -> None:
-        name = port.name.encode()
-        tun = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
-            fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", name, flags))
-            fcntl.ioctl(tun, TUNSETPERSIST, 1)
-        finally:
-            os.close(tun)
-        # Before the device is up, or the kernel sends its first IPv6 frames to the guest.
-        sysctl = os.open(f"/proc/sys/net/ipv6/conf/{port.name}/disable_ipv6", os.O_WRONLY)
-        try:
-            os.write(sysctl, b"1")
-        finally:
-            os.close(sysctl)
-        self._request(
+        make_tap(port.name)
+        self.request(
             RTM_NEWLINK,
-            _attribute(IFLA_IFNAME, name + b"\0")
-            + _attribute(IFLA_ADDRESS, bytes.fromhex(port.host_mac.replace(":", "")))
-            + _u32(IFLA_MTU, MTU)
-            + _u32(IFLA_MASTER, socket.if_nametoindex(BRIDGE))
-            + _attribute(IFLA_IFALIAS, port.vif_id.encode()),
+            attribute(IFLA_IFNAME, port.name.encode() + b"\0")
+            + attribute(IFLA_ADDRESS, bytes.fromhex(port.host_mac.replace(":", "")))
+            + u32(IFLA_MTU, MTU)
+            + u32(IFLA_MASTER, socket.if_nametoindex(BRIDGE))
+            + attribute(IFLA_IFALIAS, port.vif_id.encode()),
             up=True,
         )
 
     def unplug(self, port: Port) -> None:
-        self._request(RTM_DELLINK, _attribute(IFLA_IFNAME, port.name.encode() + b"\0"))
+        self.request(RTM_DELLINK, attribute(IFLA_IFNAME, port.name.encode() + b"\0"))
 
     def plug_many(self, ports: Sequence[Port]) -> None:
         for port in ports:
@@ -100,11 +123,11 @@ class Floor(Driver):
 
     def unplug_many(self, ports: Sequence[Port]) -> None:
         # The kernel waits for its RCU callbacks once per delete request, not once per link.
-        group = _u32(IFLA_GROUP, GROUP)
+        group = u32(IFLA_GROUP, GROUP)
         for port in ports:
-            name = _attribute(IFLA_IFNAME, port.name.encode() + b"\0")
-            self._request(RTM_NEWLINK, name + group)
-        self._request(RTM_DELLINK, group)
+            name = attribute(IFLA_IFNAME, port.name.encode() + b"\0")
+            self.request(RTM_NEWLINK, name + group)
+        self.request(RTM_DELLINK, group)
 
 
 def connect(_arguments: dict[str, str]) -> Driver:

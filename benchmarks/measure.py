@@ -58,7 +58,7 @@ class Samples:
     other_kind: str = ""
 
 
-def _turned(items: Sequence[Worker], by: int) -> Iterator[Worker]:
+def turned(items: Sequence[Worker], by: int) -> Iterator[Worker]:
     """All of them, another one first each round: nobody always runs behind the same neighbour."""
     start = by % len(items)
     return itertools.chain(items[start:], items[:start])
@@ -83,7 +83,7 @@ def _workers(contenders: Sequence[Contender], sandbox: Sandbox) -> Iterator[list
         more = {"guest": sandbox.guest}
         if any(not contender.tap for contender in contenders):
             more["plugin"] = str(environments.install_cni())
-        workers = [stack.enter_context(Worker(each, sandbox, more)) for each in contenders]
+        workers = [stack.enter_context(Worker(each, sandbox.host, more)) for each in contenders]
         for worker in workers:
             worker.wait_ready()
         yield workers
@@ -109,7 +109,7 @@ def plugging(contenders: Sequence[Contender], plan: Plan, samples: Samples, tick
         for turn in range(-plan.warmup, plan.rounds):
             for sandbox, workers in hosts:
                 tick(f"plug and unplug, {sandbox.others} other links")
-                for worker in _turned(workers, turn):
+                for worker in turned(workers, turn):
                     number = next(numbers)
                     for op in ("plug", "unplug"):
                         seconds = worker.ask(op, [number])
@@ -128,7 +128,7 @@ def _bulk(
 ) -> None:
     sandbox, workers = host
     for turn in range(plan.bulk_rounds):
-        for worker in _turned(workers, turn):
+        for worker in turned(workers, turn):
             contender = worker.contender
             ways = [("many", "plug_many", "unplug_many")] if contender.bulk else []
             ways += [("each", "plug", "unplug")] if contender.one_by_one else []

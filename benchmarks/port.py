@@ -40,5 +40,6 @@ def port(number: int) -> Port:
         name=f"tapb{number:06x}",
         mac="52:54:00:" + low.hex(":"),
         host_mac="fe:54:00:" + low.hex(":"),
-        vif_id=str(uuid.UUID(int=0x6B0B_0000_4000_8000 << 64 | number)),
+        # The number in front: the plugins make devices' names of an id's first characters.
+        vif_id=str(uuid.UUID(int=number << 96 | 0x6B0B_4000_8000_0000_0000_0000)),
     )

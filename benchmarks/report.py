@@ -6,23 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
-
 from benchmarks import contenders as who
 from benchmarks.contenders import Contender
 from benchmarks.measure import BARE, VERSIONED_OBJECTS, Plan, Samples
+from benchmarks.openvswitch import report as switch_report
+from benchmarks.openvswitch.report import SwitchResults
 from benchmarks.statistics import Summary, ratio, summarize
-
-NOTHING = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table of text; the first column is left aligned, the others right."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+from benchmarks.tables import NOTHING, Grid, Target, markdown, median_p90, target_grid, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +46,6 @@ class Results:
             for way in ("many", "each")
             if self.bulk(contender.key, way, "plug")
         ]
-
-
-def times(value: float | None, digits: int = 2) -> str:
-    """A ratio as text: ``1.23x``."""
-    return NOTHING if value is None else f"{value:.{digits}f}x"
-
-
-def milliseconds(seconds: float) -> str:
-    """Seconds as milliseconds with as many digits as mean something."""
-    value = seconds * 1000
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
 
 
 def _single_ratios(results: Results, others: int) -> Grid:
@@ -143,12 +122,6 @@ def label_of(contenders: Sequence[Contender], key: str) -> str:
     return next((release(each.label) for each in contenders if each.key == key), "")
 
 
-def _median_p90(summary: Summary | None) -> tuple[str, str]:
-    if summary is None:
-        return NOTHING, NOTHING
-    return milliseconds(summary.median), milliseconds(summary.p90)
-
-
 def _single_times(results: Results, op: str) -> Grid:
     columns = ["contender"]
     for others in results.plan.levels:
@@ -158,7 +131,7 @@ def _single_times(results: Results, op: str) -> Grid:
         row = [contender.label]
         for others in results.plan.levels:
             mine = results.single(contender.key, others, op)
-            row += _median_p90(mine)
+            row += median_p90(mine)
         rows.append(tuple(row))
     title = f"One {op}, this machine's times: median and p90, ms"
     return Grid(title, tuple(columns), tuple(rows))
@@ -170,7 +143,7 @@ def _bulk_times(results: Results) -> Grid:
         row = [f"{contender.label}, {_WAYS[way]}"]
         for op in ("plug", "unplug"):
             mine = results.bulk(contender.key, way, op)
-            row.append(_median_p90(mine)[0])
+            row.append(median_p90(mine)[0])
         rows.append(tuple(row))
     title = f"{results.plan.bulk} ports, this machine's times: median, ms"
     return Grid(title, ("contender", "plug all", "unplug all"), tuple(rows))
@@ -179,24 +152,9 @@ def _bulk_times(results: Results) -> Grid:
 def _cold_times(results: Results) -> Grid:
     rows = []
     for label in results.samples.cold:
-        rows.append((label, *_median_p90(results.cold(label))))
+        rows.append((label, *median_p90(results.cold(label))))
     title = "Cold start, this machine's times: median and p90, ms"
     return Grid(title, ("process", "median", "p90"), tuple(rows))
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What was set out to be reached, as a ratio of two medians.
-
-    :ivar limit: the ratio asked for
-    :ivar at_least: True if more is better
-    :ivar measured: computed from the results; None where a side did not take part
-    """
-
-    text: str
-    limit: float
-    measured: Callable[[Results], float | None]
-    at_least: bool = False
 
 
 def _plug_over(key: str, base: str) -> Callable[[Results], float | None]:
@@ -227,7 +185,7 @@ def _cold_share(results: Results) -> float | None:
     return ratio(mine, results.cold(label_of(results.contenders, who.NEW)))
 
 
-TARGETS = (
+TARGETS: Sequence[Target[Results]] = (
     Target("plug in process / floor", 2.0, _plug_over(who.OURS, who.FLOOR)),
     Target("plug through the daemon / floor", 3.0, _plug_over(who.OURS_DAEMON, who.FLOOR)),
     Target("os-vif 4.3.1 / plug, in process", 6.0, _plug_over(who.OLD, who.OURS), at_least=True),
@@ -244,26 +202,9 @@ TARGETS = (
 )
 
 
-def met(target: Target, measured: float) -> bool:
-    """Whether the measured ratio is on the right side of the limit; on it counts."""
-    return measured >= target.limit if target.at_least else measured <= target.limit
-
-
-def _targets(results: Results) -> Grid:
-    rows = []
-    for target in TARGETS:
-        measured = target.measured(results)
-        if measured is None:  # a run of some contenders only
-            continue
-        sign = "≥" if target.at_least else "≤"
-        asked = f"{sign} {target.limit:g}x"
-        rows.append((target.text, asked, times(measured), "yes" if met(target, measured) else "no"))
-    return Grid("Targets", ("ratio of medians", "asked", "measured", "met"), tuple(rows))
-
-
 def grids(results: Results) -> list[Grid]:
     """All tables there is something for, ratios first."""
-    made = [_targets(results)]
+    made = [target_grid("Targets", "ratio of medians", TARGETS, results)]
     made += [_single_ratios(results, others) for others in results.plan.levels]
     if len(results.plan.levels) > 1:
         made.append(_growth(results))
@@ -273,27 +214,12 @@ def grids(results: Results) -> list[Grid]:
     return [grid for grid in made if any(set(row[1:]) != {NOTHING} for row in grid.rows)]
 
 
-def terminal(grid: Grid) -> Table:
-    """The grid as rich draws it."""
-    table = Table()
-    for index, column in enumerate(grid.columns):
-        table.add_column(column, justify="right" if index else "left")
-    for row in grid.rows:
-        table.add_row(*row)
-    return table
-
-
-def markdown(grid: Grid) -> str:
-    """The grid as a Markdown section."""
-    rule = [":--"] + ["--:"] * (len(grid.columns) - 1)
-    lines = [grid.columns, tuple(rule), *grid.rows]
-    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"## {grid.title}\n\n{body}\n"
-
-
-def document(results: Results, facts: Sequence[tuple[str, str]]) -> str:
+def document(
+    results: Results, facts: Sequence[tuple[str, str]], switch: SwitchResults | None = None
+) -> str:
     """The page of the documentation.
 
+    :param switch: what was measured on Open vSwitch
     :param facts: (what, value) pairs about the machine, the versions and the date
     """
     plan = results.plan
@@ -333,5 +259,8 @@ because they carry over; the times are those of the one machine named at the end
 - Every deletion of a link waits for the kernel's RCU callbacks, whoever asks for it; only deleting
   many links in one request avoids it.
 """
-    sections = [opening, *(markdown(grid) for grid in grids(results)), method, markdown(about)]
-    return "\n".join(sections)
+    sections = [opening, *(markdown(grid) for grid in grids(results)), method]
+    if switch is not None:
+        sections += [markdown(grid) for grid in switch_report.grids(switch)]
+        sections.append(switch_report.method(switch))
+    return "\n".join([*sections, markdown(about)])

@@ -28,7 +28,12 @@ DAEMON_GRACE = 5.0
 """Seconds a privilege daemon gets to notice that its client is gone."""
 
 
-def _ip(*arguments: str, lines: str | None = None) -> str:
+def ip(*arguments: str, lines: str | None = None) -> str:
+    """Run iproute2's command, and return what it printed.
+
+    :param lines: its standard input
+    :raises RuntimeError: it failed; with what it said
+    """
     done = subprocess.run(
         ["ip", *arguments], input=lines, text=True, capture_output=True, check=False
     )
@@ -42,7 +47,25 @@ def remove_leftovers() -> None:
     for entry in Path("/run/netns").glob(f"{PREFIX}-*"):
         owner = re.match(rf"{PREFIX}-(\d+)-", entry.name)
         if owner and not Path("/proc", owner[1]).exists():
-            _ip("netns", "delete", entry.name)
+            ip("netns", "delete", entry.name)
+
+
+def delete_namespaces(*names: str) -> None:
+    """Delete those that are there, once their processes have had time to end.
+
+    :raises RuntimeError: some did not; they now run in a namespace without a name
+    """
+    outlived: list[str] = []
+    for name in names:
+        if not Path("/run/netns", name).exists():
+            continue
+        deadline = time.monotonic() + DAEMON_GRACE
+        while (pids := ip("netns", "pids", name).split()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        outlived += pids
+        ip("netns", "delete", name)
+    if outlived:
+        raise RuntimeError(f"processes {', '.join(outlived)} outlived the benchmark")
 
 
 @contextlib.contextmanager
@@ -70,19 +93,19 @@ class Sandbox:
 
     def _sysctl(self, key: str, value: str) -> None:
         path = f"/proc/sys/net/{key}"
-        _ip("netns", "exec", self.host, "sh", "-c", 'echo "$1" > "$0"', path, value)
+        ip("netns", "exec", self.host, "sh", "-c", 'echo "$1" > "$0"', path, value)
 
     def _make(self) -> None:
-        _ip("netns", "add", self.host)
-        _ip("netns", "add", self.guest)
-        _ip("-n", self.host, "link", "set", "lo", "up")
+        ip("netns", "add", self.host)
+        ip("netns", "add", self.guest)
+        ip("-n", self.host, "link", "set", "lo", "up")
         # The bridge is what a plug would make: nothing to repair for anyone.
         bridge = f"link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
-        _ip("-n", self.host, *bridge.split())
+        ip("-n", self.host, *bridge.split())
         self._sysctl(f"ipv6/conf/{BRIDGE}/disable_ipv6", "1")
         self._sysctl(f"ipv4/conf/{BRIDGE}/arp_ignore", "1")
         self._sysctl(f"ipv4/conf/{BRIDGE}/arp_announce", "2")
-        _ip("-n", self.host, "link", "set", BRIDGE, "mtu", str(MTU), "up")
+        ip("-n", self.host, "link", "set", BRIDGE, "mtu", str(MTU), "up")
         if self.others:
             # Quiet links: no address detection running in the background while we measure.
             self._sysctl("ipv6/conf/default/disable_ipv6", "1")
@@ -93,28 +116,15 @@ class Sandbox:
         for kind in OTHER_KINDS:
             ends = 2 if kind == "veth" else 1
             try:
-                _ip("-n", self.host, "link", "add", "other0", "type", kind)
+                ip("-n", self.host, "link", "add", "other0", "type", kind)
             except RuntimeError:
                 continue
             names = range(1, self.others // ends)
             lines = [f"link add name other{n} up type {kind}" for n in names]
-            _ip("-n", self.host, "-batch", "-", lines="\n".join(lines) + "\n")
+            ip("-n", self.host, "-batch", "-", lines="\n".join(lines) + "\n")
             self.other_kind = kind
             return
         raise RuntimeError(f"the kernel has none of {', '.join(OTHER_KINDS)}")
-
-    def _delete(self) -> None:
-        outlived: list[str] = []
-        for name in (self.host, self.guest):
-            if not Path("/run/netns", name).exists():
-                continue
-            deadline = time.monotonic() + DAEMON_GRACE
-            while (pids := _ip("netns", "pids", name).split()) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            outlived += pids
-            _ip("netns", "delete", name)
-        if outlived:
-            raise RuntimeError(f"processes {', '.join(outlived)} outlived the benchmark")
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Sandbox]:
@@ -124,11 +134,11 @@ class Sandbox:
             yield self
         finally:
             with uninterrupted():
-                self._delete()
+                delete_namespaces(self.host, self.guest)
 
     def _links(self, *selection: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(
-            _ip("-n", self.host, "-json", "-details", "link", "show", *selection) or "[]"
+            ip("-n", self.host, "-json", "-details", "link", "show", *selection) or "[]"
         )
         return found
 
@@ -145,7 +155,7 @@ class Sandbox:
         link = ports.get(port.name)
         if link is None:
             return [f"{port.name} is not on {BRIDGE}"]
-        disabled = _ip(
+        disabled = ip(
             "netns", "exec", self.host, "cat", f"/proc/sys/net/ipv6/conf/{port.name}/disable_ipv6"
         ).strip()
         data = link["linkinfo"].get("info_data", {})

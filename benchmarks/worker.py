@@ -2,8 +2,10 @@
 """The process a contender runs in: one line of JSON in, one line of JSON out.
 
 Requests are ``{"op": OP, "ports": [NUMBER, ...]}`` with OP one of plug, unplug (one after the
-other), plug_many, unplug_many (the contender's bulk call).  Answers are ``{"seconds": FLOAT}``
-or ``{"error": TEXT}``; the first line, before any request, is ``{"ready": true}``.
+other), plug_threads, unplug_threads (from several threads), plug_many, unplug_many (the
+contender's bulk call), and ``"mode"`` where the contender has several.  Answers are
+``{"seconds": FLOAT}`` or ``{"error": TEXT}``; the first line, before any request, is
+``{"ready": true}``.
 
 Only the contender's own call is inside the clock: the pipe, the JSON and building the VIF
 objects are not.
@@ -16,9 +18,12 @@ import json
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.drivers import Driver
 from benchmarks.port import port
+
+THREADS = 8
 
 
 def run(driver: Driver, op: str, numbers: list[int]) -> float:
@@ -31,6 +36,12 @@ def run(driver: Driver, op: str, numbers: list[int]) -> float:
         for each in ports:
             call(each)
         return time.perf_counter() - begin
+    if op in ("plug_threads", "unplug_threads"):
+        call = getattr(driver, op.removesuffix("_threads"))
+        with ThreadPoolExecutor(THREADS) as pool:
+            begin = time.perf_counter()
+            list(pool.map(call, ports))
+            return time.perf_counter() - begin
     if op in ("plug_many", "unplug_many"):
         bulk = getattr(driver, op)
         begin = time.perf_counter()
@@ -57,6 +68,8 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
+            if "mode" in request:
+                driver.choose(request["mode"])
             answer({"seconds": run(driver, request["op"], request["ports"])})
         except Exception:  # whatever it is, the parent shows it
             answer({"error": traceback.format_exc()})

@@ -21,6 +21,10 @@ class Driver(ABC):
     def prepare(self, ports: Sequence[Port]) -> None:  # noqa: B027 - most have nothing to do
         """Build what a caller has in hand before it calls, such as the VIF object."""
 
+    def choose(self, mode: str) -> None:
+        """Plug from now on the way `mode` says, where a driver has several."""
+        raise NotImplementedError(f"{type(self).__name__} has one mode")
+
     @abstractmethod
     def plug(self, port: Port) -> None:
         """Bring `port` to the end state every contender shares, on the existing bridge."""

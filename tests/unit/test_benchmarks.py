@@ -7,10 +7,14 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import _chosen
-from benchmarks.contenders import CONTENDERS, FLOOR, NEW, OLD, OURS
+from benchmarks.contenders import CONTENDERS, FLOOR, NEW, OLD, OURS, SWITCH_CONTENDERS
 from benchmarks.measure import BARE, Plan, Samples, cold_starts
+from benchmarks.openvswitch import report as switch_report
+from benchmarks.openvswitch.measure import AT_ONCE, EACH, SwitchPlan, SwitchSamples
+from benchmarks.openvswitch.modes import HYBRID, TAP, device
 from benchmarks.port import port
 from benchmarks.statistics import Summary, quantile, ratio, summarize
+from benchmarks.tables import milliseconds
 
 
 def test_quantile_lies_between_the_samples() -> None:
@@ -99,15 +103,16 @@ def test_document_has_ratios_before_times_and_every_row_as_wide_as_its_header() 
 
 
 def test_milliseconds_keep_the_digits_that_mean_something() -> None:
-    assert [report.milliseconds(s) for s in (0.000567, 0.0156, 9.7)] == ["0.57", "15.6", "9700"]
+    assert [milliseconds(s) for s in (0.000567, 0.0156, 9.7)] == ["0.57", "15.6", "9700"]
 
 
 def test_only_chooses_and_names_what_it_does_not_know() -> None:
-    chosen, cold = _chosen("4.3.1, floor")
+    chosen, more = _chosen("4.3.1, floor")
     assert [each.key for each in chosen] == [FLOOR, OLD]
-    assert not cold
-    assert _chosen(None) == (list(CONTENDERS), True)
-    assert _chosen("cold") == ([], True)
+    assert not more
+    assert _chosen(None) == (list(CONTENDERS), {"cold", "ovs"})
+    assert _chosen("cold") == ([], {"cold"})
+    assert _chosen("ovs,floor")[1] == {"ovs"}
     with pytest.raises(ValueError, match=r"unknown florr; known: .*floor"):
         _chosen("florr,floor")
 
@@ -121,5 +126,51 @@ def test_cold_starts_are_all_releases_the_library_below_them_and_python_itself()
 
 def test_contenders_are_told_apart_and_only_cni_makes_something_else() -> None:
     for what in ("key", "label"):
-        assert len({getattr(each, what) for each in CONTENDERS}) == len(CONTENDERS)
+        for group in (CONTENDERS, SWITCH_CONTENDERS):
+            assert len({getattr(each, what) for each in group}) == len(group)
     assert [each.key for each in CONTENDERS if not each.tap] == ["cni"]
+
+
+def test_devices_of_different_ports_differ_although_names_are_cut() -> None:
+    ports = [port(number) for number in range(300)]
+    assert len({device("qvo", each) for each in ports}) == len(ports)
+    assert max(len(device("qvo", each)) for each in ports) == 14
+
+
+def _switch_results(**plug: float) -> switch_report.SwitchResults:
+    """Constant seconds of a plug in two modes and of a storm of two, by contender."""
+    samples = SwitchSamples(version="3.1.0")
+    for key, seconds in plug.items():
+        name = {"floor": FLOOR, "ours": OURS, "new": NEW}[key]
+        way = EACH if name == NEW else AT_ONCE
+        for mode in (TAP, HYBRID):
+            for op in ("plug", "unplug"):
+                samples.single[name, mode, 0, op] = [seconds] * 3
+        samples.storm[name, way, 2, "plug"] = [seconds * 2]
+    samples.memory = {(OURS, 0): 50e6, (OURS, 1000): 60e6}
+    samples.idle = {(OURS, 1000): 0.0002, (NEW, 1000): 0.02}
+    plan = SwitchPlan(levels=(0, 1000), storms=(2,))
+    return switch_report.SwitchResults(SWITCH_CONTENDERS, plan, samples)
+
+
+def test_targets_of_the_switch_compare_the_right_two() -> None:
+    (grid, *_rest) = switch_report.grids(_switch_results(floor=0.002, ours=0.003, new=0.012))
+    assert {row[0]: row[1:] for row in grid.rows} == {
+        "plug / floor: VIFOpenVSwitch, tap": ("≤ 1.5x", "1.50x", "yes"),
+        "plug / floor: VIFBridge, hybrid": ("≤ 1.5x", "1.50x", "yes"),
+        "os-vif 5.3.0 / plug: VIFOpenVSwitch, tap": ("≥ 3x", "4.00x", "yes"),
+        "os-vif 5.3.0 / plug: VIFBridge, hybrid": ("≥ 5x", "4.00x", "no"),
+        "2 ports at once / one transaction": ("≤ 1.5x", "1.50x", "yes"),
+        "os-vif 5.3.0 one by one / 2 ports at once": ("≥ 20x", "4.00x", "no"),
+        "client's memory, most other ports / none": ("≤ 1.1x", "1.20x", "no"),
+        "client's idle CPU with most other ports": ("≤ 1 ms/s", "0.20 ms/s", "yes"),
+    }
+
+
+def test_document_has_the_switch_behind_the_rest_and_tables_as_wide_as_their_headers() -> None:
+    switch = _switch_results(floor=0.002, ours=0.003, new=0.012)
+    page = report.document(_results({FLOOR: 0.001, OURS: 0.0015}), [("Kernel", "6.1")], switch)
+    assert page.index("## Method") < page.index("## Open vSwitch: targets")
+    assert page.index("## Open vSwitch: method") < page.index("| Kernel | 6.1 |")
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
