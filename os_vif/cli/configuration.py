@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The library's options for one run of the command.
 
-Later wins: the library's own defaults, the command's (it makes the taps itself), the
-configuration files, ``options:`` of the specifications, ``--set``.
+Later wins: the library's own defaults, the command's (it makes the taps itself, and finds Open
+vSwitch where Open vSwitch's own tools do), the configuration files, ``options:`` of the
+specifications, ``--set``.
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,21 @@ from os_vif.cli.specs.nodes import BadInput, Problem
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Options
 
-COMMAND_DEFAULTS = {("os_vif_linux_bridge", "create_tap"): True}
+COMMAND_DEFAULTS = {
+    ("os_vif_linux_bridge", "create_tap"): True,
+    # ovs-ctl(8), "Environment"; it is what packages are built with.
+    ("os_vif_ovs", "ovsdb_connection"): (
+        f"unix:{os.environ.get('OVS_RUNDIR') or '/run/openvswitch'}/db.sock"
+    ),
+    ("os_vif_ovs", "ovs_vsctl_timeout"): 30,
+}
 """Where a person with the command wants something else than a service with the library."""
 
-HELPER_SECTIONS = ("vif_plug_linux_bridge_privileged", "os_vif_privileged")
+HELPER_SECTIONS = (
+    "vif_plug_ovs_privileged",
+    "vif_plug_linux_bridge_privileged",
+    "os_vif_privileged",
+)
 """Sections of the privileged daemons, which the library adds only when one is needed."""
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from os_vif.drawing.scene import HOST, Fault
-from os_vif.host.steps import Step
+from os_vif.host.step import Step
+from os_vif.host.switch import MARK_KEY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,9 +66,52 @@ def _rules(args: Mapping[str, Any]) -> list[Drift]:
     return [Drift(bridge, f"its FORWARD rules ({tool}) are missing or differ")]
 
 
+def _created(args: Mapping[str, Any]) -> list[Drift]:
+    ends = [args["name"], *([args["attributes"]["peer"]] if args["kind"] == "veth" else [])]
+    return [Drift(name, f"{args['kind']} is missing", missing=True) for name in ends]
+
+
+def _port_added(args: Mapping[str, Any]) -> list[Drift]:
+    # The device of one that is attached at once is there, or is missed by itself.
+    alone = bool(args["type"]) or not args["attached"]
+    words = f"port of {args['bridge']} is missing"
+    return [Drift(args["name"], words, alone, "port", args["bridge"])]
+
+
+def _port_changed(args: Mapping[str, Any]) -> list[Drift]:
+    found = []
+    for column, value in args["columns"].items():
+        keyed = value.items() if isinstance(value, dict) else [("", value)]
+        for key, wanted in keyed:
+            attribute = f"{column}:{key}" if key else column
+            words = f"{attribute} should " + ("not be set" if wanted is None else f"be {wanted}")
+            if (column, key) == ("external_ids", MARK_KEY):
+                words = "the port lacks the mark of its owner"
+            found.append(Drift(args["name"], words, False, attribute, wanted))
+    if not args["columns"] or args["why"]:
+        words = "Open vSwitch has not attached it" + (f" ({args['why']})" if args["why"] else "")
+        found.append(Drift(args["name"], words, attribute="port"))
+    return found
+
+
+def _port_moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> Drift:
+    """Return what is wrong with a port that must be deleted and added again."""
+    words = f"is on {old['bridge']} and should be on {new['bridge']}"
+    if old["bridge"] == new["bridge"]:
+        words = f"must be attached anew: {old['why']}"
+    return Drift(new["name"], words, False, "port", new["bridge"])
+
+
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[Drift]]] = {
-    "create_link": lambda args: [Drift(args["name"], f"{args['kind']} is missing", missing=True)],
+    "create_link": _created,
     "set_link": _changed,
+    "rename_link": lambda args: [
+        Drift(args["name"], f"should be called {args['to']}", False, "name", args["to"])
+    ],
+    "add_br": lambda args: [Drift(args["name"], "Open vSwitch bridge is missing", missing=True)],
+    "add_port": _port_added,
+    "set_port": _port_changed,
+    "del_port": lambda args: [Drift(args["name"], f"should not be on {args['bridge']}")],
     "add_address": lambda args: [
         Drift(args["device"], f"the address {args['address']['local']} is missing")
     ],
@@ -87,14 +131,22 @@ def drifts_of(steps: Iterable[Step]) -> list[Drift]:
     """Return what is wrong, once each, from the steps that would put it right."""
     from os_vif.host.steps import describe
 
+    steps = list(steps)
     found: list[Drift] = []
     doomed: set[str] = set()
+    added = {step.args["name"]: step.args for step in steps if step.kind == "add_port"}
+    moved: set[str] = set()
     for step in steps:
         if step.kind == "delete_links":
             # Plugging deletes only what it makes anew, because the kernel cannot change it.
             doomed.update(name for name, _index in step.args["links"])
         elif step.kind == "create_link" and step.args["name"] in doomed:
             found.append(Drift(step.args["name"], "must be made anew (multi_queue differs)"))
+        elif step.kind == "del_port" and step.args["name"] in added:
+            moved.add(step.args["name"])
+            found.append(_port_moved(step.args, added[step.args["name"]]))
+        elif step.kind == "add_port" and step.args["name"] in moved:
+            pass
         elif step.kind in _WORDS:
             found += _WORDS[step.kind](step.args)
         else:
@@ -114,7 +166,7 @@ def faults_of(drifts: Iterable[Drift]) -> dict[str, Fault]:
         notes.setdefault(drift.device, []).append("missing" if drift.missing else drift.words)
         if drift.missing:
             missing.add(drift.device)
-        if drift.attribute == "master":
+        if drift.attribute in ("master", "port"):
             detached.add(drift.device)
     return {
         device: Fault(device in missing, device in detached, tuple(dict.fromkeys(words)))

@@ -18,16 +18,27 @@ from os_vif.cli.table import Column, print_table
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Entry
     from os_vif.drawing.scene import Fault, Guest, Scene
-    from os_vif.host.engine import Plugged
-    from os_vif.host.topology import Topology
+    from os_vif.host.inventory import Plugged
+    from os_vif.host.observed import Link
+    from os_vif.host.switch import BridgeRow, PortRow
+    from os_vif.host.topology import Resource, Topology
 
 # --- list -------------------------------------------------------------------------------------
 
 
 def _state(item: Plugged) -> str:
-    if not item.links:
+    if not (item.links or item.ports or item.bridges):
         return "rules only"
+    if any(_trouble(port) for port in item.ports):
+        return "port error"
     return "up" if all(link.attributes.get("up") for link in item.links) else "down"
+
+
+def _trouble(port: PortRow) -> str:
+    """Return why Open vSwitch has not attached a port; '' if it has."""
+    if port.ofport is not None and port.ofport > 0:
+        return ""
+    return port.error or "Open vSwitch has not attached it"
 
 
 def _as_json(item: Plugged) -> dict[str, Any]:
@@ -47,8 +58,28 @@ def _as_json(item: Plugged) -> dict[str, Any]:
             }
             for link in item.links
         ],
+        "ports": [
+            {
+                "name": port.name,
+                "bridge": port.bridge,
+                "type": port.type,
+                "iface_id": port.external_ids.get("iface-id"),
+                "ofport": port.ofport,
+                "error": port.error or None,
+            }
+            for port in item.ports
+        ],
+        "bridges": [bridge.name for bridge in item.bridges],
         "rules": list(item.comments),
     }
+
+
+def _devices(item: Plugged) -> str:
+    """Return what a VIF has on the host and where, in one line; '' if only rules."""
+    places = {link.name: link.attributes.get("master") for link in item.links}
+    places.update({bridge.name: None for bridge in item.bridges})
+    places.update({port.name: port.bridge for port in item.ports})
+    return ", ".join(f"{name} on {place}" if place else name for name, place in places.items())
 
 
 @click.command("list", cls=Taught)
@@ -58,14 +89,17 @@ def list_(session: Session) -> int:
     """List the VIFs that are plugged on this host.
 
     The host itself is the only record: every device made for a VIF carries the VIF's id (as its
-    alias; ip link shows it). This works without privilege, but then forwarding rules are not seen.
+    alias; ip link shows it), and so does every port of Open vSwitch (in its external_ids). This
+    works without privilege, but then forwarding rules are not seen. Where Open vSwitch is not
+    running, its ports are not seen.
 
     Examples:
       os-vif list
       os-vif list --json | jq -r '.vifs[].id'
 
-    With --json: "vifs", each with id, plugin, instance, state (up, down, rules_only), devices
-    (name, kind, up, mac, mtu, master) and rules.
+    With --json: "vifs", each with id, plugin, instance, state (up, down, port_error, rules_only),
+    devices (name, kind, up, mac, mtu, master), ports of Open vSwitch (name, bridge, type, iface_id,
+    ofport, error), bridges (of Open vSwitch, the VIF's own) and rules.
     """
     session.start()
     from os_vif import verbs
@@ -79,7 +113,7 @@ def list_(session: Session) -> int:
             (
                 item.mark.vif_id,
                 _state(item),
-                ", ".join(_device(link) for link in item.links) or "-",
+                _devices(item) or "-",
                 item.mark.plugin,
                 item.mark.instance or "-",
             )
@@ -87,11 +121,6 @@ def list_(session: Session) -> int:
         ]
         print_table(session, columns, rows)
     return session.finish(Exit.DONE, vifs=[_as_json(item) for item in found])
-
-
-def _device(link: Any) -> str:
-    master = link.attributes.get("master")
-    return f"{link.name} on {master}" if master else str(link.name)
 
 
 # --- show -------------------------------------------------------------------------------------
@@ -119,7 +148,7 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
     With --json: "parts", each with key, kind, title, lines, below (the key it is attached to),
     missing and faults.
     """
-    from os_vif.drawing.scene import scene_of
+    from os_vif.drawing.scene import Fault, scene_of
 
     files = [target for target in targets if target == "-" or Path(target).is_file()]
     if files and len(files) < len(targets):
@@ -136,6 +165,10 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
         # Those of one bridge side by side, so that they are drawn on the same one.
         chosen = sorted(_chosen(targets), key=_masters)
         vifs = [_as_plugged(item) for item in chosen]
+        troubles = {port.name: _trouble(port) for item in chosen for port in item.ports}
+        faults = {
+            name: Fault(detached=True, notes=(words,)) for name, words in troubles.items() if words
+        }
     scene = scene_of(vifs, faults)
     if svg is not None:
         _write_svg(session, svg, scene)
@@ -194,12 +227,10 @@ def _chosen(targets: Sequence[str]) -> list[Plugged]:
     chosen = []
     for target in targets:
         hits = [
-            item
-            for item in found
-            if item.mark.vif_id.startswith(target) or target in [link.name for link in item.links]
+            item for item in found if item.mark.vif_id.startswith(target) or target in _names(item)
         ]
         if not hits:
-            names = [link.name for item in found for link in item.links]
+            names = [name for item in found for name in _names(item)]
             names += [item.mark.vif_id for item in found]
             hint = suggest(target, names) if names else "no VIF is plugged on this host"
             raise Failure(
@@ -213,34 +244,67 @@ def _chosen(targets: Sequence[str]) -> list[Plugged]:
     return chosen
 
 
+def _names(item: Plugged) -> list[str]:
+    parts: tuple[Link | PortRow | BridgeRow, ...] = (*item.links, *item.ports, *item.bridges)
+    return [part.name for part in parts]
+
+
 def _masters(item: Plugged) -> list[str]:
-    return [str(link.attributes.get("master") or "") for link in item.links]
+    masters = [str(link.attributes.get("master") or "") for link in item.links]
+    return [port.bridge for port in item.ports] or masters
 
 
 def _as_plugged(item: Plugged) -> tuple[Topology, Guest]:
-    """Return what the host holds of a VIF as a topology, as far as its own devices show it."""
+    """Return what the host holds of a VIF as a topology, as far as its own parts show it."""
     from os_vif.drawing.scene import Guest
-    from os_vif.host.resources import Bridge, Tap
     from os_vif.host.topology import Topology
 
-    resources: list[Any] = []
-    for link in item.links:
-        master = link.attributes.get("master")
-        if master is not None:
-            resources.append(Bridge(name=str(master)))
-        mtu = link.attributes.get("mtu")
-        resources.append(
-            Tap(
-                name=link.name,
-                mtu=int(mtu) if mtu is not None else None,
-                bridge=None if master is None else str(master),
-                multi_queue=bool(link.attributes.get("multi_queue")),
-            )
-        )
+    resources = [resource for link in item.links for resource in _of_link(link)]
+    resources += _of_switch(item)
     # The beginning of an id is enough to name it here, and leaves room for more guests.
     name = f"guest {item.mark.instance[:8]}" if item.mark.instance else "guest"
-    lines = [f"VIF {item.mark.vif_id[:8]}", *([] if item.links else ["rules only"])]
+    lines = [f"VIF {item.mark.vif_id[:8]}", *([] if resources else ["rules only"])]
     return Topology(item.mark, tuple(resources)), Guest(name, tuple(lines))
+
+
+def _of_link(link: Link) -> list[Resource]:
+    from os_vif.host.resources import Bridge, Tap, Veth
+
+    found: Any = link.attributes
+    master, mtu = found.get("master"), found.get("mtu")
+    if link.kind == "bridge":
+        return [Bridge(name=link.name, own=True)]
+    if link.kind == "veth":
+        # The other end is a link too, and is drawn with this one.
+        return [Veth(name=link.name, peer=found["link"], mtu=mtu, bridge=master)] if master else []
+    bridge: list[Resource] = [] if master is None else [Bridge(name=master)]
+    if link.kind != "tap":
+        return bridge  # a representor, which is drawn as the port it is
+    multi_queue = bool(found.get("multi_queue"))
+    return [*bridge, Tap(name=link.name, mtu=mtu, bridge=master, multi_queue=multi_queue)]
+
+
+def _of_switch(item: Plugged) -> list[Resource]:
+    from os_vif.host.switch import OvsBridge, OvsPort
+
+    own = {bridge.name: bridge.datapath_type for bridge in item.bridges}
+    names = dict.fromkeys([*own, *(port.bridge for port in item.ports)])
+    resources: list[Resource] = [
+        OvsBridge(name=name, datapath_type=own.get(name, ""), own=name in own) for name in names
+    ]
+    for port in item.ports:
+        resources.append(
+            OvsPort(
+                name=port.name,
+                bridge=port.bridge,
+                type=port.type,
+                options=port.options,
+                external_ids=port.external_ids,
+                mtu_request=port.mtu_request,
+                isolate=port.isolated,
+            )
+        )
+    return resources
 
 
 def _draw(session: Session, vifs: list[tuple[Topology, Guest]], faults: dict[str, Fault]) -> None:
@@ -304,8 +368,9 @@ def gc(
 ) -> int:
     """Remove what is left of VIFs that no longer exist.
 
-    Say which VIFs still exist. Devices and forwarding rules that carry the mark of any other VIF
-    go, and nothing else: what VIFs share (bridges and VLAN devices, marked "os-vif shared") stays.
+    Say which VIFs still exist. Devices, ports of Open vSwitch and forwarding rules that carry the
+    mark of any other VIF go, and nothing else: what VIFs share (bridges and VLAN devices, marked
+    "os-vif shared") stays. A representor is given back.
     On a terminal you are shown what goes, and asked.
 
     Examples:
@@ -327,7 +392,7 @@ def gc(
     doomed = verbs.gc(live, dry_run=True)
     as_json = [_as_json(item) for item in doomed]
     for item in doomed:
-        devices = ", ".join(_device(link) for link in item.links) or "forwarding rules"
+        devices = _devices(item) or "forwarding rules"
         session.say(
             ("would remove" if dry_run else "to remove", "warn"),
             "  ",

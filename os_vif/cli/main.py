@@ -130,13 +130,16 @@ def _end(session: Session, code: Exit, message: str) -> int:
 
 
 def _unexpected(session: Session, error: Exception) -> int:
+    from os_vif import exception
     from os_vif.cli.privilege import explain
 
     if session.verbosity:
         import traceback
 
         traceback.print_exc()
-    return _end(session, Exit.FAILED, explain(error))
+    # What a file says is refused with its place; this is a value of the configuration.
+    code = Exit.BAD_INPUT if isinstance(error, exception.InvalidField) else Exit.FAILED
+    return _end(session, code, explain(error))
 
 
 def main(arguments: list[str] | None = None) -> None:

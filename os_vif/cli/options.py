@@ -39,6 +39,8 @@ def _store(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
             return
         if name in ("config_files", "settings"):
             getattr(session, name).extend(value)
+        elif name == "ovsdb":
+            session.settings.append(f"ovs.ovsdb_connection={value}")
         else:
             setattr(session, name, value)
 
@@ -91,6 +93,14 @@ def shared_options(command: F) -> F:
                 expose_value=False,
                 callback=_store("settings"),
                 help="Set an option for this run, as in tap.routed=true; may be repeated.",
+            ),
+            click.option(
+                "--ovsdb",
+                metavar="REMOTE",
+                expose_value=False,
+                callback=_store("ovsdb"),
+                help="Where Open vSwitch's database is: unix:FILE, tcp:IP:PORT or ssl:IP:PORT; "
+                "the same as --set ovs.ovsdb_connection=REMOTE.",
             ),
             click.option(
                 "-v",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from os_vif.cli.session import Exit, Session
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Entry
     from os_vif.host.engine import Request
-    from os_vif.host.steps import Step
+    from os_vif.host.step import Step
     from os_vif.verbs import Outcome
 
 CHUNK = 50
@@ -40,16 +41,39 @@ files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE.
 
 
 def devices_of(request: Request | None, entry: Entry) -> list[str]:
-    """Return the names of the devices that are the VIF's own."""
-    from os_vif.host.resources import Tap
-
+    """Return the names of the devices and ports that are the VIF's own."""
     if request is not None:
-        taps = [item.name for item in request.topology.resources if isinstance(item, Tap)]
-        if taps:
-            return taps
+        own = dict.fromkeys(name for _kind, name in _own(request))
+        if own:
+            return list(own)
     vif: Any = entry.vif
     named = "vif_name" in vif.fields and vif.obj_attr_is_set("vif_name")
     return [str(vif.vif_name)] if named else []
+
+
+def _shown(request: Request | None, entry: Entry, *, unplugging: bool) -> list[str]:
+    """Return what a VIF is shown as: what it has, or would have, when it is plugged."""
+    from os_vif import exception, verbs
+
+    if unplugging and request is not None:
+        # Unplugging looks for what any mode could have made.
+        with contextlib.suppress(exception.ExceptionBase, ValueError):
+            request = verbs.describe(entry.vif, entry.instance)
+    return devices_of(request, entry)
+
+
+def _own(request: Request) -> list[tuple[str, str]]:
+    """Return what is the VIF's own, each with the kind of step that makes it."""
+    from os_vif.host.resources import Bridge, Tap, Veth
+    from os_vif.host.switch import OvsPort
+
+    found = []
+    for item in request.topology.resources:
+        if isinstance(item, Tap | Veth) or (isinstance(item, Bridge) and item.own):
+            found.append(("create_link", item.name))
+        elif isinstance(item, OvsPort) and item.type != "patch" and item.name:
+            found.append(("add_port", item.name))
+    return found
 
 
 def as_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
@@ -74,7 +98,7 @@ def _result(
     }
 
 
-def _state(outcome: Outcome, devices: list[str], *, unplugging: bool) -> str:
+def _state(outcome: Outcome, request: Request | None, *, unplugging: bool) -> str:
     from os_vif import exception
 
     if isinstance(outcome.error, exception.NotAttempted):
@@ -87,11 +111,14 @@ def _state(outcome: Outcome, devices: list[str], *, unplugging: bool) -> str:
         return "not_plugged" if unplugging else "already_plugged"
     if unplugging:
         return "unplugged"
-    made = any(
-        step.kind == "create_link" and step.args["name"] in devices for step in outcome.steps
+    # What was there in part, or with other settings, was repaired.
+    made = {(step.kind, step.args["name"]) for step in outcome.steps if "name" in step.args}
+    made -= {("add_port", step.args["name"]) for step in outcome.steps if step.kind == "del_port"}
+    adopted = any(
+        step.kind == "set_link" and "alias" in step.args["attributes"] for step in outcome.steps
     )
-    adopted = any("alias" in step.args.get("attributes", {}) for step in outcome.steps)
-    return "plugged" if made or adopted or not devices else "repaired"
+    own = set(_own(request)) if request is not None else set()
+    return "plugged" if adopted or own <= made else "repaired"
 
 
 @click.command("plug", cls=Taught)
@@ -161,8 +188,8 @@ def _many(session: Session, files: Sequence[str], *, unplugging: bool, together:
     seconds = time.monotonic() - begun
     results = []
     for entry, request, outcome in zip(batch.entries, requests, outcomes, strict=True):
-        devices = devices_of(request, entry)
-        state = _state(outcome, devices, unplugging=unplugging)
+        devices = _shown(request, entry, unplugging=unplugging)
+        state = _state(outcome, request, unplugging=unplugging)
         error = explain(outcome.error) if outcome.error else None
         results.append(_result(entry, devices, state, outcome.steps, error))
     _report(session, results, seconds)
@@ -326,7 +353,8 @@ def _planned(
                         steps.append(step)
             except Exception as failure:  # each VIF has its own answer
                 error = explain(failure)
-            planned.append((entry, devices_of(request, entry), steps, error))
+            devices = _shown(request, entry, unplugging=unplugging)
+            planned.append((entry, devices, steps, error))
             advance(1)
     return planned
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to tell a person when the library's errors are about the right to act."""
+"""What to tell a person when the library's errors are about the right to act, or to ask."""
 
 from __future__ import annotations
 
 import errno
+import sys
 
 
 def explain(error: BaseException) -> str:
@@ -22,6 +23,8 @@ def explain(error: BaseException) -> str:
         return said
     if "/dev/net/tun" in said:
         return f"{said} (taps are made through it: load the tun module, or give access to it)"
+    if isinstance(error, OSError) and _is_of_ovsdb(error):
+        return f"{error.strerror} (is Open vSwitch running, and its database there? see --ovsdb)"
     if isinstance(error, OSError):
         if error.errno not in (errno.EPERM, errno.EACCES):
             return said
@@ -29,6 +32,12 @@ def explain(error: BaseException) -> str:
             return f"{said}; CAP_NET_ADMIN is there, but this needs more: run as root"
         return _unprivileged(error, "[vif_plug_linux_bridge_privileged] and [os_vif_privileged]")
     return f"{type(error).__name__}: {said}"
+
+
+def _is_of_ovsdb(error: OSError) -> bool:
+    # The library that talks to Open vSwitch is only loaded where there is one.
+    module = sys.modules.get("os_vif.host.backends.ovsdb")
+    return module is not None and isinstance(error, module.OvsdbError)
 
 
 def _unprivileged(reason: BaseException, sections: str) -> str:

@@ -11,7 +11,7 @@ import click
 from os_vif.cli.options import Taught, shared_options
 from os_vif.cli.plugging import devices_of, files_argument
 from os_vif.cli.session import Exit, Session
-from os_vif.cli.specs import kinds, types
+from os_vif.cli.specs import family, kinds, types
 from os_vif.cli.table import Column, print_table
 
 TYPE = click.Choice(list(types.TYPES))
@@ -68,7 +68,7 @@ def types_(session: Session, names: tuple[str, ...]) -> int:
     )
 
 
-def _one_type(session: Session, row: types.VIFType) -> None:
+def _one_type(session: Session, row: family.VIFType) -> None:
     session.say((row.name, "title"), f"  {row.summary}")
     session.say((f"for {row.use}", "quiet"))
     session.say("")

@@ -38,8 +38,12 @@ STYLES = {
     "title": "bold",
     "guest": "blue",
     "tap": "cyan",
+    "veth": "cyan",
     "bridge": "yellow",
     "vlan": "magenta",
+    "port": "cyan",
+    "socket": "magenta",
+    "switch": "green",
     "edge": "dim",
 }
 
@@ -83,6 +87,16 @@ class Session:
     # --- starting -------------------------------------------------------------------------
 
     def start(self) -> None:
+        """Load library, configuration and settings, for what reads no specifications.
+
+        :raises BadInput: a setting cannot be used
+        """
+        from os_vif.cli import configuration
+
+        self._load()
+        configuration.apply({}, self.settings)
+
+    def _load(self) -> None:
         """Load library and configuration; after the namespace was entered, before specs."""
         from os_vif.cli import configuration
 
@@ -107,7 +121,7 @@ class Session:
             raise Failure("'-' (standard input) can be read only once", Exit.BAD_INPUT)
         if "-" in files and sys.stdin.isatty() and not self.quiet:
             self.note("reading VIFs from the terminal; end with Ctrl-D")
-        self.start()
+        self._load()
         batch = reader.read_files(files)
         configuration.apply(batch.options, self.settings)
         return batch

@@ -88,13 +88,17 @@ def arrange(scene: Scene, metrics: Metrics) -> Picture:
     for key, box in boxes.items():
         below = boxes.get(box.part.below or "")
         if below is not None and key != box.part.below:
-            broken = _is_off(box) or bool(below.part.fault and below.part.fault.missing)
-            edges.append(Edge(box.middle, box.y + box.height, below.y, broken))
+            edges.append(Edge(box.middle, box.y + box.height, below.y, _is_cut(box, below)))
     return Picture(scene, list(boxes.values()), edges, max(0, left - metrics.gap), bottom)
 
 
-def _is_off(box: Box) -> bool:
-    return box.part.fault is not None and (box.part.fault.missing or box.part.fault.detached)
+def _is_cut(above: Box, below: Box) -> bool:
+    """Tell whether one of two boxes is missing, or the one that joins the other has not."""
+    upper, lower = above.part, below.part
+    return bool(
+        (upper.fault and (upper.fault.missing or (upper.fault.detached and not upper.carries)))
+        or (lower.fault and (lower.fault.missing or (lower.fault.detached and lower.carries)))
+    )
 
 
 def _lines(part: Part) -> list[str]:

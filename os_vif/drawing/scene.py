@@ -17,12 +17,14 @@ from os_vif.host.resources import (
     ForwardRules,
     HostRoute,
     ProxyNeighbour,
-    Resource,
+    Representor,
     Tap,
     Uplink,
+    Veth,
     Vlan,
 )
-from os_vif.host.topology import Topology
+from os_vif.host.switch import DEAD_VLAN, OvsBridge, OvsPort
+from os_vif.host.topology import Resource, Topology
 
 HOST = "the host's routing"
 """Id and title of the part that stands for the host as a router."""
@@ -47,8 +49,10 @@ class Part:
     """A box of the picture.
 
     :ivar key: what others refer to it by; the device's name.
-    :ivar kind: ``guest``, ``tap``, ``bridge``, ``vlan``, ``nic`` or ``host``.
+    :ivar kind: ``guest``, ``tap``, ``veth``, ``bridge``, ``vlan``, ``nic``, ``host``; of Open
+        vSwitch ``switch`` (a bridge), ``port`` and ``socket`` (a vhost-user port).
     :ivar below: the key of the part it is attached to; None at the bottom.
+    :ivar carries: whether its own attachment is to the part above: an uplink joins its bridge.
     :ivar fault: None if it is as it should be, or if nobody looked.
     """
 
@@ -57,6 +61,7 @@ class Part:
     title: str
     lines: list[str] = dataclasses.field(default_factory=list)
     below: str | None = None
+    carries: bool = False
     fault: Fault | None = None
 
 
@@ -73,10 +78,12 @@ class Scene:
     """Everything in one picture.
 
     :ivar parts: by key, guests first.
+    :ivar own: names of Open vSwitch bridges that are one VIF's alone.
     :ivar rules: how many FORWARD rules a bridge has of these VIFs, by bridge and command.
     """
 
     parts: dict[str, Part] = dataclasses.field(default_factory=dict)
+    own: set[str] = dataclasses.field(default_factory=set)
     rules: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)
 
     @property
@@ -118,9 +125,7 @@ def scene_of(
         scene.parts[key] = part
         for resource in topology.resources:
             _DRAW[type(resource)](scene, resource)
-        devices = [item.name for item in topology.resources if isinstance(item, Tap)]
-        bridges = [item.name for item in topology.resources if isinstance(item, Bridge)]
-        part.below = next(iter(devices + bridges), None)
+        part.below = _top(scene, topology)
     for (bridge, command), count in scene.rules.items():
         rules = "1 FORWARD rule" if count == 1 else f"{count} FORWARD rules"
         _part(scene, bridge, "bridge", f"{rules} ({command})")
@@ -130,11 +135,32 @@ def scene_of(
     return scene
 
 
+def _top(scene: Scene, topology: Topology) -> str | None:
+    """Return what the guest stands on: the VIF's part that nothing else of the VIF stands on.
+
+    Where the hypervisor makes the tap itself, that is the bridge it puts the tap on.
+    """
+    keys = [
+        key
+        for resource in topology.resources
+        if not isinstance(resource, ForwardRules | HostRoute | ProxyNeighbour)
+        and (key := _key(resource)) in scene.parts
+    ]
+    carrying = {scene.parts[key].below for key in keys}
+    return next((key for key in keys if key not in carrying), None)
+
+
+def _key(resource: Resource) -> str:
+    # What a representor is called is seen on the host, unless it gets a name.
+    behind = getattr(resource, "behind", "") or getattr(resource, "address", "")
+    return str(getattr(resource, "name", "")) or f"representor of {behind}"
+
+
 def _part(scene: Scene, key: str, kind: str, *lines: str) -> Part:
     part = scene.parts.get(key)
     if part is None:
         part = scene.parts[key] = Part(key, kind, key)
-    elif part.kind == "nic" and kind != "nic":
+    elif part.kind in ("nic", "port") and kind != "nic":
         part.kind = kind
     for line in lines:
         if line not in part.lines:
@@ -153,7 +179,10 @@ def _tap(scene: Scene, tap: Tap) -> None:
 
 
 def _bridge(scene: Scene, bridge: Bridge) -> None:
-    _part(scene, bridge.name, "bridge", "bridge" if bridge.create else "bridge of the host")
+    lines = ["bridge" if bridge.create else "bridge of the host"]
+    if bridge.own:
+        lines.append("the hypervisor's tap joins it")
+    _part(scene, bridge.name, "bridge", *lines)
 
 
 def _vlan(scene: Scene, vlan: Vlan) -> None:
@@ -165,8 +194,70 @@ def _vlan(scene: Scene, vlan: Vlan) -> None:
 def _uplink(scene: Scene, uplink: Uplink) -> None:
     if uplink.name not in scene.parts:
         _part(scene, uplink.name, "nic", "uplink")
-    _part(scene, uplink.name, "nic", f"MTU {uplink.mtu}")
+    _part(scene, uplink.name, "nic", f"MTU {uplink.mtu}").carries = True
     _part(scene, uplink.bridge, "bridge").below = uplink.name
+
+
+def _veth(scene: Scene, veth: Veth) -> None:
+    near = _part(scene, veth.name, "veth", "veth", f"MTU {veth.mtu}")
+    near.carries = True
+    near.below = veth.peer
+    _part(scene, veth.peer, "veth", "veth", f"MTU {veth.mtu}")
+    _part(scene, veth.bridge, "bridge").below = veth.name
+
+
+def _representor(scene: Scene, representor: Representor) -> None:
+    lines = [f"representor of {representor.address}"] if representor.name else []
+    if representor.mtu is not None:
+        lines.append(f"MTU {representor.mtu}")
+    _part(scene, _key(representor), "port", *lines)
+
+
+def _ovs_bridge(scene: Scene, bridge: OvsBridge) -> None:
+    lines = ["Open vSwitch bridge"]
+    if bridge.datapath_type:
+        lines.append(f"datapath {bridge.datapath_type}")
+    if bridge.own:
+        scene.own.add(bridge.name)
+        lines.append("this VIF's alone")
+    _part(scene, bridge.name, "switch", *lines)
+
+
+_PORT_LINES: Mapping[str, str] = {
+    "patch": "patch port",
+    "dpdk": "DPDK port",
+    "dpdkvhostuser": "vhost-user: the switch listens",
+    "dpdkvhostuserclient": "vhost-user: the guest listens at",
+}
+"""What a port is, by its interface's type."""
+
+
+def _ovs_port(scene: Scene, port: OvsPort) -> None:
+    kind = "socket" if port.type.startswith("dpdkvhostuser") else "port"
+    lines = [_PORT_LINES[port.type]] if port.type in _PORT_LINES else []
+    lines += [port.options[key] for key in ("vhost-server-path",) if key in port.options]
+    if port.behind and port.type:
+        lines.append(f"representor of {port.behind}")
+    if not port.type and not port.attached:
+        lines.append("the hypervisor's device")
+    if port.mtu_request is not None:
+        lines.append(f"MTU {port.mtu_request}")
+    if "iface-id" in port.external_ids:
+        # As much of it as tells it from others: the whole would make every box wide.
+        lines.append(f"iface-id {port.external_ids['iface-id'][:8]}...")
+    if port.isolate:
+        lines.append(f"VLAN {DEAD_VLAN} until its agent comes")
+    key = _key(port)
+    part = _part(scene, key, kind, *lines)
+    part.below = port.bridge
+    if port.type == "patch" and port.bridge in scene.own:
+        # The way out of a bridge of the VIF's own: the other end is on the shared one.
+        _part(scene, port.bridge, "switch").below = key
+        part.below = port.options["peer"]
+        part.carries = True
+        _part(scene, part.below, "port")
+    else:
+        _part(scene, port.bridge, "switch")
 
 
 def _forward_rules(scene: Scene, rules: ForwardRules) -> None:
@@ -194,4 +285,8 @@ _DRAW: Mapping[type[Resource], Callable[[Scene, Any], None]] = {
     ForwardRules: _forward_rules,
     HostRoute: _route,
     ProxyNeighbour: _proxy,
+    Veth: _veth,
+    Representor: _representor,
+    OvsBridge: _ovs_bridge,
+    OvsPort: _ovs_port,
 }

@@ -14,6 +14,7 @@ from os_vif.drawing.scene import Scene
 
 METRICS = Metrics(character=8, line=18, side=16, top=11, gap=24, drop=30)
 MARGIN = 8
+RIM = 4
 
 # Fill and stroke of each kind of part.
 COLOURS = {
@@ -21,6 +22,10 @@ COLOURS = {
     "tap": ("#e3f5f1", "#178a74"),
     "bridge": ("#fdf3dc", "#b97f10"),
     "vlan": ("#f1eafb", "#7d52c4"),
+    "veth": ("#e3f5f1", "#178a74"),
+    "port": ("#e3f5f1", "#178a74"),
+    "socket": ("#fbe9f3", "#b83280"),
+    "switch": ("#eaf5dd", "#4d8a17"),
     "nic": ("#eceff3", "#5f6b7a"),
     "host": ("#eceff3", "#5f6b7a"),
 }
@@ -65,6 +70,12 @@ def _box(box: Box) -> list[str]:
         f'<rect{name} x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" '
         f'rx="8" fill="{fill}" stroke="{stroke}"/>'
     ]
+    if box.part.kind == "switch":
+        # A second line inside the first, so that it is told from a Linux bridge without colours.
+        drawn.append(
+            f'<rect{name} x="{box.x + RIM}" y="{box.y + RIM}" width="{box.width - 2 * RIM}" '
+            f'height="{box.height - 2 * RIM}" rx="5" fill="none" stroke="{stroke}"/>'
+        )
     spare = box.height - 2 * METRICS.top - len(box.lines) * METRICS.line
     for number, line in enumerate(box.lines):
         y = box.y + METRICS.top + spare // 2 + number * METRICS.line + METRICS.line - 5

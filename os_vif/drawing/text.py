@@ -17,8 +17,10 @@ Run = tuple[str, str]
 # Horizontal, vertical, corners from the top left clockwise, joins above and below.
 _LINES = "─│┌┐┘└┴┬"
 _BROKEN = "╌╎┌┐┘└┴┬"
+_SWITCH = "═║╔╗╝╚╧╤"
 _ASCII = "-|++++++"
 _ASCII_BROKEN = "~:++++++"
+_ASCII_SWITCH = "=|++++++"
 
 
 def draw(scene: Scene, *, ascii_only: bool = False) -> list[list[Run]]:
@@ -68,15 +70,17 @@ class _Canvas:
         for offset, character in enumerate(text):
             self.cells[y][x + offset] = (character, style)
 
-    def shapes(self, *, broken: bool) -> str:
-        if self.ascii:
-            return _ASCII_BROKEN if broken else _ASCII
-        return _BROKEN if broken else _LINES
+    def shapes(self, *, broken: bool, kind: str = "") -> str:
+        if broken:
+            return _ASCII_BROKEN if self.ascii else _BROKEN
+        if kind == "switch":
+            return _ASCII_SWITCH if self.ascii else _SWITCH
+        return _ASCII if self.ascii else _LINES
 
     def box(self, box: Box) -> None:
         fault = box.part.fault
         style = "fault" if fault else box.part.kind
-        shapes = self.shapes(broken=bool(fault and fault.missing))
+        shapes = self.shapes(broken=bool(fault and fault.missing), kind=box.part.kind)
         across, down, corners = shapes[0], shapes[1], shapes[2:6]
         right, bottom = box.x + box.width - 1, box.y + box.height - 1
         self.put(box.x, box.y, corners[0] + across * (box.width - 2) + corners[1], style)
@@ -93,9 +97,10 @@ class _Canvas:
         shapes = self.shapes(broken=broken)
         for y in range(top, bottom):
             self.put(x, y, shapes[1], "fault" if broken else "edge")
-        joins = self.shapes(broken=False)
-        self.put(x, top - 1, joins[7], self.cells[top - 1][x][1])
-        self.put(x, bottom, joins[6], self.cells[bottom][x][1])
+        for y, side in ((top - 1, 7), (bottom, 6)):
+            wall, style = self.cells[y][x]
+            kind = "switch" if wall == _SWITCH[0] else ""
+            self.put(x, y, self.shapes(broken=False, kind=kind)[side], style)
 
     def runs(self) -> list[list[Run]]:
         lines = []

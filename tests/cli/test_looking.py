@@ -104,16 +104,23 @@ def test_gc_keeps_what_it_is_told(osvif):
     assert set(osvif.host.links()) == {"br0"}
 
 
+TYPES = [
+    "bridge",
+    "tap",
+    *(f"openvswitch{mode}" for mode in ("", "-hybrid", "-vhostuser", "-hostdev")),
+]
+
+
 def test_types(osvif):
     assert {"bridge", "tap"} <= set(osvif("types").stdout.split())
     assert "network.subnets[].routes[].via" in osvif("types", "bridge").stdout
     names = [row["name"] for row in osvif.json("types")["types"]]
-    assert names == ["bridge", "tap"]
+    assert names == TYPES
     fields = {field["path"]: field for field in osvif.json("types", "tap")["types"][0]["fields"]}
     assert fields["mac"]["required"]
 
 
-@pytest.mark.parametrize("name", ["bridge", "tap"])
+@pytest.mark.parametrize("name", TYPES)
 def test_the_example_of_a_type_can_be_taken_as_it_is(osvif, name):
     [row] = osvif.json("types", name)["types"]
     osvif("validate", "-", input=row["example"])
@@ -123,7 +130,7 @@ def test_the_example_of_a_type_can_be_taken_as_it_is(osvif, name):
 
 def test_schema(osvif):
     whole = json.loads(osvif("schema").stdout)
-    assert set(whole["$defs"]) == {"bridge", "tap"}
+    assert list(whole["$defs"]) == TYPES
     assert set(osvif.json("schema", "tap")["schema"]["$defs"]) == {"tap"}
 
 

@@ -13,6 +13,8 @@ A block of YAML with a caption is a file of that name. What only the tests see:
 * ``<!-- hidden`` ... ``-->`` or ``.. hidden`` with indented lines: shell commands that set the
   stage, written as they are, without a prompt.
 * ``<!-- untested: WHY -->`` or ``.. untested: WHY``: the next block is left out.
+* ``<!-- needs: openvswitch -->`` or ``.. needs: openvswitch``: the page is tried where Open vSwitch
+  runs, and ``ovs-vsctl`` talks to it.
 * ``<!-- file: NAME -->``, for Markdown has no captions: the next block is a file of that name.
 """
 

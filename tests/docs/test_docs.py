@@ -6,14 +6,20 @@ How a page says what is to be tried out: see ``blocks.py``.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import re
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.openvswitch import Switch
 
 if TYPE_CHECKING:
     from tests.conftest import PrivateHost
@@ -45,7 +51,30 @@ WITH_BLOCKS = [page for page in PAGES if blocks.blocks_of(page)]
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_does_what_it_says(page: Path, host: PrivateHost, tmp_path: Path) -> None:
-    host.run(sys.executable, str(HERE / "try_page.py"), str(page), cwd=tmp_path)
+    folder = tmp_path / "page"
+    folder.mkdir()
+    with _surroundings(page, host, tmp_path) as environment:
+        command = (sys.executable, str(HERE / "try_page.py"), str(page))
+        host.run(*command, cwd=folder, env=environment)
+
+
+@contextlib.contextmanager
+def _surroundings(page: Path, host: PrivateHost, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Start a switch for a page that needs one; yield the environment the page is tried in."""
+    # No page meets a switch of the machine's.
+    environment = os.environ | {"OVS_RUNDIR": str(tmp_path)}
+    if not re.search(r"^(?:<!--|\.\.) needs: openvswitch", page.read_text(), re.MULTILINE):
+        yield environment
+        return
+    with contextlib.closing(Switch(host, tcp=True)) as switch:
+        tools = tmp_path / "bin"
+        tools.mkdir()
+        tool = shlex.join([*switch.argv("usr/bin/ovs-vsctl"), f"--db={switch.remote}"])
+        script = tools / "ovs-vsctl"
+        script.write_text(f'#!/bin/sh\nexec {tool} --timeout=10 "$@"\n')
+        script.chmod(0o755)
+        path = f"{tools}:{environment['PATH']}"
+        yield environment | {"OVS_RUNDIR": str(switch.folder), "PATH": path}
 
 
 def test_the_pages_hold_something_to_try() -> None:
@@ -71,7 +100,7 @@ def test_configuration_names_the_daemons_sections_and_contexts() -> None:
     from os_vif.host import privilege
 
     page = (ROOT / "docs" / "configuration.rst").read_text()
-    for context in (privilege.linux_bridge, privilege.default):
+    for context in (privilege.ovs, privilege.linux_bridge, privilege.default):
         assert f"``[{context.cfg_section}]``" in page
         assert f"``{context.pypath}``" in page
         assert f"--privsep_context, {context.pypath}," in page

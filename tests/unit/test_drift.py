@@ -6,11 +6,25 @@ from __future__ import annotations
 import pytest
 
 from os_vif.cli.drift import drifts_of, faults_of
-from os_vif.host.steps import KINDS, Step
+from os_vif.host.step import Step
+from os_vif.host.steps import KINDS
+from os_vif.host.switch import MARK_KEY
 from os_vif.host.topology import Mark, rules_comment
 
 COMMENT = rules_comment(Mark("b679325f-ca89-4ee0-a8be-6db1409b69ea", "linux_bridge"), "br0")
 RULES = {"comment": COMMENT, "rules": [], "top_regex": "", "bottom_regex": ""}
+PORT = {
+    "name": "t",
+    "bridge": "br-int",
+    "type": "",
+    "options": {},
+    "external_ids": {},
+    "mtu_request": None,
+    "vlan": {},
+    "qos_type": None,
+    "qos_row": "",
+    "attached": True,
+}
 ROUTE = {"destination": "10.0.0.0/8", "gateway": "192.0.2.1"}
 
 
@@ -43,6 +57,16 @@ def words(*steps):
         (Step("delete_address", {"device": "t", "address": {"local": "192.0.2.1/24"}}), "t still"),
         (Step("add_proxy", {"device": "t", "address": "2001:db8::1"}), "t does not answer"),
         (Step("set_forwarding", {**RULES, "ipv6": True}), "br0 its FORWARD rules (ip6tables)"),
+        (Step("rename_link", {"name": "pf0vf0", "to": "t", "alias": ""}), "pf0vf0 should be call"),
+        (
+            Step("add_br", {"name": "br-int", "datapath_type": "netdev", "mark": ""}),
+            "br-int Open vSwitch bridge is missing",
+        ),
+        (Step("add_port", PORT), "t port of br-int is missing"),
+        (
+            Step("del_port", {"name": "t", "bridge": "br-x", "why": ""}),
+            "t should not be on br-x",
+        ),
     ],
 )
 def test_in_words(step, said):
@@ -50,11 +74,64 @@ def test_in_words(step, said):
     assert found.startswith(said)
 
 
+def changed(columns, why=""):
+    return Step("set_port", {"name": "t", "columns": columns, "why": why})
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (changed({"external_ids": {"iface-id": "i"}}), "t external_ids:iface-id should be i"),
+        (changed({"external_ids": {MARK_KEY: "i"}}), "t the port lacks the mark of its owner"),
+        (changed({"options": {"peer": "p"}}), "t options:peer should be p"),
+        (changed({"mtu_request": 1500}), "t mtu_request should be 1500"),
+        (changed({"mtu_request": None}), "t mtu_request should not be set"),
+        (changed({}), "t Open vSwitch has not attached it"),
+        (changed({}, "no such device"), "t Open vSwitch has not attached it (no such device)"),
+    ],
+)
+def test_a_port_in_words(step, said):
+    assert words(step) == [said]
+
+
+def test_two_columns_of_a_port_are_two_drifts():
+    step = changed({"mtu_request": 1500, "options": {"a": "b"}}, "out of memory")
+    assert [drift.attribute for drift in drifts_of([step])] == ["mtu_request", "options:a", "port"]
+
+
+def test_a_port_that_is_moved_or_attached_anew_is_one_drift():
+    add = Step("add_port", PORT)
+    moved = Step("del_port", {"name": "t", "bridge": "br-x", "why": "it belongs on br-int"})
+    assert words(moved, add) == ["t is on br-x and should be on br-int"]
+    why = "Open vSwitch holds a device that is gone"
+    held = Step("del_port", {"name": "t", "bridge": "br-int", "why": why})
+    assert words(held, add) == [f"t must be attached anew: {why}"]
+
+
+def test_a_missing_port_is_drawn_as_its_device_is():
+    # The tap is there and only its port is not.
+    [fault] = faults_of(drifts_of([Step("add_port", PORT)])).values()
+    assert (fault.missing, fault.detached) == (False, True)
+    for alone in ({"type": "dpdkvhostuserclient"}, {"attached": False}):
+        [fault] = faults_of(drifts_of([Step("add_port", {**PORT, **alone})])).values()
+        assert fault.missing
+
+
+def test_both_ends_of_a_veth_are_missing():
+    create = Step("create_link", {"kind": "veth", "name": "a", "attributes": {"peer": "b"}})
+    assert words(create) == ["a veth is missing", "b veth is missing"]
+
+
 def test_no_kind_of_step_is_without_words():
-    # Plugging deletes a link only to make it anew, and takes back no proxy.
+    # Plugging deletes a link only to make it anew, and takes back no proxy and no bridge.
     from os_vif.cli.drift import _WORDS
 
-    assert KINDS.keys() - _WORDS.keys() <= {"delete_links", "delete_unused", "delete_proxy"}
+    assert KINDS.keys() - _WORDS.keys() <= {
+        "delete_links",
+        "delete_unused",
+        "delete_proxy",
+        "del_br",
+    }
 
 
 def test_of_a_missing_device_nothing_more_is_said():

@@ -16,7 +16,7 @@ from typing import Any
 
 from os_vif import exception
 from os_vif.cli.specs.nodes import Mapping, Mark, Node, Problem, Scalar, Sequence, what
-from os_vif.host import resources
+from os_vif.host import checks
 
 Schema = dict[str, Any]
 
@@ -119,6 +119,25 @@ def _bool(text: str) -> bool:
     return _BOOLS[text.lower()]
 
 
+def one_of(*words: str) -> Kind:
+    """Return the kind of a value that is one of these words."""
+    choice = " or ".join(words)
+
+    def convert(text: str) -> str:
+        if text not in words:
+            raise ValueError(choice)
+        return text
+
+    return Kind(choice, convert, {"enum": list(words)})
+
+
+def _socket(text: str) -> str:
+    # A zero follows it in sun_path, which has 108 bytes (unix(7)).
+    if not text.startswith("/") or not text.isprintable() or len(text.encode()) > 107:
+        raise ValueError("an absolute path of at most 107 bytes")
+    return text
+
+
 def _number(check: Callable[[Any], int]) -> Callable[[str], int]:
     def convert(text: str) -> int:
         # The check refuses text, in its own words.
@@ -155,23 +174,29 @@ BOOL = Kind("true or false", _bool, {"type": "boolean"})
 UUID = Kind("a UUID", _uuid, {"type": "string", "format": "uuid"})
 MAC = Kind(
     "a MAC address",
-    resources.mac_address,
+    checks.mac_address,
     {"type": "string", "pattern": "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$"},
 )
 INTERFACE = Kind(
     "an interface name",
-    resources.interface_name,
+    checks.interface_name,
     {"type": "string", "pattern": "^[A-Za-z0-9_.][A-Za-z0-9_.-]*$", "maxLength": 15},
 )
 MTU = Kind(
     "a number of bytes",
-    _number(resources.mtu_bytes),
-    {"type": "integer", "minimum": resources.MTU_MIN, "maximum": resources.MTU_MAX},
+    _number(checks.mtu_bytes),
+    {"type": "integer", "minimum": checks.MTU_MIN, "maximum": checks.MTU_MAX},
 )
 VLAN = Kind(
     "a VLAN id",
-    _number(resources.vlan_tag),
-    {"type": "integer", "minimum": resources.VLAN_MIN, "maximum": resources.VLAN_MAX},
+    _number(checks.vlan_tag),
+    {"type": "integer", "minimum": checks.VLAN_MIN, "maximum": checks.VLAN_MAX},
+)
+SOCKET = Kind("a path", _socket, {"type": "string", "pattern": "^/", "maxLength": 107})
+PCI = Kind(
+    "a PCI address",
+    checks.pci_address,
+    {"type": "string", "pattern": "^[0-9A-Fa-f]{4}:[0-9A-Fa-f]{2}:[0-1][0-9A-Fa-f].[0-7]$"},
 )
 IP = Kind("an IP address", _ip, _STRING)
 CIDR = Kind("a network", _cidr, _STRING)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from os_vif import exception
-from os_vif.cli.specs import kinds, nodes, types, wire
+from os_vif.cli.specs import family, kinds, nodes, types, wire
 from os_vif.cli.specs.kinds import Reading, suggest
 from os_vif.cli.specs.nodes import BadInput, Mapping, Mark, Node, Problem, Scalar, what
 
@@ -42,7 +42,7 @@ class Entry:
     mark: Mark
     root: str = ""
     marks: dict[str, Mark] = dataclasses.field(default_factory=dict)
-    row: types.VIFType | None = None
+    row: family.VIFType | None = None
 
     def locate(self, known_as: str) -> tuple[Mark, str] | None:
         """Return where a field stands and its path, by the name the library has for it.
@@ -243,8 +243,8 @@ def _read_pair(node: Mapping, primitive: Node, into: Reading) -> Entry | None:
         instance = wire.read_object(guest, "InstanceInfo", into, "instance")
     elif guest is not None:
         only_guest = Mapping(node.mark, [item for item in node.items if item[0].text == "instance"])
-        values = kinds.read_group([types.INSTANCE], only_guest, "", into)
-        instance = types.instance_of(values)
+        values = kinds.read_group([family.INSTANCE], only_guest, "", into)
+        instance = family.instance_of(values)
     return Entry(vif, instance, primitive.mark) if vif is not None else None
 
 
@@ -267,7 +267,7 @@ def _read_typed(node: Mapping, into: Reading) -> Entry | None:
         return None
     try:
         vif = row.build(values)
-        instance = types.instance_of(values)
+        instance = family.instance_of(values)
     except (ValueError, exception.ExceptionBase) as error:
         into.problem(node.mark, "", f"not a usable {row.vif_class}: {error}")
         return None
