@@ -92,3 +92,24 @@ def vhost_user(number: int = 1, bridge: str = BRIDGE, *, mode: str, **fields: An
     fields.setdefault("vif_name", name("vhu", number))
     fields.setdefault("path", f"/run/nowhere/{name('vhu', number)}")
     return VIFVHostUser(mode=mode, **_fields(number, bridge, fields))
+
+
+def host_device(
+    number: int, address: str, *, name: str = "", datapath: str = "system", **fields: Any
+) -> Any:
+    """Return a VIFHostDevice, a virtual function whose representor is to be a port.
+
+    :param address: PCI address of the function
+    :param name: what its representor is to be called
+    """
+    from os_vif.objects.vif import DatapathOffloadRepresentor, VIFHostDevice
+
+    asked = profile(number, datapath_type=datapath)
+    if name:
+        asked.datapath_offload = DatapathOffloadRepresentor(
+            representor_name=name, representor_address=address
+        )
+    fields.setdefault("port_profile", asked)
+    return VIFHostDevice(
+        dev_type="ethernet", dev_address=address, **_fields(number, BRIDGE, fields)
+    )

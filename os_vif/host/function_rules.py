@@ -55,6 +55,11 @@ def _unusable(address: str, reason: str) -> exception.UnusableDevice:
     return exception.UnusableDevice(device=f"PCI device {address}", reason=reason)
 
 
+def own_name(link: Link) -> str:
+    """Return what a device is called when it is not lent to a VIF under another name."""
+    return (former_name(link.alias) if parse_mark(link.alias) else "") or link.name
+
+
 def plug_representor(draft: Draft, wanted: Representor) -> None:
     """Lend the representor to the VIF: mark it, name it, set it up."""
     found = need_represented(draft.host, wanted.address)
@@ -62,12 +67,11 @@ def plug_representor(draft: Draft, wanted: Representor) -> None:
     owner = parse_mark(link.alias)
     if owner is not None and owner.vif_id != draft.mark.vif_id:
         raise in_the_way(link, f"VIF {draft.mark.vif_id} needs it")
-    own = former_name(link.alias) if owner else ""
-    own = own or link.name
+    own = own_name(link)
     name = wanted.name or own
     mark = str(draft.mark) if name == own else lent_mark(draft.mark, own)
     if link.name != name:
-        other = draft.host.link(name)
+        other = draft.host.links.get(name)  # nobody asked about its own name; the kernel knows
         if other is not None:
             raise in_the_way(other, f"the representor {link.name} is to get this name")
         draft.add("rename_link", name=link.name, to=name, alias=mark, up=True)
@@ -89,7 +93,7 @@ def unplug_representor(draft: Draft, wanted: Representor) -> None:
 
 def giving_back(link: Link) -> Step:
     """Return the step that gives back a device that is only lent: down and without mark."""
-    own = former_name(link.alias)
-    if own:
+    own = own_name(link)
+    if own != link.name:
         return Step("rename_link", {"name": link.name, "to": own, "alias": "", "up": False})
     return Step("set_link", {"name": link.name, "attributes": {"up": False, "alias": ""}})

@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
-from os_vif.host.function_rules import need_represented, need_virtual
+from os_vif.host.function_rules import need_represented, need_virtual, own_name
 from os_vif.host.resources import Tap, Veth
 from os_vif.host.switch import ISOLATED, MARK_KEY, BridgeRow, OvsBridge, OvsPort, PortRow
 from os_vif.host.switch_steps import del_br, del_port, rows_of
@@ -76,7 +76,7 @@ def _resolved(draft: Draft, wanted: OvsPort) -> OvsPort:
         devargs = f"{found.physical},representor=[{found.number}]"
         return dataclasses.replace(wanted, options={"dpdk-devargs": devargs})
     found = need_represented(draft.host, wanted.behind)
-    return dataclasses.replace(wanted, name=wanted.name or found.representor)
+    return dataclasses.replace(wanted, name=wanted.name or own_name(draft.need(found.representor)))
 
 
 def _former_ports(draft: Draft, wanted: OvsPort) -> list[PortRow]:

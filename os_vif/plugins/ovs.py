@@ -309,8 +309,10 @@ class _Port:
 
     def _representor_name(self) -> str:
         offload = optional(self.profile, "datapath_offload")
-        holder = offload if isinstance(offload, DatapathOffloadRepresentor) else self.profile
-        return str(optional(holder, "representor_name", ""))
+        for holder in (offload, self.profile):
+            if isinstance(holder, DatapathOffloadRepresentor | VIFPortProfileOVSRepresentor):
+                return str(optional(holder, "representor_name", ""))
+        return ""
 
     def everything(self) -> list[Resource]:
         """Return all that any mode makes, so that unplug finds it whatever was configured."""

@@ -7,6 +7,7 @@ would; then the caller becomes nobody.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from oslo_config import cfg
 import os_vif
 from os_vif import exception
 from os_vif.host.topology import Mark
-from tests import vifs, witness
+from tests import openvswitch, vifs, vifs_ovs, witness
 
 pytestmark = pytest.mark.functional
 
@@ -27,6 +28,7 @@ HELPER = (
     f"{sys.executable} -c 'from oslo_privsep.daemon import helper_main as m; raise SystemExit(m())'"
 )
 BRIDGES, OTHERS = "vif_plug_linux_bridge_privileged", "os_vif_privileged"
+SWITCH = "vif_plug_ovs_privileged"
 
 
 def as_nobody(
@@ -48,7 +50,8 @@ def as_nobody(
             command = helper or "/nonexistent/privsep-helper"
             cfg.CONF.set_override("helper_command", command, section)
             if helper:
-                (privilege.linux_bridge if section == BRIDGES else privilege.default).start()
+                contexts = {BRIDGES: privilege.linux_bridge, SWITCH: privilege.ovs}
+                contexts.get(section, privilege.default).start()
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
@@ -71,7 +74,7 @@ def counted() -> list[str]:
     from os_vif.host import privilege
 
     calls: list[str] = []
-    for context in (privilege.linux_bridge, privilege.default):
+    for context in (privilege.linux_bridge, privilege.ovs, privilege.default):
         channel = context.channel
         if channel is None:
             continue
@@ -184,6 +187,30 @@ def test_many_in_one_round_trip(inside: Any) -> None:
     with vifs.configured("linux_bridge", create_tap=True):
         as_nobody(act)
     assert list(inside.links()) == ["br0"]
+
+
+@pytest.mark.parametrize(
+    ("make", "trips"), [(vifs_ovs.plain, 1), (vifs_ovs.hybrid, 1)], ids=["tap", "hybrid"]
+)
+def test_open_vswitch(inside: Any, make: Any, trips: int) -> None:
+    """Its database is asked by the caller itself; only devices need privilege."""
+    vif = make(1)
+    with contextlib.closing(openvswitch.Switch(inside, tcp=True)) as switch:
+
+        def act() -> None:
+            calls = counted()
+            os_vif.plug(vif, vifs.instance())
+            assert len(calls) == trips
+            assert os_vif.check(vif, vifs.instance()) == []
+            os_vif.plug(vif, vifs.instance())
+            assert len(calls) == trips
+            os_vif.unplug(vif, vifs.instance())
+            assert len(calls) == 2 * trips
+
+        with vifs.configured("ovs", ovsdb_connection=switch.tcp, ovs_vsctl_timeout=10):
+            as_nobody(act, section=SWITCH)
+        assert switch.vsctl("list-ports", "br-int") == ""
+        assert set(inside.links()) == {"br-int", "ovs-netdev"}
 
 
 def test_a_failure_comes_back_with_the_kernels_words_and_undone(inside: Any) -> None:

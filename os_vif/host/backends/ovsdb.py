@@ -30,6 +30,10 @@ _RETRY_MS = 100
 """How long to wait before trying a server again that is not there."""
 
 _RECEIVE_BYTES = 65536
+
+_SSL_ERROR = 1
+"""SSL_ERROR_SSL, which the package takes for an errno."""
+
 _JSON = json.JSONDecoder()
 
 Answer = TypeVar("Answer")
@@ -60,6 +64,8 @@ class Refused(OvsdbError):
             code, words = errno.EEXIST, "somebody else was faster, and changed it"
         elif kind == "constraint violation":
             code = errno.EEXIST
+        elif kind == "syntax error":  # an operation on a column it does not know
+            words += "; this needs the database of Open vSwitch 2.6 or later"
         super().__init__(code, words)
 
 
@@ -120,6 +126,7 @@ class Connection:
 
     def __init__(self, database: Database, deadline: Deadline, *, patient: bool) -> None:
         self._rpc = _connect(database, deadline, patient=patient)
+        self._untried = self._rpc.name.startswith("ssl:")
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._input = ""
 
@@ -180,6 +187,7 @@ class Connection:
                 error = 0
                 self._wait(deadline)
             elif not error:
+                self._untried = False
                 if message.id == request.id and message.type in (
                     ovs.jsonrpc.Message.T_REPLY,
                     ovs.jsonrpc.Message.T_ERROR,
@@ -187,6 +195,13 @@ class Connection:
                     return _results(message)
                 self._answer(message)
         self.close()
+        if self._untried:
+            # With TLS 1.3 the server looks at our certificate after the handshake.
+            raise OvsdbError(
+                errno.EPROTO,
+                f"{self._rpc.name}: the server closed the connection before its first answer; "
+                "does it trust the certificate in ssl_cert_file?",
+            )
         raise Lost(errno.EPIPE, f"the connection was lost: {_words(error)}")
 
     def _wait(self, deadline: Deadline) -> None:
@@ -233,15 +248,33 @@ def _connect(database: Database, deadline: Deadline, *, patient: bool) -> Any:
                 raise OvsdbError(
                     errno.ETIMEDOUT, said or f"{database.remote}: {error.strerror}"
                 ) from error
-            code, stream = ovs.stream.Stream.open_block(ovs.stream.Stream.open(remote), left)
+            try:
+                opening = ovs.stream.Stream.open(remote)
+            except OSError as error:  # a file of ours that TLS cannot use
+                raise OvsdbError(error.errno or errno.EPROTO, _about(database, error)) from error
+            code, stream = ovs.stream.Stream.open_block(opening, left)
             if not code:
                 return ovs.jsonrpc.Connection(stream)
             said = f"{remote}: {os.strerror(code)}"
+            if remote.startswith("ssl:") and code == _SSL_ERROR:
+                raise OvsdbError(
+                    errno.EPROTO,
+                    f"{remote}: no agreement on TLS; is the server's certificate signed by the CA "
+                    "in ssl_ca_cert_file?",
+                )
             if code in (errno.EPROTO, errno.EAFNOSUPPORT, errno.EINVAL):
                 raise OvsdbError(code, said)  # a wrong certificate will not get better
         if not patient:
             raise OvsdbError(code, said)
         time.sleep(min(_RETRY_MS, deadline.left_ms(_RETRY_MS)) / 1000)
+
+
+def _about(database: Database, error: OSError) -> str:
+    files = (
+        f"ssl_key_file {database.private_key}, ssl_cert_file {database.certificate}, "
+        f"ssl_ca_cert_file {database.ca_cert}"
+    )
+    return f"{files}: {error.strerror or error}"
 
 
 _idle: dict[Database, list[Connection]] = {}
