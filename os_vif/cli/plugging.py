@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from os_vif.host.step import Step
     from os_vif.verbs import Outcome
 
+    _Planned = tuple[Entry, list[str], list[Step], str | None]
+
 CHUNK = 50
 """VIFs per call of the library where progress is shown; all-or-nothing takes one call."""
 
@@ -287,16 +289,21 @@ def check(session: Session, files: tuple[str, ...]) -> int:
       os-vif check web.yaml
       os-vif check -q rack7/*.yaml || os-vif plug rack7/*.yaml
 
-    With --json: "vifs", as for plan, with the states healthy, drifted and failed, and "drifts":
-    device, words, missing, attribute, expected.
+    A port of Open vSwitch whose device the hypervisor has yet to make is waiting, which is well.
+
+    With --json: "vifs", as for plan, with the states healthy, waiting, drifted and failed, and
+    "drifts": device, words, missing, attribute, expected.
     """
     from os_vif.cli.drift import drifts_of
 
     results = []
     drifted = 0
-    for entry, devices, steps, error in _planned(session, files, unplugging=False):
+    planned = _planned(session, files, unplugging=False)
+    waiting = _waiting(planned)
+    for entry, devices, steps, error in planned:
         drifts = drifts_of(steps)
-        state = "failed" if error else "drifted" if drifts else "healthy"
+        awaited = waiting.get(entry.vif.id, ())
+        state = "failed" if error else "drifted" if drifts else "waiting" if awaited else "healthy"
         result = _result(entry, devices, state, steps, error)
         result["drifts"] = [
             {
@@ -312,6 +319,9 @@ def check(session: Session, files: tuple[str, ...]) -> int:
         drifted += bool(drifts)
         if error and not session.json:
             session.error(_failure(result))
+        elif awaited and not drifts:
+            what = f"  (for {', '.join(awaited)}, which the hypervisor makes)"
+            session.say(("waiting", "good"), "  ", *_label(result), (what, "quiet"))
         elif not drifts:
             session.say(("healthy", "good"), "  ", *_label(result))
         for drift in drifts:
@@ -325,13 +335,22 @@ def check(session: Session, files: tuple[str, ...]) -> int:
     return _finish_planned(session, results, Exit.DRIFT if drifted else Exit.DONE)
 
 
+def _waiting(planned: Sequence[_Planned]) -> dict[str, tuple[str, ...]]:
+    """Return the ports that wait for their device, by VIF, as far as any of these may have some."""
+    from os_vif import verbs
+
+    if not any(entry.vif.plugin == "ovs" and not error for entry, _, _, error in planned):
+        return {}
+    return {item.mark.vif_id: item.waiting for item in verbs.list_vifs()}
+
+
 def _whose(device: str, result: dict[str, Any]) -> list[tuple[str, str]]:
     return [] if device in result["devices"] else [(f"  (for {_name(result)})", "quiet")]
 
 
 def _planned(
     session: Session, files: Sequence[str], *, unplugging: bool
-) -> list[tuple[Entry, list[str], list[Step], str | None]]:
+) -> list[_Planned]:
     """Plan every VIF by itself; what fails has its error instead of steps."""
     batch = session.read(files)
     from os_vif import verbs

@@ -186,6 +186,7 @@ SWITCH_KINDS: Mapping[str, Kind] = {
         lambda args: (
             f"add port {args['name']} to {args['bridge']}"
             + (f": {said}" if (said := _columns(_shown(args))) else "")
+            + ("" if args["attached"] else "; the hypervisor makes its device")
         ),
         by=OVSDB,
     ),

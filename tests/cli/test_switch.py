@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,3 +174,17 @@ def test_no_server_is_waited_for_as_long_as_was_said(osvif: OsVif, tmp_path: Pat
     assert f"{tmp_path}/none: No such file or directory" in said
     assert "is Open vSwitch running" in said
     assert osvif.json("list", *words)["vifs"] == []
+
+
+def test_a_port_that_waits_for_the_hypervisor(osvif: OsVif, switch: Switch) -> None:
+    file = osvif.file(f"{PORT}create_tap: false\n")
+    assert "the hypervisor makes its device" in osvif("plan", file).stdout
+    osvif("plug", file)
+    assert osvif("check", file).stdout.startswith("waiting")
+    [vif] = osvif.json("check", file)["vifs"]
+    assert (vif["state"], vif["drifts"]) == ("waiting", [])
+    osvif.host.run("ip", "tuntap", "add", "tap0", "mode", "tap")
+    deadline = time.monotonic() + 5
+    while osvif("check", file).stdout.startswith("waiting"):
+        assert time.monotonic() < deadline
+    assert osvif("check", file).stdout.startswith("healthy")
