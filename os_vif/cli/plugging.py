@@ -348,9 +348,7 @@ def _whose(device: str, result: dict[str, Any]) -> list[tuple[str, str]]:
     return [] if device in result["devices"] else [(f"  (for {_name(result)})", "quiet")]
 
 
-def _planned(
-    session: Session, files: Sequence[str], *, unplugging: bool
-) -> list[_Planned]:
+def _planned(session: Session, files: Sequence[str], *, unplugging: bool) -> list[_Planned]:
     """Plan every VIF by itself; what fails has its error instead of steps."""
     batch = session.read(files)
     from os_vif import verbs
