@@ -81,7 +81,7 @@ def test_the_same_vif_by_all(switch: Any, inside: Any, mode: Any, last: str) -> 
                     if not overtaken(error):
                         raise
 
-        errors = in_threads(inside, [job] * 4)
+        errors = in_threads(inside, [job] * THREADS)
         assert errors == [], errors
 
     in_processes(PROCESSES, act)
