@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,12 +107,17 @@ def test_files_that_are_not_there(reachable: openvswitch.Switch, tmp_path: Path)
 def test_a_server_of_another_kind(inside: Any, tmp_path: Path) -> None:
     """Something listens there, and it is no database."""
     server = subprocess.Popen(
-        inside.argv("python3", "-m", "http.server", "--bind", "127.0.0.1", "6640"),
+        inside.argv(sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "6640"),
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
+        deadline = time.monotonic() + 20
+        with socket.socket() as client:
+            while client.connect_ex(("127.0.0.1", 6640)):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
         with (
             asking("tcp:127.0.0.1:6640"),
             pytest.raises(exception.PlugException, match=r"connection was lost|no answer|protocol"),
