@@ -189,7 +189,6 @@ class PortRow:
     :ivar qos_shared: whether other ports have that row too.
     :ivar ofport: None while ovs-vswitchd has not looked at it, -1 when it could not attach it.
     :ivar error: ovs-vswitchd's own words why; '' for none.
-    :ivar ifindex: of the device it is attached to.
     """
 
     name: str
@@ -206,7 +205,6 @@ class PortRow:
     qos_shared: bool = False
     ofport: int | None = None
     error: str = ""
-    ifindex: int | None = None
 
     @property
     def isolated(self) -> bool:

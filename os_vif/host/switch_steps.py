@@ -7,13 +7,12 @@ privilege boundary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from os_vif.host import fields
 from os_vif.host.observed import Host
 from os_vif.host.step import OVSDB, Args, Kind, Step
-from os_vif.host.switch import MARK_KEY, BridgeRow, PortRow, row_name
+from os_vif.host.switch import MARK_KEY, BridgeRow, PortRow
 
 
 def _add_br(host: Host, args: Args) -> None:
@@ -142,17 +141,14 @@ def _columns(columns: Mapping[str, Any]) -> str:
     return ", ".join(said)
 
 
-def _anything(_value: Any) -> bool:
-    return True
-
-
-def _is_row_name(value: Any) -> bool:
-    return fields.holds(row_name)(value)
+def _fields(*names: str) -> Mapping[str, Callable[[Any], bool]]:
+    # They hold what the resources checked, and never come from another process.
+    return dict.fromkeys(names, lambda _value: True)
 
 
 SWITCH_KINDS: Mapping[str, Kind] = {
     "add_br": Kind(
-        {"name": fields.NAME, "datapath_type": _anything, "mark": _anything},
+        _fields("name", "datapath_type", "mark"),
         _add_br,
         lambda _host, args: del_br(BridgeRow(args["name"], args["datapath_type"])),
         lambda args: (
@@ -162,25 +158,17 @@ SWITCH_KINDS: Mapping[str, Kind] = {
         by=OVSDB,
     ),
     "del_br": Kind(
-        {"name": fields.NAME, "rows": _anything},
+        _fields("name", "rows"),
         _del_br,
         _undo_del_br,
         lambda args: f"delete Open vSwitch bridge {args['name']}",
         by=OVSDB,
     ),
     "add_port": Kind(
-        {
-            "name": _is_row_name,
-            "bridge": fields.NAME,
-            "type": _anything,
-            "options": _anything,
-            "external_ids": _anything,
-            "mtu_request": _anything,
-            "vlan": _anything,
-            "qos_type": _anything,
-            "qos_row": _anything,
-            "attached": _anything,
-        },
+        _fields(
+            *("name", "bridge", "type", "options", "external_ids", "mtu_request", "vlan"),
+            *("qos_type", "qos_row", "attached"),
+        ),
         _add_port,
         lambda _host, args: del_port(PortRow(args["name"], args["bridge"])),
         lambda args: (
@@ -191,21 +179,14 @@ SWITCH_KINDS: Mapping[str, Kind] = {
         by=OVSDB,
     ),
     "set_port": Kind(
-        {
-            "name": _is_row_name,
-            "type": _anything,
-            "rows": _anything,
-            "columns": _anything,
-            "attached": _anything,
-            "why": _anything,
-        },
+        _fields("name", "type", "rows", "columns", "attached", "why"),
         _set_port,
         _unset_port,
         lambda args: f"set port {args['name']}: {_columns(args['columns']) or 'attach it'}",
         by=OVSDB,
     ),
     "del_port": Kind(
-        {"name": _is_row_name, "bridge": fields.NAME, "rows": _anything, "why": _anything},
+        _fields("name", "bridge", "rows", "why"),
         _del_port,
         _undo_del_port,
         lambda args: (

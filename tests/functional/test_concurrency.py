@@ -114,16 +114,14 @@ def test_distinct_vifs_on_one_bridge(inside: Any) -> None:
     assert witness.rules() == []
 
 
-@pytest.mark.parametrize("name", [vifs.tap_name(1), "vnet0"], ids=["derived name", "other name"])
-@pytest.mark.parametrize("last", ["plug", "unplug"])
-def test_the_same_vif_by_all(inside: Any, last: str, name: str) -> None:
-    vif = vifs.bridge_vif(1, vif_name=name)
+def churn(host: Any, vif: Any, *, rounds: int, threads: int) -> None:
+    """Plug and unplug one VIF at random, from several threads of several processes at once."""
 
     def act(process: int) -> None:
         chance = random.Random(process)
 
         def job() -> None:
-            for _round in range(6):
+            for _round in range(rounds):
                 verb = chance.choice([os_vif.plug, os_vif.unplug])
                 try:
                     verb(vif, vifs.instance())
@@ -131,10 +129,18 @@ def test_the_same_vif_by_all(inside: Any, last: str, name: str) -> None:
                     if not overtaken(error):
                         raise
 
-        errors = in_threads(inside, [job] * 4)
+        errors = in_threads(host, [job] * threads)
         assert errors == [], errors
 
     in_processes(PROCESSES, act)
+
+
+@pytest.mark.parametrize("name", [vifs.tap_name(1), "vnet0"], ids=["derived name", "other name"])
+@pytest.mark.parametrize("last", ["plug", "unplug"])
+def test_the_same_vif_by_all(inside: Any, last: str, name: str) -> None:
+    vif = vifs.bridge_vif(1, vif_name=name)
+
+    churn(inside, vif, rounds=6, threads=4)
     # Whatever they left is consistent: whole, or repairable by one call.
     getattr(os_vif, last)(vif, vifs.instance())
     if last == "plug":

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +16,9 @@ from tests.functional.calls import plug, steps_left, unplug
 from tests.functional.test_concurrency import (
     PROCESSES,
     THREADS,
+    churn,
     in_processes,
     in_threads,
-    overtaken,
 )
 
 pytestmark = [pytest.mark.functional, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -69,22 +68,7 @@ def test_distinct_vifs(switch: Any, inside: Any) -> None:
 def test_the_same_vif_by_all(switch: Any, inside: Any, mode: Any, last: str) -> None:
     vif = mode(1)
 
-    def act(process: int) -> None:
-        chance = random.Random(process)
-
-        def job() -> None:
-            for _round in range(3):
-                verb = chance.choice([os_vif.plug, os_vif.unplug])
-                try:
-                    verb(vif, vifs.instance())
-                except (exception.PlugException, exception.UnplugException) as error:
-                    if not overtaken(error):
-                        raise
-
-        errors = in_threads(inside, [job] * THREADS)
-        assert errors == [], errors
-
-    in_processes(PROCESSES, act)
+    churn(inside, vif, rounds=3, threads=THREADS)
     {"plug": plug, "unplug": unplug}[last](vif)
     if last == "plug":
         assert steps_left(vif) == []

@@ -23,7 +23,6 @@ _INTERFACE_COLUMNS = [
     "mtu_request",
     "ofport",
     "error",
-    "ifindex",
 ]
 
 
@@ -150,7 +149,6 @@ def _port_row(
         row.mtu_request = ovsdb.optional(interface["mtu_request"])
         row.ofport = ovsdb.optional(interface["ofport"])
         row.error = ovsdb.optional(interface["error"]) or ""
-        row.ifindex = ovsdb.optional(interface["ifindex"])
     return row
 
 
