@@ -69,11 +69,11 @@ def test_a_certificate_that_is_not_trusted(
 ) -> None:
     began = time.monotonic()
     with (
-        asking(reachable.ssl, **files(reachable, who, ca)),
+        asking(reachable.ssl, ovs_vsctl_timeout=30, **files(reachable, who, ca)),
         pytest.raises(exception.PlugException, match=r"ssl:127\.0\.0\.1:6641: .*certificate"),
     ):
         plug(vifs_ovs.plain())
-    assert time.monotonic() - began < 2, "it will not get better"
+    assert time.monotonic() - began < 15, "it will not get better"
     assert vifs.tap_name(1) not in inside.links()
 
 

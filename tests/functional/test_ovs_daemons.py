@@ -23,6 +23,7 @@ SERVER = {
     "restart": lambda switch: (switch.stop_server(), switch.start_server()),
     "kill": lambda switch: (switch.kill_server(), switch.start_server()),
 }
+ROUNDS = range(1, 4)
 VSWITCHD = {
     "restart": lambda switch: (switch.stop_vswitchd(), switch.start_vswitchd()),
     "kill": lambda switch: (switch.kill_vswitchd(), switch.start_vswitchd()),
@@ -31,6 +32,12 @@ DAEMONS = {
     **{f"server {what}": act for what, act in SERVER.items()},
     **{f"vswitchd {what}": act for what, act in VSWITCHD.items()},
 }
+
+
+@pytest.fixture(autouse=True)
+def _patient(switch: Any) -> Iterator[None]:
+    with limited(60):
+        yield
 
 
 @contextlib.contextmanager
@@ -68,14 +75,15 @@ def test_restarted_between_calls(switch: Any, inside: Any, mode: Any, daemon: st
 
 @pytest.mark.parametrize("what", SERVER)
 def test_server_that_goes_and_comes_while_plugging(switch: Any, inside: Any, what: str) -> None:
+    """ovs-vswitchd itself tries again after up to 8 s, and is waited for."""
     plug(vifs_ovs.plain(99))
-    for number in range(1, 6):
+    for number in ROUNDS:
         delay = number / 1000
         timer = later(delay, lambda: SERVER[what](switch))
         plug(vifs_ovs.plain(number))
         timer.join()
         assert steps_left(vifs_ovs.plain(number)) == []
-    for number in range(1, 6):
+    for number in ROUNDS:
         timer = later(number / 1000, lambda: SERVER[what](switch))
         unplug(vifs_ovs.plain(number))
         timer.join()
@@ -106,7 +114,7 @@ def test_server_away_and_back(switch: Any, inside: Any) -> None:
     plug(vifs_ovs.plain(1))
     took = time.monotonic() - began
     timer.join()
-    assert 0.9 < took < 5, took
+    assert 0.9 < took < 9, took
     assert steps_left(vifs_ovs.plain(1)) == []
 
 
@@ -123,7 +131,7 @@ def test_server_away_for_good(switch: Any, inside: Any) -> None:
             began = time.monotonic()
             with pytest.raises(error, match=r"db\.sock: (Connection refused|No such file)"):
                 act()
-            assert 1.5 < time.monotonic() - began < 4, "a time-out that means what it says"
+            assert 1.5 < time.monotonic() - began < 8, "a time-out that means what it says"
             assert set(inside.links()) == before
     switch.start_server()
     unplug(vifs_ovs.plain(2))
@@ -172,13 +180,13 @@ def test_vswitchd_does_not_follow(switch: Any, inside: Any, mode: Any, how: str)
     else:
         switch.pause("vswitchd")
     devices, rows = set(inside.links()), names(switch)
-    with limited(1):
+    with limited(2):
         began = time.monotonic()
         with pytest.raises(
             exception.PlugException, match=r"ovs-vswitchd has not followed.*is it running"
         ):
             plug(mode(1))
-        assert 0.9 < time.monotonic() - began < 4
+        assert 1.9 < time.monotonic() - began < 8
     assert set(inside.links()) == devices
     assert sorted(names(switch).split()) == sorted(rows.split())
     if how == "dead":
@@ -194,7 +202,7 @@ def test_unplug_while_vswitchd_is_dead(switch: Any, inside: Any) -> None:
     plug(vifs_ovs.plain(1))
     switch.kill_vswitchd()
     with (
-        limited(1),
+        limited(2),
         pytest.raises(exception.UnplugException, match="ovs-vswitchd has not followed"),
     ):
         unplug(vifs_ovs.plain(1))
@@ -218,4 +226,4 @@ def test_listing_does_not_wait_for_a_server(switch: Any, inside: Any) -> None:
     switch.stop_server()
     began = time.monotonic()
     assert [item.mark.vif_id for item in os_vif.list_vifs()] == [vifs.vif_id(3)]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
