@@ -138,7 +138,7 @@ class OvsPlugin(TopologyPlugin):
         if isinstance(vif, VIFVHostUser):
             resources = port.vhost_user(vif)
         elif isinstance(vif, VIFHostDevice):
-            resources = port.representor(vif)
+            resources = port.representor()
         elif isinstance(vif, VIFBridge):
             resources = port.hybrid(str(required(vif, "bridge_name")))
         else:
@@ -205,6 +205,19 @@ class _Port:
     def _name(self) -> str:
         return str(required(self.vif, "vif_name"))
 
+    @property
+    def _vhost_user_name(self) -> str:
+        derived = gen_port_name(ovs_names.VHOST_USER_PREFIX, self.vif.id)
+        return str(optional(self.vif, "vif_name") or derived)
+
+    @property
+    def _function(self) -> str:
+        return pci_address(required(self.vif, "dev_address"), "VIFHostDevice.dev_address")
+
+    @property
+    def _dpdk_name(self) -> str:
+        return gen_port_name(ovs_names.DPDK_REPRESENTOR_PREFIX, self.vif.id)
+
     def _tap(self) -> Tap:
         return Tap(
             name=self._name,
@@ -270,7 +283,6 @@ class _Port:
 
     def vhost_user(self, vif: VIFVHostUser) -> list[Resource]:
         """Return the port whose socket the guest's virtio device is behind."""
-        name = optional(vif, "vif_name") or gen_port_name(ovs_names.VHOST_USER_PREFIX, vif.id)
         mode = required(vif, "mode")
         options = {}
         kind = ovs_names.INTERFACE_VHOST_USER
@@ -280,16 +292,15 @@ class _Port:
         self.datapath = self.datapath or ovs_names.DATAPATH_NETDEV
         return [
             self._switch(self.datapath),
-            self._ovs_port(name, type=kind, options=options, mtu_request=self.mtu),
+            self._ovs_port(self._vhost_user_name, type=kind, options=options, mtu_request=self.mtu),
         ]
 
-    def representor(self, vif: VIFHostDevice) -> list[Resource]:
+    def representor(self) -> list[Resource]:
         """Return the port that is a virtual function's other end, of the kernel's or of DPDK's."""
-        address = pci_address(required(vif, "dev_address"), "VIFHostDevice.dev_address")
+        address = self._function
         self.datapath = self.datapath or ovs_names.DATAPATH_SYSTEM
         if self.datapath == ovs_names.DATAPATH_NETDEV:
-            name = gen_port_name(ovs_names.DPDK_REPRESENTOR_PREFIX, vif.id)
-            kind, lent = ovs_names.INTERFACE_DPDK, []
+            name, kind, lent = self._dpdk_name, ovs_names.INTERFACE_DPDK, []
             mtu_request = self.mtu
         else:
             name, kind, mtu_request = self._representor_name(), "", None
@@ -297,14 +308,12 @@ class _Port:
         port = self._ovs_port(name, behind=address, type=kind, mtu_request=mtu_request)
         return [*lent, self._switch(self.datapath), port]
 
-    def _any_representor(self, vif: VIFHostDevice) -> list[Resource]:
-        address = pci_address(required(vif, "dev_address"), "VIFHostDevice.dev_address")
-        name = self._representor_name()
-        dpdk = gen_port_name(ovs_names.DPDK_REPRESENTOR_PREFIX, vif.id)
+    def _any_representor(self) -> list[Resource]:
+        address, name = self._function, self._representor_name()
         return [
             Representor(address=address, name=name),
             self._ovs_port(name, behind=address),
-            self._ovs_port(dpdk, type=ovs_names.INTERFACE_DPDK),
+            self._ovs_port(self._dpdk_name, type=ovs_names.INTERFACE_DPDK),
         ]
 
     def _representor_name(self) -> str:
@@ -321,12 +330,9 @@ class _Port:
             hybrid_name = optional(self.vif, "bridge_name", hybrid_name)
         resources = self.hybrid(hybrid_name)
         if isinstance(self.vif, VIFHostDevice):
-            return [*resources, *self._any_representor(self.vif)]
+            return [*resources, *self._any_representor()]
         if isinstance(self.vif, VIFVHostUser):
-            name = optional(self.vif, "vif_name") or gen_port_name(
-                ovs_names.VHOST_USER_PREFIX, self.vif.id
-            )
-            return [*resources, self._ovs_port(name)]
+            return [*resources, self._ovs_port(self._vhost_user_name)]
         resources += self._own_bridge()
         if optional(self.vif, "vif_name"):
             resources += [self._tap(), self._ovs_port(self._name)]
