@@ -12,7 +12,15 @@ from oslo_log import log as logging
 from stevedore import extension
 
 from os_vif import exception, objects, opts
-from os_vif.verbs import check, gc, list_vifs, plan, plug_many, unplug_many
+from os_vif.verbs import (
+    check,
+    gc,
+    list_vifs,
+    open_guest_end,
+    plan,
+    plug_many,
+    unplug_many,
+)
 
 if TYPE_CHECKING:
     from os_vif.objects.host_info import HostInfo
@@ -26,6 +34,7 @@ __all__ = [
     "host_info",
     "initialize",
     "list_vifs",
+    "open_guest_end",
     "plan",
     "plug",
     "plug_many",

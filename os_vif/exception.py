@@ -147,12 +147,15 @@ class StepFailed(ExceptionBase):
     """The system refused a step. What the call had done before it was taken back.
 
     ``kwargs['left']`` names what could not be taken back; '' when all was.
+
+    :ivar errno: the system's number for the reason (:mod:`errno`); 0 where it gave none
     """
 
     msg_fmt = "could not %(step)s: %(reason)s"
 
     def __init__(self, message: str | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
+        self.errno: int = kwargs.get("errno", 0)
         if message is None and kwargs.get("left"):
             self.message += f" (and could not take back: {kwargs['left']})"
             self.args = (self.message,)

@@ -143,6 +143,25 @@ def check(vif: VIFBase, instance_info: InstanceInfo | None = None) -> list[Step]
     return plan(vif, instance_info)
 
 
+def open_guest_end(vif: VIFBase, queues: int = 1) -> list[int]:
+    """Return file descriptors of a plugged VIF's tap or macvtap, one for each queue.
+
+    This is for who starts the hypervisor himself and gives it descriptors instead of names; there
+    is a virtio header (10 bytes, or as TUNSETVNETHDRSZ says) before each frame.  The caller closes
+    them, and makes those inheritable that another program is to have.  It needs privilege in this
+    process (CAP_NET_ADMIN for a tap; CAP_MKNOD for a macvtap, unless udev gave the caller its
+    device).
+
+    :param queues: 1 to 256; more than one takes a macvtap or a multi-queue tap
+    :raises InvalidField: so many queues cannot be
+    :raises UnusableDevice: the VIF has no such device, or it is not plugged
+    :raises StepFailed: the system refused
+    """
+    from os_vif.host import guest_end
+
+    return guest_end.open_guest_end(describe(vif).topology, queues)
+
+
 def list_vifs(vif_id: str | None = None) -> list[Plugged]:
     """Return the VIFs this host holds, by the marks on their devices, sorted by id.
 

@@ -10,10 +10,12 @@ the sources (``/etc/apt``) are the machine's own, unless :attr:`Apt.settings` sa
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,6 +153,35 @@ def command(tree: Path, program: str) -> list[str]:
         raise PackagesError(f"{tree} holds no usable {program}; remove it to fetch it anew")
     path = ":".join(str(folder) for folder in folders)
     return [str(loaders[0]), "--library-path", path, str(tree / program)]
+
+
+def unpacked(tree: Path, user: str, *packages: str) -> Path:
+    """Return ``tree``, the root of ``packages`` and all they depend on, fetched on first use.
+
+    :param user: what the packages are for
+    :raises PackagesError: apt cannot deliver
+    """
+    found = _fetched(tree, user, packages)
+    if isinstance(found, str):
+        raise PackagesError(found)
+    return found
+
+
+@functools.cache  # a failure too: a hundred tests need not wait for a missing network each
+def _fetched(tree: Path, user: str, packages: tuple[str, ...]) -> Path | str:
+    tree.parent.mkdir(exist_ok=True)
+    with locked(tree.with_suffix(".lock")):
+        if tree.exists():
+            return tree
+        try:
+            with tempfile.TemporaryDirectory(prefix="apt-", dir=tree.parent) as folder:
+                apt = Apt(Path(folder), user)
+                apt.update()
+                with complete_or_absent(tree) as partial:
+                    apt.unpack_closure(partial, *packages)
+        except PackagesError as error:
+            return str(error)
+    return tree
 
 
 @contextmanager

@@ -10,13 +10,15 @@ hold the real kernel to the same.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import errno
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from os_vif.host import observed
-from os_vif.host.observed import Address, Host, Link, Questions, Route
+from os_vif.host.function_marks import parse_function_mark
+from os_vif.host.observed import Address, Function, Host, Link, Questions, Route, VfSettings
 from os_vif.host.topology import UNFINISHED_GROUP
 
 DEFAULTS: dict[str, Any] = {
@@ -50,7 +52,7 @@ class Killed(BaseException):
 
 
 class World:
-    """A host: ``links``, ``addresses``, ``routes``, ``proxies`` and ``rules`` of FORWARD."""
+    """A host: ``links``, ``addresses``, ``routes``, ``proxies``, ``rules`` of FORWARD, and PCI."""
 
     def __init__(self) -> None:
         self.links: dict[str, Link] = {}
@@ -58,6 +60,12 @@ class World:
         self.routes: dict[str, list[Route]] = {}
         self.proxies: dict[str, set[str]] = {}
         self.rules: dict[tuple[str, bool], tuple[tuple[str, ...], ...]] = {}
+        self.functions: dict[str, Function] = {}
+        self.vfs: dict[tuple[str, int], VfSettings] = {}
+        self.own_drivers: dict[str, str] = {}
+        """By PCI address, the driver that the kernel has for a function."""
+        self.lent: dict[str, Any] = {}
+        """By the name of a macvtap in passthrough, the MAC that its card had before."""
         self.operations = 0
         self.log: list[str] = []
         self.watch: Callable[[World], None] = lambda _world: None
@@ -91,12 +99,31 @@ class World:
             "routes": {n: sorted(map(str, r)) for n, r in self.routes.items() if r},
             "proxies": {n: sorted(p) for n, p in self.proxies.items() if p},
             "rules": {key: rules for key, rules in self.rules.items() if rules},
+            "functions": dict(self.functions),
+            "vfs": copy.deepcopy(self.vfs),
+            "marks": {n: set(k.functions) for n, k in self.links.items() if k.functions},
         }
 
     # --- os_vif.host.observer -----------------------------------------------------------------
 
     def observe(self, asked: Questions, _functions: object = None) -> Host:
-        host = Host(links={name: copy.deepcopy(self.links.get(name)) for name in asked.links})
+        functions = {address: self.functions.get(address) for address in asked.functions}
+        behind = {name for found in functions.values() if found for name in found.netdevs}
+        cards = {
+            function.physical_netdev
+            for address in asked.vfs
+            if (function := functions.get(address)) and function.physical_netdev
+        }
+        names = asked.links | behind | cards
+        host = Host(links={name: copy.deepcopy(self.links.get(name)) for name in names})
+        host.functions = functions
+        host.vfs = {where: dict(there) for where, there in self.vfs.items() if where[0] in cards}
+        host.pci_drivers = dict.fromkeys(asked.pci_drivers, True)
+        for place in asked.users:
+            function = functions.get(place)
+            for device in function.netdevs if function else (place,):
+                host.users[device] = tuple(self.users_of(device))
+                host.addresses[device] = tuple(self.addresses.get(device, ()))
         for uplink, bridge in asked.moves:
             for device in (uplink, bridge):
                 if device in self.links:
@@ -120,6 +147,21 @@ class World:
                 host.proxies[device] = host.proxies.get(device, frozenset()) | {address}
         return host
 
+    def lend(self, name: str, lower: str) -> None:
+        """Have a macvtap take a card for itself."""
+        self.links[name].attributes["link"] = lower
+        self.lent[name] = self.links[lower].attributes["mac"]
+        self.links[lower].attributes["mac"] = self.links[name].attributes["mac"]
+
+    def users_of(self, device: str) -> list[str]:
+        found = [
+            name
+            for name, link in self.links.items()
+            if link.kind != "veth" and link.attributes.get("link") == device
+        ]
+        master = self.links[device].attributes["master"] if device in self.links else None
+        return [*found, master] if master else found
+
     def forwarding(self, asked: Iterable[tuple[str, bool]]) -> dict[tuple[str, bool], Any]:
         return {(comment, ipv6): self.rules.get((comment, ipv6), ()) for comment, ipv6 in asked}
 
@@ -140,6 +182,10 @@ class World:
                 "add_proxy",
                 "delete_proxy",
                 "set_forwarding",
+                "mark_function",
+                "unmark_function",
+                "set_vf",
+                "bind_driver",
             )
         }
 
@@ -162,10 +208,16 @@ class World:
     def _create_link(self, kind: str, name: str, attributes: dict[str, Any]) -> None:
         if name in self.links:
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-        if kind == "vlan":
+        if kind in ("vlan", "macvtap"):
             self._have(attributes["link"])
         alias = attributes.pop("alias")
         self.add_link(name, kind)
+        if attributes.get("mode") == "passthru":
+            if any(
+                self.links[user].kind == "macvtap" for user in self.users_of(attributes["link"])
+            ):
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            self.lend(name, attributes["link"])
         try:
             self._set_link(name, {**attributes, "alias": alias})
         except OSError:
@@ -183,6 +235,8 @@ class World:
             if key == "mtu" and value > link.attributes.get("max_mtu", 65535):
                 raise OSError(errno.EINVAL, "mtu greater than device maximum")
             link.attributes[key] = value
+            if key == "mac" and name in self.lent:
+                self.links[str(link.attributes["link"])].attributes["mac"] = value
 
     def _delete_links(self, links: list[list[Any]]) -> None:
         for name, index in links:
@@ -190,6 +244,11 @@ class World:
             if link is None or index not in (0, link.index):
                 continue
             del self.links[name]
+            if name in self.lent:
+                lower = str(link.attributes["link"])
+                self.links[lower].attributes["mac"] = self.lent.pop(name)
+            for upper in [] if link.kind == "veth" else self.users_of(name):
+                self._delete_links([[upper, 0]])
             for table in (self.addresses, self.routes, self.proxies):
                 table.pop(name, None)  # type: ignore[attr-defined]
             for other in self.links.values():
@@ -197,7 +256,8 @@ class World:
                     other.attributes["master"] = None
 
     def _delete_unused(self, name: str) -> None:
-        if not any(link.attributes["master"] == name for link in self.links.values()):
+        ports = any(link.attributes["master"] == name for link in self.links.values())
+        if not ports and not self.users_of(name):
             self._delete_links([[name, 0]])
 
     def _add_address(self, device: str, address: dict[str, Any]) -> None:
@@ -265,6 +325,29 @@ class World:
             "top_regex": top_regex,
             "bottom_regex": bottom_regex,
         }
+
+    def _mark_function(self, device: str, mark: str) -> None:
+        made = parse_function_mark(mark)
+        assert made is not None
+        if any(made in link.functions for link in self.links.values()):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        self._have(device).functions += (made,)
+
+    def _unmark_function(self, device: str, mark: str) -> None:
+        link = self._have(device)
+        link.functions = tuple(item for item in link.functions if str(item) != mark)
+
+    def _set_vf(self, address: str, device: str, vf: int, settings: dict[str, Any]) -> None:
+        assert self.functions[address].number == vf
+        self._have(device)
+        self.vfs[device, vf].update(settings)
+
+    def _bind_driver(self, address: str, driver: str | None, override: str) -> None:
+        self.functions[address] = dataclasses.replace(
+            self.functions[address],
+            driver=self.own_drivers[address] if driver is None else driver,
+            override=override,
+        )
 
 
 def half_made(kind: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ one in userspace: bridges need ``datapath_type=netdev``.
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import os
 import shutil
 import signal
@@ -48,28 +47,8 @@ def prepare(*, dpdk: bool = False) -> Path:
 
     :raises PackagesError: apt cannot deliver
     """
-    found = _fetched("openvswitch-dpdk" if dpdk else "openvswitch")
-    if isinstance(found, str):
-        raise debian.PackagesError(found)
-    return found
-
-
-@functools.cache  # a failure too: a hundred tests need not wait for a missing network each
-def _fetched(name: str) -> Path | str:
-    tree = CACHE / name
-    CACHE.mkdir(exist_ok=True)
-    with debian.locked(tree.with_suffix(".lock")):
-        if tree.exists():
-            return tree
-        try:
-            with tempfile.TemporaryDirectory(prefix="apt-", dir=CACHE) as folder:
-                apt = debian.Apt(Path(folder), "Open vSwitch")
-                apt.update()
-                with debian.complete_or_absent(tree) as partial:
-                    apt.unpack_closure(partial, *PACKAGES[name])
-        except debian.PackagesError as error:
-            return str(error)
-    return tree
+    name = "openvswitch-dpdk" if dpdk else "openvswitch"
+    return debian.unpacked(CACHE / name, "Open vSwitch", *PACKAGES[name])
 
 
 class Switch:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest in QEMU: Debian's kernel, busybox, and a network card behind a vhost-user socket.
+"""A guest in QEMU: Debian's kernel, busybox, and a network card behind whatever a VIF has.
 
 It is made of the lab's parts (see :mod:`tests.lab.packages`) and is a second of booting away from
 its script; the processor is emulated, so /dev/kvm is not needed.
@@ -34,11 +34,21 @@ export PATH=/bin
 class Machine:
     """A running guest whose card is its ``eth0``; it ends with this object and this process."""
 
-    def __init__(self, path: str, mac: str, script: str) -> None:
-        """Start it; it listens at once, and boots when the back end has come.
+    def __init__(
+        self,
+        netdev: Sequence[str],
+        mac: str,
+        script: str,
+        *,
+        card: str = "",
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        """Start it.
 
-        :param path: of the socket that QEMU makes
+        :param netdev: QEMU's options for the back end ``card``, as of :func:`behind_socket`
         :param script: of busybox's shell, run as root; the guest ends with it
+        :param card: further properties of the card, each with a comma before it
+        :param descriptors: what it inherits
         """
         parts = prepare(CACHE)
         self._folder = Path(tempfile.mkdtemp(prefix="qemu-"))
@@ -52,9 +62,8 @@ class Machine:
             # The back end maps the guest's memory.
             *("-object", f"memory-backend-memfd,id=memory,size={MEMORY},share=on"),
             *("-machine", "pc,memory-backend=memory", "-m", MEMORY, "-nic", "none"),
-            *("-chardev", f"socket,id=wire,path={path},server=on,wait=off"),
-            *("-netdev", "vhost-user,id=card,chardev=wire"),
-            *("-device", f"virtio-net-pci,netdev=card,mac={mac},romfile="),
+            *netdev,
+            *("-device", f"virtio-net-pci,netdev=card,mac={mac},romfile={card}"),
             *("-chardev", f"file,id=console,path={self._folder}/console"),
             *("-serial", "chardev:console"),
             *("-kernel", str(kernel), "-initrd", str(disk), "-append", KERNEL_ARGUMENTS),
@@ -63,6 +72,7 @@ class Machine:
             self._process = subprocess.Popen(
                 argv,
                 env=parts.qemu_environment(),
+                pass_fds=tuple(descriptors),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -82,6 +92,17 @@ class Machine:
         self._process.kill()
         self._process.wait()
         shutil.rmtree(self._folder)
+
+
+def behind_socket(path: str) -> tuple[str, ...]:
+    """Return the options for a vhost-user socket that QEMU makes; it boots when one connects."""
+    wire = f"socket,id=wire,path={path},server=on,wait=off"
+    return ("-chardev", wire, "-netdev", "vhost-user,id=card,chardev=wire")
+
+
+def behind_descriptors(descriptors: Sequence[int]) -> tuple[str, ...]:
+    """Return the options for a tap or macvtap that is open already, once for each queue."""
+    return ("-netdev", f"tap,id=card,fds={':'.join(map(str, descriptors))}")
 
 
 @functools.cache

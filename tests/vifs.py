@@ -85,6 +85,18 @@ def tap_vif(number: int = 1, **fields: Any) -> Any:
     return VIFGeneric(id=vif_id(number), plugin="tap", **fields)
 
 
+def direct_vif(number: int = 1, lower: str | None = "eth0", **fields: Any) -> Any:
+    """Return a VIFDirect on the device ``lower``; ``vlan`` and ``mtu`` are its network's."""
+    from os_vif.objects.vif import VIFDirect
+
+    said = {key: fields.pop(key) for key in ("vlan", "mtu") if key in fields}
+    fields.setdefault("network", network("", bridge_interface=lower, **said))
+    fields.setdefault("vif_name", tap_name(number))
+    fields.setdefault("address", guest_mac(number))
+    fields.setdefault("mode", "bridge")
+    return VIFDirect(id=vif_id(number), plugin="macvtap", **fields)
+
+
 @contextlib.contextmanager
 def configured(group: str, **options: Any) -> Iterator[None]:
     """Set options of a plugin for a while; ``group`` is the plugin's name."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from os_vif.drawing.scene import HOST, Fault
+from os_vif.host.function_marks import parse_function_mark
 from os_vif.host.step import Step
 from os_vif.host.switch import MARK_KEY
 
@@ -71,6 +72,15 @@ def _created(args: Mapping[str, Any]) -> list[Drift]:
     return [Drift(name, f"{args['kind']} is missing", missing=True) for name in ends]
 
 
+def _made_anew(args: Mapping[str, Any]) -> str:
+    differs = "multi_queue differs"
+    if args["kind"] == "macvtap":
+        differs = (
+            f"it should be on {args['attributes']['link']} in mode {args['attributes']['mode']}"
+        )
+    return f"must be made anew ({differs})"
+
+
 def _port_added(args: Mapping[str, Any]) -> list[Drift]:
     # The device of one that is attached at once is there, or is missed by itself.
     alone = bool(args["type"]) or not args["attached"]
@@ -102,6 +112,32 @@ def _port_moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> Drift:
     return Drift(new["name"], words, False, "port", new["bridge"])
 
 
+def _vf_changed(args: Mapping[str, Any]) -> list[Drift]:
+    from os_vif.host.function_steps import setting_in_words
+
+    return [
+        Drift(args["address"], f"should have {words}", False, name, value)
+        for name, value in args["settings"].items()
+        if (words := setting_in_words(name, value))
+    ]
+
+
+def _driver(args: Mapping[str, Any]) -> list[Drift]:
+    words = f"should be driven by {args['driver']}"
+    return [Drift(args["address"], words, False, "driver", args["driver"])]
+
+
+def _marked(args: Mapping[str, Any]) -> list[Drift]:
+    mark = parse_function_mark(args["mark"])
+    return [Drift(mark.address, "lacks the mark of its owner", False, "mark")] if mark else []
+
+
+def _still_marked(args: Mapping[str, Any]) -> list[Drift]:
+    mark = parse_function_mark(args["mark"])
+    words = f"carries the mark of VIF {mark.vif_id}" if mark else ""
+    return [Drift(mark.address, words, False, "mark")] if mark else []
+
+
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[Drift]]] = {
     "create_link": _created,
     "set_link": _changed,
@@ -124,6 +160,22 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[Drift]]] = {
     ],
     "add_proxy": lambda args: [Drift(args["device"], f"does not answer for {args['address']}")],
     "set_forwarding": _rules,
+    "mark_function": _marked,
+    "unmark_function": _still_marked,
+    "set_vf": _vf_changed,
+    "bind_driver": _driver,
+    "associate_vsi": lambda args: [
+        Drift(args["interface"], f"VSI {args['vsi']['instance']} is not associated", False, "vsi")
+    ],
+    "set_port_profile": lambda args: [
+        Drift(args["device"], f'should have the port profile "{args["profile"]}"', False, "profile")
+    ],
+    "disassociate_vsi": lambda args: [
+        Drift(args["interface"], f"still has VSI {args['vsi']['instance']}", False, "vsi")
+    ],
+    "clear_port_profile": lambda args: [
+        Drift(args["device"], "still has the port profile it had before", False, "profile")
+    ],
 }
 
 
@@ -141,7 +193,7 @@ def drifts_of(steps: Iterable[Step]) -> list[Drift]:
             # Plugging deletes only what it makes anew, because the kernel cannot change it.
             doomed.update(name for name, _index in step.args["links"])
         elif step.kind == "create_link" and step.args["name"] in doomed:
-            found.append(Drift(step.args["name"], "must be made anew (multi_queue differs)"))
+            found.append(Drift(step.args["name"], _made_anew(step.args)))
         elif step.kind == "del_port" and step.args["name"] in added:
             moved.add(step.args["name"])
             found.append(_port_moved(step.args, added[step.args["name"]]))

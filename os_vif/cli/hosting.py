@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from os_vif.cli.held import as_plugged
 from os_vif.cli.options import Taught, shared_options
 from os_vif.cli.privilege import explain
 from os_vif.cli.session import Exit, Failure, Session
@@ -21,17 +22,22 @@ if TYPE_CHECKING:
     from os_vif.host.inventory import Plugged
     from os_vif.host.observed import Link
     from os_vif.host.switch import BridgeRow, PortRow
-    from os_vif.host.topology import Resource, Topology
+    from os_vif.host.topology import Topology
 
 # --- list -------------------------------------------------------------------------------------
 
 
 def _state(item: Plugged) -> str:
-    if not (item.links or item.ports or item.bridges):
+    if not (item.links or item.ports or item.bridges or item.functions):
         return "rules only"
     if any(_trouble(port) for port in item.ports):
         return "port error"
-    return "up" if all(link.attributes.get("up") for link in item.links) else "down"
+    if any(given.function is None for given in item.functions):
+        return "device gone"
+    up = [bool(link.attributes.get("up")) for link in item.links]
+    # A device that is given away whole has its link in the guest.
+    up += [given.up for given in item.functions if given.card]
+    return "up" if all(up) else "down"
 
 
 def _trouble(port: PortRow) -> str:
@@ -55,6 +61,7 @@ def _as_json(item: Plugged) -> dict[str, Any]:
                 "mac": link.attributes.get("mac"),
                 "mtu": link.attributes.get("mtu"),
                 "master": link.attributes.get("master"),
+                **_of_macvtap(link),
             }
             for link in item.links
         ],
@@ -70,16 +77,37 @@ def _as_json(item: Plugged) -> dict[str, Any]:
             for port in item.ports
         ],
         "bridges": [bridge.name for bridge in item.bridges],
+        "functions": [
+            {
+                "address": given.mark.address,
+                "card": given.card or None,
+                "vf": given.function.number if given.function else None,
+                "driver": (given.function.driver or None) if given.function else None,
+                "mac": given.settings.get("mac"),
+                "vlan": given.settings.get("vlan") or None,
+            }
+            for given in item.functions
+        ],
         "rules": list(item.comments),
     }
 
 
+def _of_macvtap(link: Link) -> dict[str, Any]:
+    keys = ("link", "mode") if link.kind == "macvtap" else ()
+    return {key: link.attributes.get(key) for key in keys}
+
+
 def _devices(item: Plugged) -> str:
     """Return what a VIF has on the host and where, in one line; '' if only rules."""
-    places = {link.name: link.attributes.get("master") for link in item.links}
+    places: dict[str, Any] = {link.name: _place(link) for link in item.links}
     places.update({bridge.name: None for bridge in item.bridges})
     places.update({port.name: port.bridge for port in item.ports})
+    places.update({given.mark.address: given.card for given in item.functions})
     return ", ".join(f"{name} on {place}" if place else name for name, place in places.items())
+
+
+def _place(link: Link) -> Any:
+    return link.attributes.get("link" if link.kind == "macvtap" else "master")
 
 
 @click.command("list", cls=Taught)
@@ -89,7 +117,8 @@ def list_(session: Session) -> int:
     """List the VIFs that are plugged on this host.
 
     The host itself is the only record: every device made for a VIF carries the VIF's id (as its
-    alias; ip link shows it), and so does every port of Open vSwitch (in its external_ids). This
+    alias; ip link shows it), and so does every port of Open vSwitch (in its external_ids). A PCI
+    function that a guest has is marked on its card's network device, or on lo (as an altname). This
     works without privilege, but then forwarding rules are not seen. Where Open vSwitch is not
     running, its ports are not seen.
 
@@ -97,9 +126,10 @@ def list_(session: Session) -> int:
       os-vif list
       os-vif list --json | jq -r '.vifs[].id'
 
-    With --json: "vifs", each with id, plugin, instance, state (up, down, port_error, rules_only),
-    devices (name, kind, up, mac, mtu, master), ports of Open vSwitch (name, bridge, type, iface_id,
-    ofport, error), bridges (of Open vSwitch, the VIF's own) and rules.
+    With --json: "vifs", each with id, plugin, instance, state (up, down, port_error, device_gone,
+    rules_only), devices (name, kind, up, mac, mtu, master; of a macvtap also link and mode), ports
+    of Open vSwitch (name, bridge, type, iface_id, ofport, error), bridges (of Open vSwitch, the
+    VIF's own), functions of PCI (address, card, vf, driver, mac, vlan) and rules.
     """
     session.start()
     from os_vif import verbs
@@ -164,11 +194,14 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
         session.start()
         # Those of one bridge side by side, so that they are drawn on the same one.
         chosen = sorted(_chosen(targets), key=_masters)
-        vifs = [_as_plugged(item) for item in chosen]
+        vifs = [as_plugged(item) for item in chosen]
         troubles = {port.name: _trouble(port) for item in chosen for port in item.ports}
         faults = {
             name: Fault(detached=True, notes=(words,)) for name, words in troubles.items() if words
         }
+        functions = [given for item in chosen for given in item.functions]
+        gone = Fault(missing=True, notes=("missing",))
+        faults |= {given.mark.address: gone for given in functions if given.function is None}
     scene = scene_of(vifs, faults)
     if svg is not None:
         _write_svg(session, svg, scene)
@@ -246,65 +279,12 @@ def _chosen(targets: Sequence[str]) -> list[Plugged]:
 
 def _names(item: Plugged) -> list[str]:
     parts: tuple[Link | PortRow | BridgeRow, ...] = (*item.links, *item.ports, *item.bridges)
-    return [part.name for part in parts]
+    return [part.name for part in parts] + [given.mark.address for given in item.functions]
 
 
 def _masters(item: Plugged) -> list[str]:
-    masters = [str(link.attributes.get("master") or "") for link in item.links]
+    masters = [str(_place(link) or "") for link in item.links]
     return [port.bridge for port in item.ports] or masters
-
-
-def _as_plugged(item: Plugged) -> tuple[Topology, Guest]:
-    """Return what the host holds of a VIF as a topology, as far as its own parts show it."""
-    from os_vif.drawing.scene import Guest
-    from os_vif.host.topology import Topology
-
-    resources = [resource for link in item.links for resource in _of_link(link)]
-    resources += _of_switch(item)
-    # The beginning of an id is enough to name it here, and leaves room for more guests.
-    name = f"guest {item.mark.instance[:8]}" if item.mark.instance else "guest"
-    lines = [f"VIF {item.mark.vif_id[:8]}", *([] if resources else ["rules only"])]
-    return Topology(item.mark, tuple(resources)), Guest(name, tuple(lines))
-
-
-def _of_link(link: Link) -> list[Resource]:
-    from os_vif.host.resources import Bridge, Tap, Veth
-
-    found: Any = link.attributes
-    master, mtu = found.get("master"), found.get("mtu")
-    if link.kind == "bridge":
-        return [Bridge(name=link.name, own=True)]
-    if link.kind == "veth":
-        # The other end is a link too, and is drawn with this one.
-        return [Veth(name=link.name, peer=found["link"], mtu=mtu, bridge=master)] if master else []
-    bridge: list[Resource] = [] if master is None else [Bridge(name=master)]
-    if link.kind != "tap":
-        return bridge  # a representor, which is drawn as the port it is
-    multi_queue = bool(found.get("multi_queue"))
-    return [*bridge, Tap(name=link.name, mtu=mtu, bridge=master, multi_queue=multi_queue)]
-
-
-def _of_switch(item: Plugged) -> list[Resource]:
-    from os_vif.host.switch import OvsBridge, OvsPort
-
-    own = {bridge.name: bridge.datapath_type for bridge in item.bridges}
-    names = dict.fromkeys([*own, *(port.bridge for port in item.ports)])
-    resources: list[Resource] = [
-        OvsBridge(name=name, datapath_type=own.get(name, ""), own=name in own) for name in names
-    ]
-    for port in item.ports:
-        resources.append(
-            OvsPort(
-                name=port.name,
-                bridge=port.bridge,
-                type=port.type,
-                options=port.options,
-                external_ids=port.external_ids,
-                mtu_request=port.mtu_request,
-                isolate=port.isolated,
-            )
-        )
-    return resources
 
 
 def _draw(session: Session, vifs: list[tuple[Topology, Guest]], faults: dict[str, Fault]) -> None:
@@ -370,7 +350,7 @@ def gc(
 
     Say which VIFs still exist. Devices, ports of Open vSwitch and forwarding rules that carry the
     mark of any other VIF go, and nothing else: what VIFs share (bridges and VLAN devices, marked
-    "os-vif shared") stays. A representor is given back.
+    "os-vif shared") stays. A representor and a PCI function are given back.
     On a terminal you are shown what goes, and asked.
 
     Examples:

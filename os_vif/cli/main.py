@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from os_vif.cli import hosting, plugging, reference
+from os_vif.cli import hosting, plugging, reference, running
 from os_vif.cli.demo.command import demo
 from os_vif.cli.options import keep_examples, shared_options
 from os_vif.cli.session import Exit, Failure, Session, bad_input
@@ -25,6 +25,7 @@ _COMMANDS = (
     plugging.unplug,
     plugging.plan,
     plugging.check,
+    running.exec_,
     hosting.list_,
     hosting.show,
     hosting.gc,

@@ -18,6 +18,7 @@ from os_vif.cli.session import Exit, Session
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Entry
     from os_vif.host.engine import Request
+    from os_vif.host.function_marks import FunctionMark
     from os_vif.host.step import Step
     from os_vif.verbs import Outcome
 
@@ -66,15 +67,18 @@ def _shown(request: Request | None, entry: Entry, *, unplugging: bool) -> list[s
 
 def _own(request: Request) -> list[tuple[str, str]]:
     """Return what is the VIF's own, each with the kind of step that makes it."""
-    from os_vif.host.resources import Bridge, Tap, Veth
+    from os_vif.host.passthrough import PciDevice
+    from os_vif.host.resources import Bridge, Macvtap, Tap, Veth
     from os_vif.host.switch import OvsPort
 
     found = []
     for item in request.topology.resources:
-        if isinstance(item, Tap | Veth) or (isinstance(item, Bridge) and item.own):
+        if isinstance(item, Tap | Veth | Macvtap) or (isinstance(item, Bridge) and item.own):
             found.append(("create_link", item.name))
         elif isinstance(item, OvsPort) and item.type != "patch" and item.name:
             found.append(("add_port", item.name))
+        elif isinstance(item, PciDevice):
+            found.append(("mark_function", item.address))
     return found
 
 
@@ -116,11 +120,28 @@ def _state(outcome: Outcome, request: Request | None, *, unplugging: bool) -> st
     # What was there in part, or with other settings, was repaired.
     made = {(step.kind, step.args["name"]) for step in outcome.steps if "name" in step.args}
     made -= {("add_port", step.args["name"]) for step in outcome.steps if step.kind == "del_port"}
+    made |= _marked(outcome.steps)
     adopted = any(
         step.kind == "set_link" and "alias" in step.args["attributes"] for step in outcome.steps
     )
     own = set(_own(request)) if request is not None else set()
     return "plugged" if adopted or own <= made else "repaired"
+
+
+def _marked(steps: Sequence[Step]) -> set[tuple[str, str]]:
+    """Return the PCI functions that the VIF had not before, as :func:`_own` does."""
+    from os_vif.host.function_marks import parse_function_mark
+
+    found: dict[str, list[FunctionMark]] = {"mark_function": [], "unmark_function": []}
+    for step in steps:
+        if step.kind in found and (mark := parse_function_mark(step.args["mark"])):
+            found[step.kind].append(mark)
+    former = {(mark.address, mark.vif_id) for mark in found["unmark_function"]}
+    return {
+        ("mark_function", mark.address)
+        for mark in found["mark_function"]
+        if (mark.address, mark.vif_id) not in former
+    }
 
 
 @click.command("plug", cls=Taught)

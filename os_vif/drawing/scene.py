@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from os_vif.host.passthrough import FunctionVlan, PciDevice, VirtualFunction
+from os_vif.host.profiles import PortProfileQbg, PortProfileQbh
 from os_vif.host.resources import (
     Bridge,
     ForwardRules,
     HostRoute,
+    Macvtap,
     ProxyNeighbour,
     Representor,
     Tap,
@@ -50,7 +53,8 @@ class Part:
 
     :ivar key: what others refer to it by; the device's name.
     :ivar kind: ``guest``, ``tap``, ``veth``, ``bridge``, ``vlan``, ``nic``, ``host``; of Open
-        vSwitch ``switch`` (a bridge), ``port`` and ``socket`` (a vhost-user port).
+        vSwitch ``switch`` (a bridge), ``port`` and ``socket`` (a vhost-user port).  The switch that
+        the host is wired to is a ``switch`` too.
     :ivar below: the key of the part it is attached to; None at the bottom.
     :ivar carries: whether its own attachment is to the part above: an uplink joins its bridge.
     :ivar fault: None if it is as it should be, or if nobody looked.
@@ -151,6 +155,8 @@ def _top(scene: Scene, topology: Topology) -> str | None:
 
 
 def _key(resource: Resource) -> str:
+    if isinstance(resource, PciDevice | VirtualFunction):
+        return resource.address
     # What a representor is called is seen on the host, unless it gets a name.
     behind = getattr(resource, "behind", "") or getattr(resource, "address", "")
     return str(getattr(resource, "name", "")) or f"representor of {behind}"
@@ -187,8 +193,23 @@ def _bridge(scene: Scene, bridge: Bridge) -> None:
 
 def _vlan(scene: Scene, vlan: Vlan) -> None:
     part = _part(scene, vlan.name, "vlan", f"VLAN {vlan.vlan_id}")
-    part.below = vlan.link
-    _part(scene, vlan.link, "nic", "uplink")
+    part.below = _nic(scene, vlan.link, vlan.behind)
+
+
+def _nic(scene: Scene, name: str, address: str) -> str:
+    """Return the key of the host's device of this name, or of the one behind a PCI address."""
+    lines = [] if name in scene.parts else ["uplink" if name else "NIC"]
+    return _part(scene, name or address, "nic", *lines).key
+
+
+def _macvtap(scene: Scene, macvtap: Macvtap) -> None:
+    mode = "passthrough" if macvtap.mode == "passthru" else macvtap.mode
+    lines = [f"macvtap, mode {mode}"]
+    if macvtap.mtu is not None:
+        lines.append(f"MTU {macvtap.mtu}")
+    part = _part(scene, macvtap.name, "tap", *lines)
+    if macvtap.link or macvtap.behind:
+        part.below = _nic(scene, macvtap.link, macvtap.behind)
 
 
 def _uplink(scene: Scene, uplink: Uplink) -> None:
@@ -211,6 +232,33 @@ def _representor(scene: Scene, representor: Representor) -> None:
     if representor.mtu is not None:
         lines.append(f"MTU {representor.mtu}")
     _part(scene, _key(representor), "port", *lines)
+
+
+def _device(scene: Scene, device: PciDevice) -> None:
+    lines = [f"given to {device.driver}"] if device.driver else []
+    _part(scene, device.address, "nic", *(lines or ["given to the guest whole"]))
+
+
+_VF_LINES: Mapping[str, Callable[[VirtualFunction], str]] = {
+    "mac": lambda vf: f"MAC {vf.mac}",
+    "vlan": lambda vf: f"VLAN {vf.vlan}",
+    "trust": lambda _vf: "trusted",
+    "spoofchk": lambda _vf: "spoof check",
+    "max_tx_rate": lambda vf: f"at most {vf.max_tx_rate} Mbit/s",
+    "min_tx_rate": lambda vf: f"at least {vf.min_tx_rate} Mbit/s",
+}
+
+
+def _virtual_function(scene: Scene, vf: VirtualFunction) -> None:
+    lines = [words(vf) for name, words in _VF_LINES.items() if getattr(vf, name)]
+    lines += [f"link {vf.link_state}"] if vf.link_state else []
+    part = _part(scene, vf.address, "nic", "virtual function", *lines)
+    part.below = f"the card of {vf.address}"
+    _part(scene, part.below, "nic", "its physical function", "switches by MAC and VLAN")
+
+
+def _function_vlan(scene: Scene, vlan: FunctionVlan) -> None:
+    _part(scene, _nic(scene, "", vlan.address), "nic", f"virtual function in VLAN {vlan.vlan}")
 
 
 def _ovs_bridge(scene: Scene, bridge: OvsBridge) -> None:
@@ -277,16 +325,40 @@ def _proxy(scene: Scene, proxy: ProxyNeighbour) -> None:
     _part(scene, HOST, "host", f"answers for {proxy.address} on {proxy.device}")
 
 
+def _vsi(scene: Scene, profile: PortProfileQbg) -> None:
+    vsi = profile.vsi
+    words = f"{vsi.mac}: VSI type {vsi.type} version {vsi.version}"
+    _outside(scene, profile, "802.1Qbg", words)
+
+
+def _port_profile(scene: Scene, profile: PortProfileQbh) -> None:
+    _outside(scene, profile, "802.1Qbh", f'port profile "{profile.profile}"')
+
+
+def _outside(scene: Scene, profile: PortProfileQbg | PortProfileQbh, *lines: str) -> None:
+    """Draw the switch that the host is wired to, with what it is told."""
+    nic = _nic(scene, profile.link, profile.behind)
+    key = f"the switch of {nic}"
+    _part(scene, nic, "nic").below = key
+    _part(scene, key, "switch", *lines)
+
+
 _DRAW: Mapping[type[Resource], Callable[[Scene, Any], None]] = {
     Tap: _tap,
     Bridge: _bridge,
     Vlan: _vlan,
+    Macvtap: _macvtap,
     Uplink: _uplink,
     ForwardRules: _forward_rules,
     HostRoute: _route,
     ProxyNeighbour: _proxy,
     Veth: _veth,
     Representor: _representor,
+    PortProfileQbg: _vsi,
+    PortProfileQbh: _port_profile,
+    PciDevice: _device,
+    VirtualFunction: _virtual_function,
+    FunctionVlan: _function_vlan,
     OvsBridge: _ovs_bridge,
     OvsPort: _ovs_port,
 }

@@ -30,6 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*\Z")
 _RESERVED = frozenset({".", "..", "all", "default"})
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
+_DRIVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _PATH = re.compile(r"/[^\x00-\x1f\x7f]+\Z")
 _VIF_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 _WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
@@ -114,6 +115,18 @@ def pci_address(value: object, field: str = "dev_address") -> str:
             field=field, value=value, expected="a PCI address, as in 0000:3b:00.2"
         )
     return text
+
+
+def pci_driver(value: object, field: str = "bind_driver") -> str:
+    """Return the name of a driver of the PCI bus, which becomes part of a path.
+
+    :raises InvalidField: it is empty, or not of letters, digits, '_' and '-', 64 at most.
+    """
+    if not isinstance(value, str) or not _DRIVER.match(value):
+        raise exception.InvalidField(
+            field=field, value=value, expected="the name of a driver, as in vfio-pci"
+        )
+    return value
 
 
 def socket_path(value: object, field: str = "path") -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import itertools
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,10 @@ def observe(asked: Questions, place: Place, *, with_daemon: bool) -> Host:
             else functools.partial(_daemon().forwarding, place.section)
         )
         host.forwarding.update(look(sorted(asked.forwarding)))
+    if asked.vsis and (with_daemon or is_privileged()):
+        ask = observer.vsis if is_privileged() else functools.partial(_daemon().vsis, place.section)
+        there = observer.devices(asked.vsis, functions)
+        host.vsis.update(ask([name for name in there if host.links.get(name) is not None]))
     return host
 
 
@@ -102,9 +107,13 @@ def _run_kernel(section: str, groups: Sequence[Group], *, together: bool) -> lis
 def _run_deletes_first(section: str, groups: Sequence[Group]) -> list[Report]:
     """Run the deletes of all groups in one step: the kernel waits once for each.
 
-    Should it fail, each goes by itself.
+    One that something else has to go before stays where it is.  Should the step fail, each goes by
+    itself.
     """
-    deletes = [[item for item in group if item[0].kind == "delete_links"] for group in groups]
+    deletes = [
+        list(itertools.takewhile(lambda item: item[0].kind == "delete_links", group))
+        for group in groups
+    ]
     doomed = [link for mine in deletes for step, _undo in mine for link in step.args["links"]]
     if not doomed:
         return _run_kernel(section, groups, together=False)
@@ -145,8 +154,8 @@ def run(
     """Run groups of steps; a failed group is taken back, the others go on.
 
     :param together: one group's failure takes back all.
-    :param deletes_first: delete the devices of all groups in one step, before anything else is
-        done to the kernel's.
+    :param deletes_first: delete the devices of all groups that begin with it in one step, before
+        anything else is done to the kernel's.
     """
     merge = deletes_first and len(groups) > 1 and not together
     if place.database is None:

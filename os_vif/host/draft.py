@@ -39,6 +39,7 @@ class Draft:
         self.mark = topology.mark
         self.host = host
         self.plan = Plan()
+        self._changed: list[Link | None] = []
         self.detached: dict[str, PortRow] = {}
         """Ports that were taken out, to be added again when their device is there."""
 
@@ -49,8 +50,19 @@ class Draft:
     def take(self, step: Step) -> None:
         """Take up a step that somebody else made."""
         self.plan.undo.append(steps.inverse(self.host, step) if self.undoable else None)
+        self._changed.append(
+            self.host.links.get(step.args["name"]) if step.kind == "set_link" else None
+        )
         self.plan.steps.append(step)
         steps.apply(self.host, step)
+
+    def abandon(self) -> None:
+        """Take it all back on the model: none of it will run."""
+        for undo, link in zip(reversed(self.plan.undo), reversed(self._changed), strict=True):
+            if undo is not None:
+                steps.apply(self.host, undo)
+            elif link is not None:
+                self.host.links[link.name] = link
 
     def correct(self, link: Link, wanted: Mapping[str, Value], alias: str | None = None) -> None:
         """Set what differs of ``wanted`` (and the mark) on a device that exists."""

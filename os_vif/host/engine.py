@@ -27,6 +27,7 @@ from os_vif.host.backends import netlink
 from os_vif.host.draft import Plan
 from os_vif.host.observed import Host, Questions
 from os_vif.host.place import Place
+from os_vif.host.profiles import PortProfileQbg, PortProfileQbh
 from os_vif.host.step import KERNEL, Step
 from os_vif.host.topology import Topology
 
@@ -51,6 +52,13 @@ _PATIENT_LOOKS = 5
 _PATIENCE = 0.002
 """Seconds before the first new look at what is in the way; doubled each time.  Another process
 may be making it, and a tap cannot be marked in the moment it is made."""
+
+_UNSEEN = frozenset({"set_forwarding", "associate_vsi", "disassociate_vsi"})
+"""Kinds of step on what only the privileged side can see."""
+
+_WAITED_FOR = (PortProfileQbg, PortProfileQbh)
+"""What a switch is asked for, which may take seconds: those who want it keep nobody else waiting,
+and go like another process."""
 
 _CHANCE = random.SystemRandom()
 
@@ -124,6 +132,10 @@ os.register_at_fork(after_in_child=_forget_turns)
 
 def _submit(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
     here = netlink.namespace()
+    if any(isinstance(item, _WAITED_FOR) for it in requests for item in it.topology.resources):
+        with netlink.session(here):
+            _settle(plan, requests, together=together)
+        return
     turn = _turns.get(here) or _turns.setdefault(here, _Turn())
     if together:
         with turn.serving, netlink.session(here):
@@ -215,7 +227,10 @@ def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, toget
                 overtaken = True
             else:
                 request.error = exception.StepFailed(
-                    step=error["step"], reason=error["reason"], left="; ".join(error["left"])
+                    step=error["step"],
+                    reason=error["reason"],
+                    errno=error["errno"],
+                    left="; ".join(error["left"]),
                 )
                 _take_back(request, place)
         if overtaken and attempt:
@@ -239,6 +254,8 @@ def _seen_well(place: Place, todo: Plan, report: runner.Report) -> bool:
     """
     if report["error"] is not None:
         return False
+    if len(report["unchanged"]) == len(todo.steps):
+        return True  # whoever ran them has looked again
     on_kernel = [step for step in todo.steps if steps.KINDS[step.kind].by == KERNEL]
     attached = any(step.args.get("attached") for step in todo.steps)
     if [step.kind for step in todo.steps] == ["delete_links"]:
@@ -294,7 +311,7 @@ def _plan(
             continue
         if request.ran and not dispatch.is_privileged():
             # Nobody could look at these, and they were run already.
-            kept = [i for i, step in enumerate(todo.steps) if step.kind != "set_forwarding"]
+            kept = [i for i, step in enumerate(todo.steps) if step.kind not in _UNSEEN]
             todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept])
         found.append((request, todo))
     return found

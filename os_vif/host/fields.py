@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from os_vif.host import checks
+from os_vif.host.function_marks import parse_function_mark
+from os_vif.host.resources import MACVTAP_MODES
 from os_vif.host.topology import SHARED_MARK, parse_mark, parse_rules_comment
 
 
@@ -70,6 +72,7 @@ _U32 = _number(0, 0xFFFFFFFF)
 _PREFIX = _ip(ipaddress.ip_network)
 _WITH_PREFIX = _ip(ipaddress.ip_interface)
 IP = _ip(ipaddress.ip_address)
+_ANY_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _RULE_WORD = re.compile(r"[A-Za-z0-9_./-]{1,64}\Z")
 
 ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
@@ -83,6 +86,8 @@ ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
     "peer": NAME,
     "vlan_id": holds(checks.vlan_tag),
     "multi_queue": FLAG,
+    # The others are only given back.
+    "mode": one_of(*MACVTAP_MODES, "private", "source"),
     "stp_state": one_of(0, 1, 2),
     "forward_delay": _number(0, 3000),
     "ageing_time": _U32,
@@ -107,6 +112,7 @@ CREATED_KINDS: Mapping[str, frozenset[str]] = {
     "bridge": frozenset(),
     "veth": frozenset({"peer"}),
     "vlan": frozenset({"link", "vlan_id"}),
+    "macvtap": frozenset({"link", "mode"}),
 }
 """Kinds of link a step may make, with the attributes that one cannot be made without."""
 
@@ -159,6 +165,47 @@ ROUTE: Mapping[str, Callable[[Any], bool]] = {
     "onlink": FLAG,
     "mtu": _U32,
 }
+
+
+def is_pci_address(value: Any) -> bool:
+    """Tell whether this is the address of a PCI function, as the kernel writes it."""
+    return holds(checks.pci_address)(value) and bool(checks.pci_address(value) == value)
+
+
+VF_NUMBER = _number(0, 0xFFFF)  # sriov_numvfs is a 16-bit register (PCI Express, 9.3.3.7)
+DRIVER = holds(checks.pci_driver)
+
+_VF_SETTINGS: Mapping[str, Callable[[Any], bool]] = {
+    # Undo gives back whatever was there, and unplug gives back none.
+    "mac": lambda value: isinstance(value, str) and bool(_ANY_MAC.match(value)),
+    "vlan": _number(0, 4095),
+    "qos": _number(0, 7),
+    "vlan_proto": one_of(0x8100, 0x88A8),
+    "min_tx_rate": _U32,
+    "max_tx_rate": _U32,
+    "spoofchk": FLAG,
+    "trust": FLAG,
+    "link_state": one_of("auto", "enable", "disable"),
+}
+"""Settings of a virtual function (linux/if_link.h, IFLA_VF_*), rates in Mbit/s."""
+
+VF_TOGETHER = (("vlan", "qos", "vlan_proto"), ("min_tx_rate", "max_tx_rate"))
+"""Settings that are only ever set together."""
+
+
+def is_vf_settings(value: Any) -> bool:
+    """Tell whether these are settings of a virtual function, whole as far as they are there."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(key in _VF_SETTINGS and _VF_SETTINGS[key](item) for key, item in value.items())
+        and all(len(value.keys() & set(names)) in (0, len(names)) for names in VF_TOGETHER)
+    )
+
+
+def is_function_mark(value: Any) -> bool:
+    """Tell whether this is the mark of a PCI function, as we write it."""
+    return isinstance(value, str) and parse_function_mark(value) is not None
 
 
 def is_record(fields: Mapping[str, Callable[[Any], bool]]) -> Callable[[Any], bool]:

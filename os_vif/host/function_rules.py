@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from os_vif.host.resources import Representor
 
 
-def need_virtual(host: Host, address: str) -> Function:
+def need_virtual(host: Host, address: str, so: str = "") -> Function:
     """Return a virtual function that must be there.
 
+    :param so: what follows where it is none
     :raises UnusableDevice: there is none of this address, or it is not a virtual one.
     """
     found = host.functions.get(address)
     if found is None:
-        raise _unusable(address, "this host has no such PCI device")
+        raise unusable(address, "this host has no such PCI device")
     if found.number is None:
-        raise _unusable(address, "it is not a virtual function (it has no physfn)")
+        reason = "it is not a virtual function (it has no physfn)"
+        raise unusable(address, f"{reason}, {so}" if so else reason)
     return found
 
 
@@ -36,14 +38,14 @@ def need_represented(host: Host, address: str) -> Function:
     """
     found = need_virtual(host, address)
     if not found.switch_id:
-        raise _unusable(
+        raise unusable(
             address,
             f"no network device of its physical function {found.physical} is a switch's uplink "
             "(phys_switch_id); is there a driver, and is it in switchdev mode (devlink dev eswitch "
             f"show pci/{found.physical})?",
         )
     if not found.representor:
-        raise _unusable(
+        raise unusable(
             address,
             f"switch {found.switch_id} of {found.uplink} has no representor of virtual function "
             f"{found.number}",
@@ -51,7 +53,32 @@ def need_represented(host: Host, address: str) -> Function:
     return found
 
 
-def _unusable(address: str, reason: str) -> exception.UnusableDevice:
+def netdev_behind(host: Host, address: str) -> str:
+    """Return the name of the network device of a PCI function, which must have one.
+
+    :raises UnusableDevice: it has none, or several.
+    """
+    found = host.functions.get(address)
+    if found is None:
+        raise unusable(address, "this host has no such PCI device")
+    if not found.netdevs:
+        driver = f"its driver is {found.driver}" if found.driver else "it has no driver"
+        raise unusable(
+            address,
+            f"there is no network device behind it in this network namespace ({driver}); is it a "
+            "NIC, and has nobody been given it whole?",
+        )
+    if len(found.netdevs) > 1:
+        raise unusable(
+            address,
+            f"there are several network devices behind it ({', '.join(found.netdevs)}); leave out "
+            "the address and name one of them (network.bridge_interface)",
+        )
+    return found.netdevs[0]
+
+
+def unusable(address: str, reason: str) -> exception.UnusableDevice:
+    """Return the error for a PCI device that cannot do what it is to do."""
     return exception.UnusableDevice(device=f"PCI device {address}", reason=reason)
 
 

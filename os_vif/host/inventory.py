@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What this host holds of VIFs, by the marks, and what removes it.
 
-The host is the only database: interface aliases, comments of forwarding rules and external_ids.
+The host is the only database: interface aliases and alternative names, comments of forwarding rules
+and external_ids.
 """
 
 from __future__ import annotations
@@ -15,21 +16,50 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_vif import exception
-from os_vif.host import dispatch, fields
-from os_vif.host.backends import iptables, links
+from os_vif.host import dispatch, fields, observer, planner
+from os_vif.host.backends import iptables, links, sysfs, vfs
+from os_vif.host.function_marks import LOOPBACK, FunctionMark
 from os_vif.host.function_rules import giving_back
-from os_vif.host.observed import Link
+from os_vif.host.function_vlan_rules import vlan_back
+from os_vif.host.macvtap_rules import lowering
+from os_vif.host.observed import Function, Link, VfSettings
+from os_vif.host.passthrough import PciDevice, VirtualFunction
 from os_vif.host.place import Place
+from os_vif.host.profile_rules import releasing
 from os_vif.host.step import Args, Step
 from os_vif.host.steps import is_unfinished
 from os_vif.host.switch import MARK_KEY, BridgeRow, Database, PortRow
 from os_vif.host.switch_steps import del_br, del_port
-from os_vif.host.topology import Mark, parse_mark, parse_rules_comment
+from os_vif.host.topology import Mark, Resource, Topology, parse_mark, parse_rules_comment
 
 _MAKING_S = 0.1
 """Seconds after which a device that is being made has long been made."""
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Given:
+    """A PCI function that a VIF has.
+
+    :ivar mark: whose it is.
+    :ivar device: the one that carries the mark: ``lo``, or the physical function's, through which
+        the function is set for the VIF.
+    :ivar up: whether that is up.
+    :ivar function: as it is now; None if the host has it no more.
+    :ivar settings: as the physical function's driver tells them; empty where nothing is set.
+    """
+
+    mark: FunctionMark
+    device: str
+    up: bool
+    function: Function | None
+    settings: VfSettings
+
+    @property
+    def card(self) -> str:
+        """The netdev through which the function is set for the VIF; '' for one given as it is."""
+        return "" if self.device == LOOPBACK else self.device
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +71,7 @@ class Plugged:
     :ivar comments: the comments of its forwarding rules.
     :ivar ports: its ports of Open vSwitch.
     :ivar bridges: the bridges of Open vSwitch that are its own.
+    :ivar functions: its PCI functions.
     """
 
     mark: Mark
@@ -48,6 +79,7 @@ class Plugged:
     comments: tuple[str, ...] = ()
     ports: tuple[PortRow, ...] = ()
     bridges: tuple[BridgeRow, ...] = ()
+    functions: tuple[Given, ...] = ()
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -89,6 +121,10 @@ def plugged(vif_id: str | None = None, databases: Iterable[Database] = ()) -> li
     for link in links.all_links():
         if mark := parse_mark(link.alias):
             take(mark.vif_id, mark, "links", link)
+        for given in _given(link, vif_id):
+            vif = given.mark.vif_id
+            # One plugin alone gives functions away.
+            take(vif, Mark(vif, "sriov", given.mark.instance), "functions", given)
     for database in databases:
         ports, bridges = _on_switch(database)
         for port in ports:
@@ -110,6 +146,20 @@ def plugged(vif_id: str | None = None, databases: Iterable[Database] = ()) -> li
         )
         for owner, item in sorted(found.items())
     ]
+
+
+def _given(link: Link, vif_id: str | None) -> list[Given]:
+    """Return the functions that a device carries marks of; of one VIF, or of all."""
+    marks = [mark for mark in link.functions if vif_id in (None, mark.vif_id)]
+    set_here = {} if link.name == LOOPBACK or not marks else vfs.look_up([link.name])
+    found = []
+    for mark in marks:
+        function = sysfs.function(mark.address)
+        number = -1 if function is None or function.number is None else function.number
+        settings = set_here.get((link.name, number), {})
+        up = bool(link.attributes.get("up"))
+        found.append(Given(mark, link.name, up, function, settings))
+    return found
 
 
 def _on_switch(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
@@ -153,18 +203,54 @@ def remove(gone: Sequence[Plugged], section: str, databases: Iterable[Database] 
         todo = [del_port(port) for item in gone for port in item.ports]
         todo += [del_br(bridge) for item in gone for bridge in item.bridges]
         done += _run(Place(section, database), todo)
+    failed = None
+    silent = []
+    for item in gone:
+        # First, as all there is to tell the switch stands on the devices.
+        try:
+            done += _run(Place(section), [step for link in item.links for step in releasing(link)])
+        except exception.StepFailed as error:
+            failed = failed or error
+            silent.append(item)
+    gone = [item for item in gone if item not in silent]
     marked = [link for item in gone for link in item.links]
     # A device of the host's own is only lent to a VIF, and the kernel would not delete it either.
     doomed = [[link.name, link.index] for link in marked if link.kind in fields.CREATED_KINDS]
     todo = [giving_back(link) for link in marked if link.kind not in fields.CREATED_KINDS]
     if doomed:
         todo.insert(0, Step("delete_links", {"links": doomed}))
+    ahead = [step for link in marked for step in vlan_back(link)]
+    todo = ahead + [step for link in marked for step in lowering(link)] + todo
     for item in gone:
         for comment in item.comments:
             for ipv6 in (False, True):
                 args: Args = {"comment": comment, "ipv6": ipv6, "rules": []}
                 todo.append(Step("set_forwarding", {**args, "top_regex": "", "bottom_regex": ""}))
-    return done + _run(Place(section), todo)
+    done += _run(Place(section), todo)
+    for given in [given for item in gone for given in item.functions]:
+        try:
+            done += _run(Place(section), _releasing(given))
+        except exception.StepFailed as error:
+            # A guest may have it open still, and must not keep those of the others.
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return done
+
+
+def _releasing(given: Given) -> list[Step]:
+    """Return the steps that give back a function: as unplugging, which knows no address here."""
+    mark = given.mark
+    resources: tuple[Resource, ...] = (PciDevice(address=mark.address),)
+    if given.device != LOOPBACK:
+        resources += (VirtualFunction(address=mark.address, mac=""),)
+    topology = Topology(Mark(mark.vif_id, "sriov"), resources)
+    asked = planner.questions(topology)
+    host = observer.observe(asked, observer.functions(asked))
+    todo = planner.plan_unplug(topology, host).steps
+    # Of a function that is gone nobody finds the mark but who looks at every device.
+    last = Step("unmark_function", {"device": given.device, "mark": str(mark)})
+    return todo if last in todo else [*todo, last]
 
 
 def _run(place: Place, todo: Sequence[Step]) -> list[Step]:
@@ -173,6 +259,9 @@ def _run(place: Place, todo: Sequence[Step]) -> list[Step]:
     [report] = dispatch.run(place, [[(step, None) for step in todo]], together=False)
     if report["error"]:
         raise exception.StepFailed(
-            step=report["error"]["step"], reason=report["error"]["reason"], left=""
+            step=report["error"]["step"],
+            reason=report["error"]["reason"],
+            errno=report["error"]["errno"],
+            left="",
         )
     return [step for i, step in enumerate(todo) if i not in report["unchanged"]]

@@ -9,13 +9,23 @@ import hashlib
 from os_vif import exception
 from os_vif.host import steps
 from os_vif.host.draft import Draft, in_the_way, what
+from os_vif.host.function_rules import netdev_behind
 from os_vif.host.observed import Link, as_mapping
-from os_vif.host.resources import Bridge, HostRoute, ProxyNeighbour, Tap, Uplink, Veth, Vlan
+from os_vif.host.resources import (
+    Bridge,
+    HostRoute,
+    Macvtap,
+    ProxyNeighbour,
+    Tap,
+    Uplink,
+    Veth,
+    Vlan,
+)
 from os_vif.host.route_rules import is_proxied, row_of
 from os_vif.host.topology import SHARED_MARK, Mark, parse_mark
 
 
-def is_ours(mark: Mark, wanted: Tap | Veth | Bridge, link: Link) -> bool:
+def is_ours(mark: Mark, wanted: Tap | Veth | Bridge | Macvtap, link: Link) -> bool:
     """Tell whether a device is this VIF's."""
     found = parse_mark(link.alias)
     if found is not None:
@@ -26,6 +36,9 @@ def is_ours(mark: Mark, wanted: Tap | Veth | Bridge, link: Link) -> bool:
         case Tap():
             known = derived or link.attributes.get("mac") in wanted.known_macs
             return link.kind == "tap" and wanted.adopt and known
+        case Macvtap():
+            known = derived or link.attributes.get("mac") == wanted.mac or steps.is_unfinished(link)
+            return link.kind == "macvtap" and known
         case Veth():
             return link.kind == "veth" and derived
         case Bridge():
@@ -40,7 +53,7 @@ def plug_tap(draft: Draft, tap: Tap) -> None:
         if not is_ours(draft.mark, tap, link):
             raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a tap of this name")
         if link.attributes.get("multi_queue") == tap.multi_queue:
-            draft.correct(link, wanted, _mark_on(draft.mark, link))
+            draft.correct(link, wanted, mark_on(draft.mark, link))
             return
         if link.attributes.get("queues"):
             raise exception.ResourceConflict(
@@ -57,7 +70,7 @@ def plug_tap(draft: Draft, tap: Tap) -> None:
     )
 
 
-def _mark_on(mark: Mark, link: Link) -> str:
+def mark_on(mark: Mark, link: Link) -> str:
     """Return the mark a tap of ours must carry; a caller who names no guest keeps the one there."""
     there = parse_mark(link.alias)
     if there is not None and there == dataclasses.replace(mark, instance=there.instance):
@@ -98,8 +111,8 @@ def plug_veth(draft: Draft, veth: Veth) -> None:
             raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a veth of this name")
     near, far = ends
     if near is not None and far is not None and near.attributes.get("link") == far.name:
-        draft.correct(near, {**both, "master": veth.bridge}, _mark_on(draft.mark, near))
-        draft.correct(far, both, _mark_on(draft.mark, far))
+        draft.correct(near, {**both, "master": veth.bridge}, mark_on(draft.mark, near))
+        draft.correct(far, both, mark_on(draft.mark, far))
         return
     for link in ends:
         # One of them alone, or with another peer: left by a failure of somebody else's.
@@ -119,7 +132,7 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
     wanted = bridge.attributes()
     mark = str(draft.mark) if bridge.own else SHARED_MARK
     uplink = _uplink_of(draft, bridge.name)
-    if uplink is not None and _is_ethernet(uplink):
+    if uplink is not None and is_ethernet(uplink):
         # A bridge takes its lowest port's address; with a host's addresses on it, that must not
         # change with every guest that comes and goes.
         wanted["mac"] = uplink.attributes["mac"]
@@ -143,7 +156,7 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
     elif bridge.own:
         if not is_ours(draft.mark, bridge, link) and not steps.is_unfinished(link):
             raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a bridge of this name")
-        draft.correct(link, wanted, _mark_on(draft.mark, link))
+        draft.correct(link, wanted, mark_on(draft.mark, link))
     elif bridge.create and (link.alias == SHARED_MARK or steps.is_unfinished(link)):
         draft.correct(link, wanted, SHARED_MARK)
     else:
@@ -166,7 +179,7 @@ def _uplink_of(draft: Draft, bridge: str) -> Link | None:
 
 def plug_vlan(draft: Draft, vlan: Vlan) -> None:
     """Make the VLAN device on its lower device, which is set up."""
-    lower = draft.need(vlan.link)
+    lower = draft.need(vlan.link or netdev_behind(draft.host, vlan.behind))
     draft.correct(lower, {"up": True})
     link = draft.host.link(vlan.name)
     if link is None:
@@ -176,24 +189,36 @@ def plug_vlan(draft: Draft, vlan: Vlan) -> None:
             name=vlan.name,
             attributes={
                 **vlan.attributes(),
-                "mac": lower.attributes["mac"],
-                "link": vlan.link,
+                # One that goes again follows its card, which may have a guest's for the moment.
+                **({"mac": lower.attributes["mac"]} if vlan.stays else {}),
+                "link": lower.name,
                 "vlan_id": vlan.vlan_id,
                 "alias": SHARED_MARK,
             },
         )
         return
     have = (link.kind, link.attributes.get("link"), link.attributes.get("vlan_id"))
-    if have != ("vlan", vlan.link, vlan.vlan_id):
+    if have != ("vlan", lower.name, vlan.vlan_id):
         found = f"VLAN {have[2]} on {have[1]}" if link.kind == "vlan" else what(link)
         raise exception.ResourceConflict(
             resource=f"device {vlan.name}",
-            reason=f"it is {found}; VLAN {vlan.vlan_id} on {vlan.link} is needed",
+            reason=f"it is {found}; VLAN {vlan.vlan_id} on {lower.name} is needed",
         )
     if link.alias == SHARED_MARK or steps.is_unfinished(link):
         draft.correct(link, vlan.attributes(), SHARED_MARK)
     else:
         draft.correct(link, {"up": True})
+
+
+def unplug_vlan(draft: Draft, vlan: Vlan) -> None:
+    """Take away a VLAN device of ours that nobody uses any more."""
+    link = draft.host.link(vlan.name)
+    if vlan.stays or link is None or link.kind != "vlan":
+        return
+    ours = link.alias == SHARED_MARK or steps.is_unfinished(link)
+    used = draft.host.users.get(vlan.name) or draft.host.addresses.get(vlan.name)
+    if ours and not used:
+        draft.add("delete_unused", name=vlan.name)
 
 
 def plug_uplink(draft: Draft, uplink: Uplink) -> None:
@@ -208,7 +233,7 @@ def plug_uplink(draft: Draft, uplink: Uplink) -> None:
         )
     if link.kind == "bridge" or parse_mark(link.alias) is not None:
         raise in_the_way(link, f"an uplink for {uplink.bridge} is needed")
-    if not _is_ethernet(link):
+    if not is_ethernet(link):
         raise exception.ResourceConflict(
             resource=f"uplink {uplink.name}",
             reason="it is not an Ethernet device, and a bridge takes no others",
@@ -234,7 +259,8 @@ def plug_uplink(draft: Draft, uplink: Uplink) -> None:
         draft.add("delete_address", device=uplink.name, address=as_mapping(address))
 
 
-def _is_ethernet(link: Link) -> bool:
+def is_ethernet(link: Link) -> bool:
+    """Tell whether a device has an Ethernet address, which the loopback has not."""
     mac = link.attributes.get("mac")
     return isinstance(mac, str) and len(mac) == len("52:54:00:12:34:56") and mac.strip("0:") != ""
 

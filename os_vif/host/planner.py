@@ -22,9 +22,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from os_vif import exception
-from os_vif.host import steps
 from os_vif.host.draft import Draft, Plan
+from os_vif.host.function_marks import LOOPBACK
 from os_vif.host.function_rules import plug_representor, unplug_representor
+from os_vif.host.function_vlan_rules import plug_function_vlan, unplug_function_vlan
 from os_vif.host.link_rules import (
     is_ours,
     plug_bridge,
@@ -32,12 +33,25 @@ from os_vif.host.link_rules import (
     plug_uplink,
     plug_veth,
     plug_vlan,
+    unplug_vlan,
 )
+from os_vif.host.macvtap_rules import plug_macvtap, unplug_macvtap
 from os_vif.host.observed import Host, Questions
+from os_vif.host.passthrough import FunctionVlan, PciDevice, VirtualFunction
+from os_vif.host.profile_rules import (
+    asks_port_profile,
+    asks_vsi,
+    plug_port_profile,
+    plug_vsi,
+    unplug_port_profile,
+    unplug_vsi,
+)
+from os_vif.host.profiles import PortProfileQbg, PortProfileQbh
 from os_vif.host.resources import (
     Bridge,
     ForwardRules,
     HostRoute,
+    Macvtap,
     ProxyNeighbour,
     Representor,
     Tap,
@@ -55,6 +69,7 @@ from os_vif.host.switch_rules import (
     unplug_switch_bridge,
 )
 from os_vif.host.topology import Mark, Resource, Topology, rules_comment
+from os_vif.host.vf_rules import plug_device, plug_vf, unplug_device, unplug_vf
 
 
 def questions(topology: Topology) -> Questions:
@@ -80,10 +95,7 @@ def plan_plug(topology: Topology, host: Host) -> Plan:
         for resource in topology.resources:
             _PLUG[type(resource)](draft, resource)
     except exception.ExceptionBase:
-        # None of it will run, so the next VIF must not be planned on it.
-        for step in reversed(draft.plan.undo):
-            if step is not None:
-                steps.apply(host, step)
+        draft.abandon()  # the next VIF must not be planned on it
         raise
     return draft.plan
 
@@ -103,10 +115,14 @@ def plan_unplug(topology: Topology, host: Host) -> Plan:
     for resource in backwards:
         if isinstance(resource, OvsBridge):
             unplug_switch_bridge(draft, resource)
+    for resource in backwards:
+        ahead = _AHEAD.get(type(resource))
+        if ahead is not None:
+            ahead(draft, resource)
     doomed = [
         [link.name, link.index]
         for resource in backwards
-        if isinstance(resource, Tap | Veth | Bridge)
+        if isinstance(resource, Tap | Veth | Bridge | Macvtap)
         and (link := host.link(resource.name)) is not None
         and is_ours(draft.mark, resource, link)
         # What another's port stands on is that port's, whatever it is called.
@@ -115,8 +131,9 @@ def plan_unplug(topology: Topology, host: Host) -> Plan:
     if doomed:
         draft.add("delete_links", links=doomed)
     for resource in backwards:
-        if isinstance(resource, Representor):
-            unplug_representor(draft, resource)
+        give_back = _GIVE_BACK.get(type(resource))
+        if give_back is not None:
+            give_back(draft, resource)
     for resource in topology.resources:
         if isinstance(resource, ForwardRules):
             set_rules(draft, resource, ())
@@ -126,6 +143,22 @@ def plan_unplug(topology: Topology, host: Host) -> Plan:
 def _asks_tap(tap: Tap, _mark: Mark) -> list[tuple[str, Any]]:
     delay = [("proxying", tap.name)] if "proxy_delay" in tap.conf else []
     return [("links", tap.name), *delay]
+
+
+def _asks_vlan(vlan: Vlan, _mark: Mark) -> list[tuple[str, Any]]:
+    below = ("functions", vlan.behind) if vlan.behind else ("links", vlan.link)
+    return [("links", vlan.name), below, *([] if vlan.stays else [("users", vlan.name)])]
+
+
+def _asks_macvtap(macvtap: Macvtap, _mark: Mark) -> list[tuple[str, Any]]:
+    asked: list[tuple[str, Any]] = [("links", macvtap.name)]
+    if macvtap.behind:
+        asked.append(("functions", macvtap.behind))
+    elif macvtap.link:
+        asked.append(("links", macvtap.link))
+    if macvtap.mode == "passthru":
+        asked.append(("users", macvtap.behind or macvtap.link))
+    return asked
 
 
 def _asks_port(port: OvsPort, _mark: Mark) -> list[tuple[str, Any]]:
@@ -145,11 +178,18 @@ def _asks_representor(representor: Representor, _mark: Mark) -> list[tuple[str, 
     return [("functions", representor.address), *named]
 
 
+def _asks_device(device: PciDevice, _mark: Mark) -> list[tuple[str, Any]]:
+    about = ("functions", "handed", "vfs")
+    asked = [("links", LOOPBACK), *((question, device.address) for question in about)]
+    return [*asked, ("pci_drivers", device.driver)] if device.driver else asked
+
+
 _ASKS: Mapping[type[Resource], Callable[[Any, Mark], list[tuple[str, Any]]]] = {
     Tap: _asks_tap,
     Veth: lambda veth, _mark: [("links", veth.name), ("links", veth.peer)],
     Bridge: lambda bridge, _mark: [("links", bridge.name), ("bridges", bridge.name)],
-    Vlan: lambda vlan, _mark: [("links", vlan.name), ("links", vlan.link)],
+    Vlan: _asks_vlan,
+    Macvtap: _asks_macvtap,
     Uplink: lambda uplink, _mark: [
         ("links", uplink.name),
         ("moves", (uplink.name, uplink.bridge)),
@@ -160,6 +200,11 @@ _ASKS: Mapping[type[Resource], Callable[[Any, Mark], list[tuple[str, Any]]]] = {
         ("forwarding", (rules_comment(mark, rules.bridge), rules.ipv6))
     ],
     Representor: _asks_representor,
+    PciDevice: _asks_device,
+    VirtualFunction: lambda vf, _mark: [("functions", vf.address), ("vfs", vf.address)],
+    FunctionVlan: lambda vlan, _mark: [("functions", vlan.address), ("vfs", vlan.address)],
+    PortProfileQbg: asks_vsi,
+    PortProfileQbh: asks_port_profile,
     OvsBridge: lambda bridge, _mark: [("ovs_bridges", bridge.name)],
     OvsPort: _asks_port,
 }
@@ -169,11 +214,33 @@ _PLUG: Mapping[type[Resource], Callable[[Draft, Any], None]] = {
     Veth: plug_veth,
     Bridge: plug_bridge,
     Vlan: plug_vlan,
+    Macvtap: plug_macvtap,
     Uplink: plug_uplink,
     HostRoute: plug_route,
     ProxyNeighbour: plug_proxy,
     ForwardRules: plug_rules,
     Representor: plug_representor,
+    PciDevice: plug_device,
+    VirtualFunction: plug_vf,
+    FunctionVlan: plug_function_vlan,
+    PortProfileQbg: plug_vsi,
+    PortProfileQbh: plug_port_profile,
     OvsBridge: plug_switch_bridge,
     OvsPort: plug_port,
 }
+
+_AHEAD: Mapping[type[Resource], Callable[[Draft, Any], None]] = {
+    PortProfileQbg: unplug_vsi,
+    PortProfileQbh: unplug_port_profile,
+    FunctionVlan: unplug_function_vlan,
+    Macvtap: unplug_macvtap,
+}
+"""What is to be done while the devices are still there."""
+
+_GIVE_BACK: Mapping[type[Resource], Callable[[Draft, Any], None]] = {
+    Representor: unplug_representor,
+    Vlan: unplug_vlan,
+    VirtualFunction: unplug_vf,
+    PciDevice: unplug_device,
+}
+"""What is to be done, once the devices are gone, for what is not the VIF's own."""

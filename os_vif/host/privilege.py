@@ -18,6 +18,7 @@ from oslo_privsep import capabilities, daemon, priv_context
 
 from os_vif import exception
 from os_vif.host import observer, runner
+from os_vif.host.checks import interface_name
 
 # CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.
 _CAPABILITIES = [capabilities.CAP_NET_ADMIN, capabilities.CAP_NET_RAW]
@@ -42,7 +43,12 @@ default = priv_context.PrivContext(
 )
 
 
-def _serve(groups: list[runner.Plain], together: bool, asked: list[Any]) -> list[Any]:
+def _serve(
+    groups: list[runner.Plain], together: bool, asked: list[Any], vsis_of: list[str]
+) -> list[Any]:
+    if vsis_of:
+        shown = observer.vsis([interface_name(device) for device in vsis_of])
+        return [[device, list(there.items())] for device, there in shown.items()]
     if asked:
         found = observer.forwarding([(comment, ipv6) for comment, ipv6 in asked])
         return [[comment, ipv6, rules] for (comment, ipv6), rules in found.items()]
@@ -91,13 +97,19 @@ def run(section: str, groups: Sequence[runner.Plain], *, together: bool) -> list
 
     :raises NotPrivileged: the helper command could not start one.
     """
-    return _call(section, list(groups), together, [])
+    return _call(section, list(groups), together, [], [])
 
 
 def forwarding(section: str, asked: list[tuple[str, bool]]) -> observer.Forwarding:
     """Look at forwarding rules through the daemon; see :func:`observer.forwarding`."""
-    answers = _call(section, [], False, [list(item) for item in asked])
+    answers = _call(section, [], False, [list(item) for item in asked], [])
     return {
         (comment, ipv6): None if rules is None else tuple(tuple(rule) for rule in rules)
         for comment, ipv6, rules in answers
     }
+
+
+def vsis(section: str, asked: list[str]) -> observer.Vsis:
+    """Look at the VSIs of devices through the daemon; see :func:`observer.vsis`."""
+    answers = _call(section, [], False, [], asked) if asked else []
+    return {device: dict(there) for device, there in answers}

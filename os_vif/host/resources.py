@@ -21,6 +21,10 @@ from os_vif.host.checks import interface_name, mac_address, mtu_bytes, pci_addre
 Value = str | int | bool | None
 """What one attribute of a link may be."""
 
+MACVTAP_MODES = ("vepa", "bridge", "passthru")
+"""How a macvtap may share its lower device: with others through the adjacent switch, with others
+directly, or not at all (ip-link(8))."""
+
 
 def _parsed(parse: Callable[[str], object], value: object, field: str, expected: str) -> None:
     try:
@@ -170,20 +174,76 @@ class Vlan:
     :ivar name: interface name.
     :ivar link: the lower device, which must exist; it is set up, nothing else.
     :ivar vlan_id: 1 to 4094.
+    :ivar behind: PCI address of the lower device, in the place of ``link``.
+    :ivar stays: whether it stays when its last user has gone.
     """
 
     name: str
-    link: str
+    link: str = ""
     vlan_id: int
+    behind: str = ""
+    stays: bool = True
 
     def __post_init__(self) -> None:
-        interface_name(self.name)
-        interface_name(self.link, "vlan_interface")
+        interface_name(self.name, "vlan_name")
+        if self.behind:
+            pci_address(self.behind)
+        else:
+            interface_name(self.link, "vlan_interface")
         vlan_tag(self.vlan_id)
 
     def attributes(self) -> dict[str, Value]:
         """Return what the device must look like, by attribute name."""
         return {"up": True, "group": 0}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Macvtap:
+    """A share of a network device, with a MAC of its own (drivers/net/macvtap.c).
+
+    A hypervisor opens it by its character device, once per queue.
+
+    :ivar name: interface name.
+    :ivar mac: the guest's; in mode ``passthru`` the lower device has it too for the time being.
+    :ivar mode: ``vepa``, ``bridge`` or ``passthru``, as ip-link(8) describes them.
+    :ivar mtu: bytes, at most the lower device's; None leaves that.
+    :ivar link: the lower device, which must exist.
+    :ivar behind: PCI address of the lower device, in the place of ``link``.
+    """
+
+    name: str
+    mac: str
+    mode: str
+    mtu: int | None = None
+    link: str = ""
+    behind: str = ""
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "vif_name")
+        mac_address(self.mac)
+        if self.mode not in MACVTAP_MODES:
+            raise exception.InvalidField(
+                field="mode", value=self.mode, expected=", ".join(MACVTAP_MODES)
+            )
+        if self.mtu is not None:
+            mtu_bytes(self.mtu)
+        if self.link:
+            interface_name(self.link, "bridge_interface")
+        if self.behind:
+            pci_address(self.behind)
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what the device must look like, by attribute name; ``link`` is the host's."""
+        wanted: dict[str, Value] = {
+            "up": True,
+            "group": 0,
+            "mode": self.mode,
+            "mac": self.mac,
+            "disable_ipv6": True,
+        }
+        if self.mtu is not None:
+            wanted["mtu"] = self.mtu
+        return wanted
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from os_vif.host import steps
-from os_vif.host.backends import addresses, iptables, links, netlink, taps
+from os_vif.host.backends import (
+    addresses,
+    altnames,
+    iptables,
+    links,
+    netlink,
+    pci_drivers,
+    port_profile,
+    stacking,
+    taps,
+    vdp,
+    vfs,
+)
 from os_vif.host.observed import Link
+from os_vif.host.profiles import Vsi
 from os_vif.host.step import Args, Step
 
 Plain = list[Any]
@@ -28,6 +41,8 @@ the attributes a step was to set as the kernel showed them right after it, by de
 def _create_link(args: Args) -> Link:
     if args["kind"] == "tap":
         return taps.create(args["name"], args["attributes"])
+    if args["kind"] == "macvtap":
+        return stacking.create_macvtap(args["name"], args["attributes"])
     return links.create(args["name"], args["kind"], args["attributes"])
 
 
@@ -43,12 +58,17 @@ def _set_forwarding(args: Args) -> Args:
     return {**args, "rules": [list(rule) for rule in former]}
 
 
+def _on_vsi(act: Callable[..., bool]) -> Callable[[Args], Args | None]:
+    """Return the handler for ``act``, which tells whether anything was to be done."""
+    return lambda args: None if act(**{**args, "vsi": Vsi(**args["vsi"])}) else args
+
+
 HANDLERS: Mapping[str, Callable[[Args], Args | Link | None]] = {
     "create_link": _create_link,
     "set_link": lambda args: links.change(args["name"], args["attributes"]),
     "rename_link": lambda args: links.rename(**args),
     "delete_links": lambda args: links.delete([(name, index) for name, index in args["links"]]),
-    "delete_unused": lambda args: links.delete_unused(args["name"]),
+    "delete_unused": lambda args: stacking.delete_unused(args["name"]),
     "add_address": lambda args: addresses.add(args["device"], args["address"]),
     "delete_address": lambda args: addresses.delete(args["device"], args["address"]),
     "add_route": lambda args: addresses.add_route(args["device"], args["route"]),
@@ -56,6 +76,14 @@ HANDLERS: Mapping[str, Callable[[Args], Args | Link | None]] = {
     "add_proxy": lambda args: addresses.add_proxy(args["device"], args["address"]),
     "delete_proxy": lambda args: addresses.delete_proxy(args["device"], args["address"]),
     "set_forwarding": _set_forwarding,
+    "mark_function": lambda args: None if altnames.add(**args) else args,
+    "unmark_function": lambda args: None if altnames.remove(**args) else args,
+    "set_vf": lambda args: vfs.change(args["device"], args["vf"], args["settings"]),
+    "bind_driver": lambda args: pci_drivers.bind(**args),
+    "associate_vsi": _on_vsi(vdp.associate),
+    "disassociate_vsi": _on_vsi(vdp.disassociate),
+    "set_port_profile": lambda args: port_profile.set_profile(**args),
+    "clear_port_profile": lambda args: None if port_profile.clear_profile(**args) else args,
 }
 """What runs each kind of step.  It may return the device as it is then, or the fields of the
 step that takes it back, where only this side could see what was there."""
@@ -130,7 +158,8 @@ def _run_group(group: Group, done: Group) -> Report:
         elif found is not None:
             if found == step.args:
                 unchanged.append(position)
-            if undo:
+                undo = None
+            elif undo:
                 undo = Step(undo.kind, found)
         done.append((step, undo))
     return {"error": None, "unchanged": unchanged, "seen": seen}

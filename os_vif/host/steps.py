@@ -15,7 +15,10 @@ from typing import Any
 
 from os_vif import exception
 from os_vif.host import fields
+from os_vif.host.function_steps import FUNCTION_KINDS
 from os_vif.host.observed import Address, Host, Link, Route
+from os_vif.host.profile_steps import PROFILE_KINDS
+from os_vif.host.resources import Value
 from os_vif.host.step import KERNEL, Args, Kind, Step
 from os_vif.host.switch_steps import SWITCH_KINDS
 from os_vif.host.topology import UNFINISHED_GROUP
@@ -38,9 +41,32 @@ def _create_link(host: Host, args: Args) -> None:
         far = {**attributes, "master": None, "link": args["name"]}
         host.links[peer] = Link(peer, 0, args["kind"], alias, far)
         attributes["link"] = peer
-    host.links[args["name"]] = Link(
+    host.links[args["name"]] = made = Link(
         args["name"], 0, args["kind"], alias, {"master": None, **attributes}
     )
+    lower = _lower(made)
+    if isinstance(lower, str) and lower in host.users:
+        host.users[lower] = (*host.users[lower], made.name)
+    _lend_mac(host, made)
+
+
+def _lend_mac(host: Host, link: Link) -> None:
+    """Write on the model what a macvtap in passthrough does to the device below it."""
+    lower = host.links.get(str(link.attributes.get("link")))
+    if lower is not None and link.attributes.get("mode") == "passthru":
+        lower.attributes["mac"] = link.attributes["mac"]
+
+
+def _give_mac_back(host: Host, link: Link | None) -> None:
+    # The kernel alone knows what it was.
+    if link is not None and link.attributes.get("mode") == "passthru":
+        lower = host.links.get(str(link.attributes.get("link")))
+        if lower is not None:
+            lower.attributes.pop("mac", None)
+
+
+_REPLACED = frozenset({"tap", "macvtap"})
+"""Kinds of which one is made anew where the kernel cannot change it."""
 
 
 def _delete(name: str, index: int) -> Step:
@@ -58,7 +84,9 @@ def _set_link(host: Host, args: Args) -> None:
     link = _existing(host, args["name"])
     attributes = {**link.attributes, **args["attributes"]}
     alias = str(attributes.pop("alias", link.alias))
-    host.links[link.name] = Link(link.name, link.index, link.kind, alias, attributes)
+    changed = dataclasses.replace(link, alias=alias, attributes=attributes)
+    host.links[link.name] = changed
+    _lend_mac(host, changed)
 
 
 def _unset_link(host: Host, args: Args) -> Step | None:
@@ -81,10 +109,15 @@ def _delete_links(host: Host, args: Args) -> None:
         peer = gone.attributes.get("link") if gone and gone.kind == "veth" else None
         if isinstance(peer, str) and peer in host.links:
             host.links[peer] = None
+        _give_mac_back(host, gone)
         host.links[name] = None
         host.addresses.pop(name, None)
         host.routes.pop(name, None)
         host.proxies.pop(name, None)
+        host.users = {
+            lower: tuple(user for user in users if user != name)
+            for lower, users in host.users.items()
+        }
         for destination, found in host.routes_to.items():
             if found and found[0] == name:
                 host.routes_to[destination] = None
@@ -93,29 +126,37 @@ def _delete_links(host: Host, args: Args) -> None:
                 link.attributes["master"] = None
 
 
+def _lower(link: Link) -> Value:
+    return link.attributes.get("link") if link.kind != "veth" else None
+
+
 def _delete_unused(host: Host, args: Args) -> None:
+    # The two ends of a veth each say that they are on the other.
     if not any(
-        link and link.attributes.get("master") == args["name"] for link in host.links.values()
+        link and args["name"] in (link.attributes.get("master"), _lower(link))
+        for link in host.links.values()
     ):
         _delete_links(host, _delete(args["name"], 0).args)
 
 
 def _recreate(host: Host, args: Args) -> Step | None:
-    # Only the replacement of one tap by another deletes and then goes on; unplug is not undone.
+    # Only the replacement of one by another deletes and then goes on; unplug is not undone.
     [[name, _index], *rest] = args["links"]
     link = host.links.get(name)
-    if rest or link is None or link.kind != "tap" or not fields.is_mark(link.alias):
+    if rest or link is None or link.kind not in _REPLACED or not fields.is_mark(link.alias):
         return None
     kept = {key: value for key, value in link.attributes.items() if key in fields.ATTRIBUTES}
     attributes = {**kept, "alias": link.alias}
-    return Step("create_link", {"kind": "tap", "name": name, "attributes": attributes})
+    return Step("create_link", {"kind": link.kind, "name": name, "attributes": attributes})
 
 
 def _rename_link(host: Host, args: Args) -> None:
     link = _existing(host, args["name"])
     attributes = {**link.attributes, "up": args["up"]}
     host.links[args["name"]] = None
-    host.links[args["to"]] = Link(args["to"], link.index, link.kind, args["alias"], attributes)
+    host.links[args["to"]] = dataclasses.replace(
+        link, name=args["to"], alias=args["alias"], attributes=attributes
+    )
     for address, function in host.functions.items():
         if function and function.representor == args["name"]:
             host.functions[address] = dataclasses.replace(function, representor=args["to"])
@@ -135,6 +176,7 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "master": lambda value: f"port of {value or 'no bridge'}",
     "link": lambda value: f"on {value}",
     "vlan_id": lambda value: f"VLAN {value}",
+    "mode": lambda value: f"{value} mode",
     "multi_queue": lambda value: "multi-queue" if value else "",
     "disable_ipv6": lambda value: "IPv6 off" if value else "IPv6 on",
     "alias": lambda value: "the VIF's mark" if fields.is_mark(value) else f'alias "{value}"',
@@ -218,6 +260,8 @@ def _by(args: Args) -> str:
 
 KINDS: Mapping[str, Kind] = {
     **SWITCH_KINDS,
+    **FUNCTION_KINDS,
+    **PROFILE_KINDS,
     "create_link": Kind(
         {
             "kind": fields.one_of(*fields.CREATED_KINDS),

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 from os_vif import exception
 from os_vif.host import checks
+from os_vif.host.passthrough import FunctionVlan, PciDevice, VirtualFunction
+from os_vif.host.profiles import PortProfileQbg, PortProfileQbh
 from os_vif.host.resources import (
     Bridge,
     ForwardRules,
     HostRoute,
+    Macvtap,
     ProxyNeighbour,
     Representor,
     Tap,
@@ -35,11 +38,17 @@ Resource = (
     | Veth
     | Bridge
     | Vlan
+    | Macvtap
     | Uplink
     | ForwardRules
     | HostRoute
     | ProxyNeighbour
     | Representor
+    | PciDevice
+    | VirtualFunction
+    | FunctionVlan
+    | PortProfileQbg
+    | PortProfileQbh
     | OvsBridge
     | OvsPort
 )
@@ -57,6 +66,7 @@ when the process that was making it was killed.
 
 _PREFIX = "os-vif vif="
 _FORMER = "own-name"
+_LOWER_DOWN = "lower=down"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,6 +127,16 @@ def former_name(alias: str) -> str:
         return checks.interface_name(words.get(_FORMER))
     except exception.InvalidField:
         return ""
+
+
+def raising_mark(mark: str) -> str:
+    """Return the alias of a device whose lower one was down, and is to be so again after it."""
+    return f"{mark} {_LOWER_DOWN}"
+
+
+def found_lower_down(alias: str) -> bool:
+    """Tell whether the lower device was down before the one with this alias was made."""
+    return parse_mark(alias) is not None and _LOWER_DOWN in alias.split(" ")
 
 
 def rules_comment(mark: Mark, bridge: str) -> str:

@@ -104,10 +104,40 @@ def test_gc_keeps_what_it_is_told(osvif):
     assert set(osvif.host.links()) == {"br0"}
 
 
+def test_pci_functions(osvif):
+    """Marked by hand: what has a mark is a VIF's, whatever became of the device."""
+    vif = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+    mark = f"os-vif,pci=ffff-03-10.2,vif={vif},driver=vfio-pci"
+    osvif.host.run("ip", "link", "add", "eth7", "type", "veth", "peer", "name", "eth8")
+    osvif.host.run("ip", "link", "property", "add", "dev", "eth7", "altname", mark)
+    row = osvif("list").stdout.splitlines()[1]
+    assert row.split("  ")[:1] == [vif]
+    for word in ("device gone", "ffff:03:10.2 on eth7", "sriov"):
+        assert word in row
+    [found] = osvif.json("list")["vifs"]
+    assert (found["plugin"], found["state"], found["devices"]) == ("sriov", "device_gone", [])
+    assert found["functions"] == [
+        {
+            "address": "ffff:03:10.2",
+            "card": "eth7",
+            "vf": None,
+            "driver": None,
+            "mac": None,
+            "vlan": None,
+        }
+    ]
+    assert "! missing" in osvif("show", "ffff:03:10.2").stdout
+    assert "ffff:03:10.2 on eth7" in osvif("gc", "--keep-none", "--dry-run").stdout
+    osvif("gc", "--keep-none", "--yes")
+    assert "altname" not in osvif.host.run("ip", "link", "show", "eth7").stdout
+
+
 TYPES = [
     "bridge",
     "tap",
     *(f"openvswitch{mode}" for mode in ("", "-hybrid", "-vhostuser", "-hostdev")),
+    "macvtap",
+    "sriov",
 ]
 
 

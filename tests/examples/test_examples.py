@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from os_vif.host.backends import vdp
+from os_vif.host.profiles import ANY_VLAN, Vsi
+from tests.conftest import PrivateHost
+from tests.lldpad import PATIENCE, Lldpad
 from tests.openvswitch import Switch
+from tests.port_responder import ASSOCIATE, DISASSOCIATE, PortResponder
 
 pytestmark = pytest.mark.functional
 
@@ -20,8 +27,20 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*") if path.is_fil
 NEED_VLAN = {"bridge-vlan.yaml"}
 NEED_SWITCH = {f"openvswitch{mode}.yaml" for mode in ("", "-own-bridge", "-hybrid")}
 NEED_DPDK = {"openvswitch-vhostuser.yaml"}
-NEED_CARD = {"openvswitch-hostdev.yaml"}
-NEEDS = NEED_VLAN | NEED_SWITCH | NEED_DPDK | NEED_CARD
+NEED_CARD = {
+    "openvswitch-hostdev.yaml": ["rep-web", "representor of 0000:03:00.2"],
+    "sriov.yaml": ["0000:03:10.2", "MAC 52:54:00:12:34:61", "VLAN 5"],
+}
+NEED_LLDPAD = {"macvtap-vepa-vsi.yaml"}
+NEED_PROFILES = {"macvtap-profile.yaml"}
+NEEDS = NEED_VLAN | NEED_SWITCH | NEED_DPDK | NEED_LLDPAD | NEED_PROFILES | NEED_CARD.keys()
+
+
+def until(true):
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -30,16 +49,19 @@ def run(host):
     host.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "far1")
     host.run("ip", "link", "set", "eth1", "up")
     host.run("ip", "link", "set", "far1", "up")
+    # The kernel tells of a carrier a moment later; what is compared must not change by itself.
+    until(lambda: not any("NO-CARRIER" in link["flags"] for link in host.links().values()))
 
     def run(*words, code=0):
         # Where Open vSwitch's own tools look for it; no test meets the machine's.
         environment = os.environ | {"OVS_RUNDIR": run.folder}
-        done = host.run(COMMAND, *words, check=False, env=environment)
+        done = host.run(*run.command, *words, check=False, env=environment)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
     run.host = host
     run.folder = "/nowhere"
+    run.command = [COMMAND]
     return run
 
 
@@ -146,12 +168,90 @@ def test_an_example_with_a_network_card(switched, name):
     run, example = switched(), str(ROOT / "examples" / name)
     run("validate", example)
     drawn = run("show", "--no-check", example).stdout
-    assert "rep-web" in drawn
-    assert "representor of 0000:03:00.2" in drawn
+    assert all(words in drawn for words in NEED_CARD[name])
     before = run.host.links()
     said = run("plug", example, code=1).stderr
-    assert "0000:03:00.2" in said
+    assert "this host has no such PCI device" in said
     assert run.host.links() == before
+
+
+# --- what the switch is told ----------------------------------------------------------------------
+
+
+def agree(far):
+    """Wait until both lldpads do VDP: at first the switch's forgets at once what it is told."""
+    for number in range(1, 1000):
+        # Another one each time: lldpad takes the next request for one only when it was answered.
+        instance = f"2f0dd7bc-32fe-4a86-9f5c-{number:012x}"
+        mac = "52:54:00:12:34:6f"
+        probe = Vsi(manager=1, type=1, version=1, instance=instance, mac=mac, vlan=ANY_VLAN)
+        with contextlib.suppress(vdp.VdpError):
+            vdp.associate("eth1", probe, 1)
+            time.sleep(0.1)
+            if instance in far.listed():
+                vdp.disassociate("eth1", probe, 5)
+                break
+    until(lambda: not far.listed())
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("name", sorted(NEED_LLDPAD))
+def test_an_example_with_lldpad(run, name, monkeypatch):
+    """Run it with two real ones: the station's, and one that is the switch."""
+    host, beside = run.host, PrivateHost()
+    with contextlib.closing(beside), contextlib.ExitStack() as running:
+        host.run("ip", "link", "set", "far1", "netns", str(beside.pid), "name", "wire0")
+        beside.run("ip", "link", "set", "wire0", "up")
+        station = running.enter_context(contextlib.closing(Lldpad(host, "eth1", "station")))
+        far = running.enter_context(contextlib.closing(Lldpad(beside, "wire0", "bridge")))
+        monkeypatch.setattr(vdp, "PID_FILE", station.pid_file)
+        with host.enter():
+            agree(far)
+        # Its PID file is where lldpad has it, for the command as for itself.
+        mount = 'mount --bind "$1" /run && shift && exec "$@"'
+        own = str(station.pid_file.parent)
+        run.command = ["unshare", "--mount", "sh", "-c", mount, "sh", own, COMMAND]
+        example = str(ROOT / "examples" / name)
+        plugged = json.loads(run("plug", "--json", example).stdout)["vifs"]
+        assert list(far.listed()) == [vif["id"] for vif in plugged], "the switch knows"
+        run("unplug", example)
+        until(lambda: not far.listed())
+        plays(run, ROOT / "examples" / name)
+        until(lambda: not far.listed())
+
+
+@pytest.mark.parametrize("name", sorted(NEED_LLDPAD))
+def test_an_example_where_no_lldpad_runs(run, name):
+    before = run.host.links()
+    mount = 'mount -t tmpfs none /run && exec "$@"'
+    run.command = ["unshare", "--mount", "sh", "-c", mount, "sh", COMMAND]
+    said = run("plug", str(ROOT / "examples" / name), code=1).stderr
+    assert "lldpad is not running" in said
+    assert run.host.links() == before
+
+
+@pytest.mark.parametrize("name", sorted(NEED_PROFILES))
+def test_an_example_where_the_driver_knows_no_profiles(run, name):
+    """The one thing about it that can be had without such a card: the kernel's own refusal."""
+    before = run.host.links()
+    said = run("plug", str(ROOT / "examples" / name), code=1).stderr
+    assert 'could not give eth1 the port profile "gold"' in said
+    assert "its driver veth has no such operation" in said
+    assert run.host.links() == before
+
+
+@pytest.mark.parametrize("name", sorted(NEED_PROFILES))
+def test_an_example_with_a_port_profile(run, name):
+    """Run it against what stands in for the driver; no such card has been tried."""
+    with contextlib.closing(PortResponder(run.host)) as driver:
+        stand_in = (
+            "from os_vif.cli.main import main; from os_vif.host.backends import port_profile; "
+            f"port_profile.ADDRESSEE = {driver.port_id}; main()"
+        )
+        run.command = [sys.executable, "-c", stand_in]
+        plays(run, ROOT / "examples" / name)
+        assert [wish.request for wish in driver.wishes] == [ASSOCIATE, DISASSOCIATE]
+        assert driver.wishes[0].profile == "gold"
 
 
 @pytest.mark.parametrize("name", sorted(NEED_VLAN))

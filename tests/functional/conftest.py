@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import os_vif
-from tests import openvswitch, vifs, witness
+from tests import lldpad, openvswitch, vifs, witness
 from tests.debian import PackagesError, locked
 
 UPLINK = """
@@ -59,15 +60,19 @@ def uplink(inside: Any) -> Any:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fetch Open vSwitch if a test is going to need it: no test's time limit runs yet."""
+    """Fetch Open vSwitch and lldpad if a test is going to need them: no time limit runs yet."""
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if session.config.option.collectonly:
         return
-    for fixture, dpdk in (("switch", False), ("dpdk_switch", True)):
+    for fixture, prepare in (
+        ("switch", openvswitch.prepare),
+        ("dpdk_switch", functools.partial(openvswitch.prepare, dpdk=True)),
+        ("station", lldpad.prepare),
+    ):
         if fixture in needed:
             # The tests that need it say so themselves when it cannot be had.
             with contextlib.suppress(PackagesError):
-                openvswitch.prepare(dpdk=dpdk)
+                prepare()
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process that dies (SIGKILL) just before one of its changes of the host.
 
-A change is each netlink message that is not a question, each ioctl, each setting, each run of
-iptables, each OVSDB transaction that writes.  Nothing can happen between two of these.
+A change is each netlink message that is not a question, each ioctl, each setting, each write for a
+PCI driver, each run of iptables, each OVSDB transaction that writes.  Nothing can happen between
+two of these.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from os_vif.host.backends import netlink, ovsdb, sysctl
+from os_vif.host.backends import netlink, ovsdb, pci_drivers, sysctl
 
 
 def _die_before(number: int) -> None:
@@ -27,6 +28,7 @@ def _die_before(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         changes += 1
 
+    bind = pci_drivers._write
     exchange, ioctl, run, write, transact = (
         netlink._exchange,
         fcntl.ioctl,
@@ -35,11 +37,11 @@ def _die_before(number: int) -> None:
         ovsdb.Connection.transact,
     )
 
-    def counted_exchange(channel: Any, messages: Any) -> Any:
+    def counted_exchange(channel: Any, messages: Any, *port: int) -> Any:
         # Type 2 modulo 4 is the question of each family of messages (RTM_GET...).
         if any(message.type % 4 != 2 for message in messages):
             count()
-        return exchange(channel, messages)
+        return exchange(channel, messages, *port)
 
     def counted_ioctl(*args: Any) -> Any:
         count()
@@ -59,6 +61,11 @@ def _die_before(number: int) -> None:
         count()
         write(*args)
 
+    def counted_bind(*args: Any) -> None:
+        count()
+        bind(*args)
+
+    pci_drivers._write = counted_bind
     netlink._exchange = counted_exchange  # type: ignore[assignment]
     fcntl.ioctl = counted_ioctl  # type: ignore[assignment]
     subprocess.run = counted_run  # type: ignore[assignment]

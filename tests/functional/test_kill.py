@@ -55,6 +55,12 @@ def uplinked(**fields: Any) -> Any:
 
 
 CREATE = {"create_tap": True}
+CARD = """
+    link add eth0 type veth peer name wire0
+    link set wire0 address 52:00:00:00:0e:01 up
+    link set eth0 address 52:00:00:00:0e:00 up
+    link set eth0 down
+"""
 MODES = {
     "bridge": Mode(lambda: vifs.bridge_vif(network=vifs.network())),
     "bridge and tap": Mode(vifs.bridge_vif, options=CREATE),
@@ -78,6 +84,17 @@ MODES = {
         setup=f"tuntap add {vifs.tap_name(1)} mode tap",
         plugin="tap",
         options={"multi_queue": True},
+    ),
+    "macvtap": Mode(vifs.direct_vif, setup=CARD, plugin="macvtap"),
+    "whole card": Mode(
+        lambda: vifs.direct_vif(mode="passthrough", vif_name="macvtap0"),
+        setup=CARD,
+        plugin="macvtap",
+    ),
+    "replaced macvtap": Mode(
+        lambda: vifs.direct_vif(mode="passthrough"),
+        setup=f"{CARD}\nlink add link eth0 name {vifs.tap_name(1)} type macvtap mode vepa",
+        plugin="macvtap",
     ),
     "routed tap": Mode(routed, plugin="tap", options={"routed": True}),
 }

@@ -343,7 +343,9 @@ def test_a_real_guest(place: Place) -> None:
         ping -s {vifs_ovs.MTU - 28} {ADDRESSES[2]}
     """
     with (
-        contextlib.closing(qemu.Machine(vif.path, vif.address, script)) as machine,
+        contextlib.closing(
+            qemu.Machine(qemu.behind_socket(vif.path), vif.address, script)
+        ) as machine,
         guest.guests((other.vif_name, other.address)) as [two],
     ):
 

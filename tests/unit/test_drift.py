@@ -123,7 +123,8 @@ def test_both_ends_of_a_veth_are_missing():
 
 
 def test_no_kind_of_step_is_without_words():
-    # Plugging deletes a link only to make it anew, and takes back no proxy and no bridge.
+    # Plugging deletes a link only to make it anew, and takes back no proxy, no bridge and
+    # nothing that a switch was told.
     from os_vif.cli.drift import _WORDS
 
     assert KINDS.keys() - _WORDS.keys() <= {
@@ -131,6 +132,8 @@ def test_no_kind_of_step_is_without_words():
         "delete_unused",
         "delete_proxy",
         "del_br",
+        "disassociate_vsi",
+        "clear_port_profile",
     }
 
 

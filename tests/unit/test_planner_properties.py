@@ -18,12 +18,16 @@ from hypothesis import strategies as st
 
 from os_vif import exception
 from os_vif.host import planner, steps
-from os_vif.host.observed import Address, Host, Route
+from os_vif.host.function_marks import FunctionMark
+from os_vif.host.function_steps import NO_MAC
+from os_vif.host.observed import Address, Function, Host, Route
+from os_vif.host.passthrough import PciDevice, VirtualFunction
 from os_vif.host.planner import Plan
 from os_vif.host.resources import (
     Bridge,
     ForwardRules,
     HostRoute,
+    Macvtap,
     ProxyNeighbour,
     Tap,
     Uplink,
@@ -31,7 +35,14 @@ from os_vif.host.resources import (
     host_side_mac,
 )
 from os_vif.host.step import Step
-from os_vif.host.topology import SHARED_MARK, UNFINISHED_GROUP, Mark, Resource, Topology
+from os_vif.host.topology import (
+    SHARED_MARK,
+    UNFINISHED_GROUP,
+    Mark,
+    Resource,
+    Topology,
+    raising_mark,
+)
 from tests.modelled import World, half_made
 from tests.vifs import guest_mac, tap_name, vif_id
 
@@ -110,7 +121,47 @@ def routed(draw: st.DrawFn, number: int = 1) -> Topology:
     return Topology(mark(number), tuple(resources))
 
 
-topologies = st.one_of(bridged(), routed())
+@st.composite
+def direct(draw: st.DrawFn, number: int = 1) -> Topology:
+    """A VIF that shares the card ``eth2``, a VLAN on it, or has it for itself."""
+    lower = draw(st.sampled_from(["eth2", "vlan9"]))
+    resources: list[Resource] = []
+    if lower == "vlan9":
+        resources.append(Vlan(name="vlan9", link="eth2", vlan_id=9, stays=False))
+    macvtap = Macvtap(
+        name=f"mv{number}",
+        mac=guest_mac(number),
+        mode=draw(st.sampled_from(["vepa", "bridge", "passthru"])),
+        mtu=draw(st.sampled_from([None, 1400])),
+        link=lower,
+    )
+    return Topology(mark(number), (*resources, macvtap))
+
+
+FUNCTION, NETDEV = "0000:03:10.1", "eth3"
+NOTHING: dict[str, Any] = {
+    "mac": NO_MAC,
+    "vlan": 0,
+    "qos": 0,
+    "vlan_proto": 0x8100,
+    "trust": False,
+}
+
+
+@st.composite
+def given_away(draw: st.DrawFn, number: int = 1) -> Topology:
+    """A VIF that has a virtual function: set for it, or as it is."""
+    mac = draw(st.sampled_from(["", guest_mac(number)]))
+    driver = draw(st.sampled_from(["", "vfio-pci"]))
+    resources: list[Resource] = [PciDevice(address=FUNCTION, driver=driver, mac=mac)]
+    if mac:
+        trust = draw(st.sampled_from([None, True]))
+        vlan = draw(st.sampled_from([0, 5]))
+        resources.append(VirtualFunction(address=FUNCTION, mac=mac, vlan=vlan, trust=trust))
+    return Topology(mark(number), tuple(resources))
+
+
+topologies = st.one_of(bridged(), routed(), direct(), given_away())
 
 
 # --- any host -------------------------------------------------------------------------------------
@@ -179,10 +230,72 @@ def hosts(draw: st.DrawFn) -> World:
         elif how == "renamed guest":
             other = dataclasses.replace(mark(number), instance="another")
             world.add_link(tap_name(number), "tap", str(other), group=77)
+    _cards(draw, world)
+    _functions(draw, world)
     world.rules["os-vif someone else", False] = RULES
     if draw(st.booleans()):
         world.rules[comment_of(world, 1), False] = (("-i", "br0", "-j", "DROP"),)
     return world
+
+
+def _cards(draw: st.DrawFn, world: World) -> None:
+    """Add a card with or without a VLAN and macvtaps: the VIFs', whole or drifted, or another's."""
+    world.add_link("eth2", up=draw(st.booleans()))
+    lower = draw(st.sampled_from(["eth2", "vlan9"]))
+    if lower == "vlan9":
+        alias, attributes = draw(
+            st.sampled_from([(SHARED_MARK, {"up": False}), ("", half_made("vlan")), ("", {})])
+        )
+        world.add_link("vlan9", "vlan", alias, link="eth2", vlan_id=9, **attributes)
+    there = draw(st.sampled_from(["", "passthru", "one", "both", "stranger", "half made"]))
+    made = {"mac": guest_mac(1), "link": lower, "mode": draw(st.sampled_from(["vepa", "private"]))}
+    if there in ("one", "both"):
+        world.add_link("mv1", "macvtap", draw(st.sampled_from([str(mark(1)), ""])), **made)
+    if there == "passthru":
+        noted = draw(st.booleans())
+        alias = raising_mark(str(mark(1))) if noted else str(mark(1))
+        world.add_link("mv1", "macvtap", alias, **{**made, "mode": "passthru"})
+        world.lend("mv1", lower)
+    if there == "half made":
+        world.add_link("mv1", "macvtap", "", **{**made, **half_made("macvtap")})
+    if there == "both":
+        other = {**made, "mac": guest_mac(2)}
+        world.add_link("mv2", "macvtap", str(mark(2)), **other)
+    if there == "stranger":
+        world.add_link("mv9", "macvtap", "", link=lower, mode="bridge")
+
+
+def _functions(draw: st.DrawFn, world: World) -> None:
+    """Add a virtual function: nobody's, or of any VIFs as far as a kill or a guest left it so."""
+    marks = draw(st.lists(st.sampled_from(FUNCTION_MARKS), unique=True, max_size=3))
+    on_lo = draw(st.integers(0, 3))
+    for name, mine in (("lo", marks[:on_lo]), (NETDEV, marks[on_lo:])):
+        world.add_link(name, up=draw(st.booleans())).functions = tuple(mine)
+    driver, override = draw(
+        st.sampled_from([("igbvf", ""), ("vfio-pci", "vfio-pci"), ("", "vfio-pci"), ("", "")])
+    )
+    world.own_drivers[FUNCTION] = "igbvf"
+    world.functions[FUNCTION] = Function(
+        FUNCTION,
+        physical="0000:03:00.0",
+        number=1,
+        physical_netdev=NETDEV,
+        driver=driver,
+        override=override,
+        iommu_group="1",
+    )
+    macs = st.sampled_from([NO_MAC, guest_mac(1), guest_mac(2), "02:00:00:00:00:99"])
+    found = {"mac": draw(macs), "vlan": draw(st.sampled_from([0, 9])), "trust": draw(st.booleans())}
+    world.vfs[NETDEV, 1] = {**NOTHING, **found}
+
+
+FUNCTION_MARKS = [
+    FunctionMark(FUNCTION, vif_id(1), "", "guest"),
+    FunctionMark(FUNCTION, vif_id(1), "vfio-pci", "guest"),
+    FunctionMark(FUNCTION, vif_id(2), "vfio-pci"),
+    FunctionMark(FUNCTION, vif_id(9)),
+    FunctionMark("0000:03:10.2", vif_id(1)),
+]
 
 
 def comment_of(_world: World, number: int) -> str:
@@ -238,6 +351,12 @@ def owned(world: World, number: int) -> list[str]:
         for name, link in world.links.items()
         if f"vif={vif_id(number)} " in f"{link.alias} " or name == tap_name(number)
     ]
+    found += [
+        str(item)
+        for link in world.links.values()
+        for item in link.functions
+        if (item.address, item.vif_id) == (FUNCTION, vif_id(number))
+    ]
     return found + [
         key[0] for key, rules in world.rules.items() if vif_id(number) in key[0] and rules
     ]
@@ -248,6 +367,12 @@ def strangers(world: World) -> dict[str, Any]:
     return {
         "eth1": copy.deepcopy(world.links["eth1"]),
         "rules": world.rules["os-vif someone else", False],
+        "marks": {
+            item
+            for link in world.links.values()
+            for item in link.functions
+            if item.address != FUNCTION
+        },
     }
 
 
@@ -281,6 +406,8 @@ def test_the_model_foretells_the_host(world: World, topology: Topology) -> None:
             assert (link.kind, link.alias) == (real.kind, real.alias)
             told = {key: real.attributes.get(key) for key in link.attributes}
             assert told == link.attributes, name
+            assert set(link.functions) == set(real.functions)
+    assert (host.vfs, host.functions) == (seen.vfs, seen.functions)
     assert {k: sorted(map(str, v)) for k, v in seen.addresses.items() if v} == {
         k: sorted(map(str, v)) for k, v in host.addresses.items() if v
     }
@@ -308,10 +435,15 @@ def test_killed_anywhere_and_unplugged(world: World, topology: Topology, kill: i
     settle(world, topology, planner.plan_unplug)
     tap = any(isinstance(resource, Tap) for resource in topology.resources)
     rules = {r.ipv6 for r in topology.resources if isinstance(r, ForwardRules)}
+    shares = {r.name for r in topology.resources if isinstance(r, Macvtap)}
+    given = any(isinstance(resource, PciDevice) for resource in topology.resources)
     left = [
         item
         for item in owned(world, 1)
-        if (item == tap_name(1) and tap) or (item.startswith("os-vif ") and rules)
+        if (item == tap_name(1) and tap)
+        or (item.startswith("os-vif ") and rules)
+        or item in shares
+        or (item.startswith("os-vif,") and given)
     ]
     assert left == []
     assert planner.plan_unplug(topology, look(world, topology)).steps == []
@@ -335,9 +467,10 @@ def test_undoing_any_beginning_brings_all_back(
     run(world, todo.steps[:executed])
     run(world, [undo for undo in reversed(todo.undo[:executed]) if undo is not None])
     after = world.picture()
-    if "br0" in before["links"] and before["links"]["br0"][2]["group"] == UNFINISHED_GROUP:
-        # What somebody left half made may stay whole.
-        before["links"]["br0"] = after["links"]["br0"]
+    for name in ("br0", "vlan9", "mv1"):
+        if name in before["links"] and before["links"][name][2]["group"] == UNFINISHED_GROUP:
+            # What somebody left half made may stay whole.
+            before["links"][name] = after["links"].get(name)
     assert _without_kernels_choice(after) == _without_kernels_choice(before)
 
 
@@ -381,6 +514,25 @@ def test_unplugging_one_leaves_its_neighbour_healthy(
     assume(not planner.plan_plug(other, look(world, other)).steps)
     settle(world, one, planner.plan_unplug)
     assert planner.plan_plug(other, look(world, other)).steps == []
+
+
+@given(hosts(), given_away(1), given_away(2), st.integers(0, 10), st.booleans())
+def test_a_function_is_handed_over(
+    world: World, one: Topology, other: Topology, kill: int, old_first: bool
+) -> None:
+    settle(world, one)
+    run(world, planner.plan_plug(other, look(world, other)).steps[:kill])
+    if kill == 10:
+        settle(world, other)
+        before = world.picture()
+        settle(world, one, planner.plan_unplug)
+        assert world.picture() == before, "it is the other's by now"
+    for topology in (one, other) if old_first else (other, one):
+        settle(world, topology, planner.plan_unplug)
+    left = owned(world, 1) + owned(world, 2)
+    assert not any(item.startswith("os-vif,") for item in left)
+    if any(isinstance(resource, VirtualFunction) for resource in one.resources):
+        assert world.vfs[NETDEV, 1] == NOTHING, "of neither guest anything stays"
 
 
 @given(hosts(), bridged(1), bridged(2))
@@ -433,9 +585,15 @@ def test_unplug_touches_nothing_of_strangers(world: World, topology: Topology, t
     stranger = Mark(vif_id(9), "linux_bridge")
     world.links.pop(tap_name(1), None)
     world.add_link(tap_name(1), "tap", str(stranger), up=True)
+    world.handlers()["delete_links"]({"links": [["mv1", 0]]})
+    lower = "vlan9" if "vlan9" in world.links else "eth2"
+    world.add_link("mv1", "macvtap", str(stranger), link=lower, mode="vepa")
+    world.links["lo"].functions = ()
+    world.links[NETDEV].functions = (FunctionMark(FUNCTION, vif_id(9)),)
     before = copy.deepcopy(world)
     for _ in range(1 + twice):
         run(world, planner.plan_unplug(topology, look(world, topology)).steps)
     assert world.links == before.links
     assert world.addresses == before.addresses
     assert world.routes == before.routes
+    assert (world.vfs, world.functions) == (before.vfs, before.functions)

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from os_vif import exception
 from os_vif.host import runner, steps
-from os_vif.host.observed import Address, Host, Link, Route, as_mapping
+from os_vif.host.function_marks import FunctionMark
+from os_vif.host.function_steps import NO_MAC
+from os_vif.host.observed import Address, Function, Host, Link, Route, as_mapping
+from os_vif.host.profiles import ASSOCIATED, PROFILE_SET, REQUEST_ASSOCIATE, PortState
 from os_vif.host.step import KERNEL, Step
 from os_vif.host.topology import SHARED_MARK, Mark
 
@@ -21,6 +24,15 @@ MARK = str(Mark("1234", "linux_bridge"))
 ADDRESS = dict(as_mapping(Address("192.0.2.1/24", broadcast="192.0.2.255", label="br0")))
 ROUTE = dict(as_mapping(Route("0.0.0.0/0", gateway="192.0.2.254")))
 COMMENT = "os-vif vif=1234 bridge=br0"
+FUNCTION_MARK = "os-vif,pci=0000-03-10.2,vif=1234,driver=vfio-pci,instance=5678"
+VSI: dict[str, Any] = {
+    "manager": 3,
+    "type": 0x123456,
+    "version": 2,
+    "instance": "2f0dd7bc-32fe-4a86-9f5c-7d6ca5bd1f0e",
+    "mac": "52:54:00:00:00:01",
+    "vlan": 5,
+}
 
 GOOD: dict[str, dict[str, Any]] = {
     "create_link": {
@@ -45,21 +57,44 @@ GOOD: dict[str, dict[str, Any]] = {
         "top_regex": "",
         "bottom_regex": "",
     },
+    "mark_function": {"device": "eth0", "mark": FUNCTION_MARK},
+    "unmark_function": {"device": "br0", "mark": FUNCTION_MARK},
+    "set_vf": {
+        "address": "0000:03:10.2",
+        "device": "eth0",
+        "vf": 1,
+        "settings": {"mac": "52:54:00:00:00:01", "vlan": 5, "qos": 0, "vlan_proto": 0x8100},
+    },
+    "bind_driver": {"address": "0000:03:10.2", "driver": "vfio-pci", "override": "vfio-pci"},
+    "associate_vsi": {"interface": "eth0", "vsi": VSI, "timeout": 20, "fresh": False},
+    "disassociate_vsi": {"interface": "eth1", "vsi": VSI, "timeout": 20},
+    "set_port_profile": {
+        "device": "eth0",
+        "profile": "gold",
+        "instance": VSI["instance"],
+        "timeout": 20,
+    },
+    "clear_port_profile": {"device": "eth0", "profile": "old", "instance": ""},
 }
 
 
 def host() -> Host:
     tap = {"mtu": 1500, "mac": "52:54:00:00:00:02", "master": None, "multi_queue": False}
+    marks = (FunctionMark("0000:03:10.2", "1234", "vfio-pci", "5678"),)
     return Host(
         links={
             "tap0": None,
             "tap1": Link("tap1", 7, "tap", MARK, tap),
-            "br0": Link("br0", 2, "bridge", SHARED_MARK, {"up": True, "master": None}),
+            "br0": Link("br0", 2, "bridge", SHARED_MARK, {"up": True, "master": None}, marks),
             "eth0": Link("eth0", 3, "", "", {"up": True, "master": None}),
         },
         addresses={"eth0": (Address(**ADDRESS),), "br0": ()},
         routes={"eth0": (Route(**ROUTE),), "br0": ()},
         proxies={"eth0": frozenset({"2001:db8::1"}), "br0": frozenset()},
+        functions={"0000:03:10.2": Function("0000:03:10.2", driver="igbvf")},
+        vfs={("eth0", 1): {"mac": NO_MAC, "vlan": 0, "qos": 0, "vlan_proto": 0x8100}},
+        vsis={"eth0": {}, "eth1": {VSI["instance"]: ASSOCIATED}},
+        port_profiles={"eth0": PortState("", PROFILE_SET, REQUEST_ASSOCIATE, "old")},
         forwarding={(COMMENT, False): (("-i", "br0", "-j", "DROP"),)},
     )
 
@@ -168,7 +203,13 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
     model = host()
     model.links["tap0"] = Link("tap0", 9, "tap", MARK, {})
     json.dumps(step.args)
-    if isinstance(junk, str) and path[-1] not in ("alias", "label", "top_regex", "bottom_regex"):
+    if isinstance(junk, str) and path[-1] not in (
+        "alias",
+        "label",
+        "top_regex",
+        "bottom_regex",
+        "profile",
+    ):
         assert "/.." not in junk
         assert " " not in junk
         assert "\0" not in junk
@@ -214,6 +255,28 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
         ("set_forwarding", {"rules": "-F"}),
         ("set_forwarding", {"top_regex": "("}),
         ("set_forwarding", {"ipv6": 0}),
+        ("associate_vsi", {"vsi": {**VSI, "manager": 256}}),
+        ("associate_vsi", {"vsi": {**VSI, "type": 2**24}}),
+        ("associate_vsi", {"vsi": {**VSI, "version": True}}),
+        ("associate_vsi", {"vsi": {**VSI, "vlan": 1}}),
+        ("associate_vsi", {"vsi": {**VSI, "instance": VSI["instance"].upper()}}),
+        ("associate_vsi", {"vsi": {**VSI, "mac": "01:00:5e:00:00:01"}}),
+        ("associate_vsi", {"vsi": {**VSI, "extra": 1}}),
+        ("associate_vsi", {"interface": "../eth0"}),
+        ("associate_vsi", {"timeout": 0}),
+        ("disassociate_vsi", {"timeout": 601}),
+        ("mark_function", {"mark": ""}),
+        ("mark_function", {"mark": "enp3s0"}),
+        ("mark_function", {"mark": MARK}),
+        ("mark_function", {"mark": FUNCTION_MARK + ","}),
+        ("mark_function", {"mark": FUNCTION_MARK.replace("1234", "../1")}),
+        ("mark_function", {"device": "eth/0"}),
+        ("unmark_function", {"mark": "enp3s0"}),
+        ("set_port_profile", {"profile": ""}),
+        ("set_port_profile", {"profile": "a" * 40}),
+        ("set_port_profile", {"profile": "a\0"}),
+        ("set_port_profile", {"instance": "00000000-0000-0000-0000-000000000000"}),
+        ("clear_port_profile", {"device": "a b"}),
     ],
 )
 def test_what_a_stranger_may_not_ask_of_the_daemon(kind: str, change: dict[str, Any]) -> None:
@@ -242,3 +305,41 @@ def test_settings_are_said_as_people_say_them() -> None:
     assert words == "set tap0: MTU 1400"
     words = steps.describe(Step("set_link", {"name": "tap0", "attributes": {"up": False}}))
     assert words == "set tap0: down"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"vlan": 5},
+        {"vlan": 4096, "qos": 0, "vlan_proto": 0x8100},
+        {"vlan": 5, "qos": 8, "vlan_proto": 0x8100},
+        {"vlan": 5, "qos": 0, "vlan_proto": 0x0800},
+        {"max_tx_rate": 10},
+        {"min_tx_rate": -1, "max_tx_rate": 10},
+        {"trust": 1},
+        {"spoofchk": None},
+        {"link_state": "up"},
+        {"mac": "52:54:00:00:00"},
+        {"mac": "52:54:00:00:00:01\n"},
+        {"mac": None},
+        {"promisc": True},
+    ],
+)
+def test_settings_that_no_virtual_function_has(settings: dict[str, Any]) -> None:
+    with pytest.raises(exception.InvalidField, match=r"set_vf\.settings"):
+        steps.checked("set_vf", {**GOOD["set_vf"], "settings": settings})
+
+
+@pytest.mark.parametrize("field", ["driver", "override"])
+@pytest.mark.parametrize("name", ["../../module", "a/b", "vfio-pci\n", ".", "-x", "x" * 65, 7])
+def test_names_that_no_driver_has(field: str, name: Any) -> None:
+    with pytest.raises(exception.InvalidField, match=rf"bind_driver\.{field}"):
+        steps.checked("bind_driver", {**GOOD["bind_driver"], field: name})
+
+
+@pytest.mark.parametrize("address", ["", "0000:03:10.8", "../../0000:03:10.2", "0000:03:10.2\n"])
+def test_addresses_that_no_function_has(address: str) -> None:
+    for kind in ("set_vf", "bind_driver"):
+        with pytest.raises(exception.InvalidField, match=rf"{kind}\.address"):
+            steps.checked(kind, {**GOOD[kind], "address": address})

@@ -151,7 +151,8 @@ def check_addresses(values: Values, into: Reading) -> None:
 # --- objects ------------------------------------------------------------------------------------
 
 
-def _derived(*words: str) -> str:
+def derived_id(*words: str) -> str:
+    """Return the UUID that follows from these words."""
     return str(uuid.uuid5(NAMESPACE, "/".join(words)))
 
 
@@ -162,7 +163,7 @@ def instance_of(values: Values) -> InstanceInfo | None:
     said = values.get("instance")
     if not said or not (said.get("uuid") or said.get("name")):
         return None
-    identity = said.get("uuid") or _derived("instance", said["name"])
+    identity = said.get("uuid") or derived_id("instance", said["name"])
     return InstanceInfo(
         uuid=identity, name=said.get("name") or identity, project_id=said.get("project", "")
     )
@@ -197,7 +198,7 @@ def network_of(values: Values, **more: Any) -> Network:
     said = values.get("network", {})
     hint = said.get("label") or values.get("bridge") or ""
     return Network(
-        id=said.get("id") or _derived("network", hint),
+        id=said.get("id") or derived_id("network", hint),
         label=said.get("label", ""),
         mtu=said.get("mtu"),
         subnets=SubnetList(objects=[_subnet(item) for item in said.get("subnets", [])]),
@@ -213,9 +214,9 @@ def identity_of(values: Values, prefix: str = "tap") -> Values:
     # A name is unique on a host, and so is a MAC; from what may change while the file is edited
     # (the bridge, say) nothing is derived, so that plugging the edited file moves the VIF.
     if "name" in values:
-        identity = values.get("id") or _derived("name", values["name"])
+        identity = values.get("id") or derived_id("name", values["name"])
     else:
-        identity = values.get("id") or _derived("mac", values["mac"])
+        identity = values.get("id") or derived_id("mac", values["mac"])
     return {
         "id": identity,
         "address": values["mac"],

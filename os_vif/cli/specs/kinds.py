@@ -167,6 +167,12 @@ def _cidr(text: str) -> str:
     return str(loose)
 
 
+def number(check: Callable[[Any], int], least: int, most: int) -> Kind:
+    """Return the kind of a whole number that ``check`` takes, from ``least`` to ``most``."""
+    schema = {"type": "integer", "minimum": least, "maximum": most}
+    return Kind("a number", _number(check), schema)
+
+
 _STRING: Schema = {"type": "string"}
 
 TEXT = Kind("text", _text, _STRING)

@@ -305,7 +305,7 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
             held += [
                 (devices, resource.name, "name")
                 for resource in request.topology.resources
-                if isinstance(resource, resources.Tap)
+                if isinstance(resource, resources.Tap | resources.Macvtap)
             ]
         for seen, value, field in held:
             first = seen.setdefault(value, entry)

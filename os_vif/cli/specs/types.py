@@ -10,9 +10,13 @@ from __future__ import annotations
 from os_vif.cli.specs.family import VIFType
 from os_vif.cli.specs.kinds import Schema
 from os_vif.cli.specs.linux import LINUX_TYPES
+from os_vif.cli.specs.macvtap import MACVTAP_TYPES
 from os_vif.cli.specs.openvswitch import OPENVSWITCH_TYPES
+from os_vif.cli.specs.sriov import SRIOV_TYPES
 
-TYPES: dict[str, VIFType] = {row.name: row for row in (*LINUX_TYPES, *OPENVSWITCH_TYPES)}
+_FAMILIES = (LINUX_TYPES, OPENVSWITCH_TYPES, MACVTAP_TYPES, SRIOV_TYPES)
+
+TYPES: dict[str, VIFType] = {row.name: row for family in _FAMILIES for row in family}
 """Every type, by name."""
 
 

@@ -50,6 +50,11 @@ _NTF_PROXY = 0x08
 _NUD_PERMANENT = 0x80
 
 
+# Addresses to which at most a default route leads (RFC 1112, 4; RFC 3701).  To the kernel that of
+# all zeroes is the host itself.
+_NOBODY = {4: ipaddress.ip_address("240.0.0.1"), 6: ipaddress.ip_address("3ffe::1")}
+
+
 def _index(device: str) -> int:
     try:
         return socket.if_nametoindex(device)
@@ -257,9 +262,10 @@ def route_to(destination: str) -> tuple[str, str] | None:
     """
     network = ipaddress.ip_network(destination)
     family = _family(destination)
+    someone = network.network_address if network.prefixlen else _NOBODY[network.version]
     asked = _RTMSG.pack(
         family, network.max_prefixlen, 0, 0, 0, 0, 0, 0, _RTM_F_FIB_MATCH
-    ) + attribute(_RTA_DST, network.network_address.packed)
+    ) + attribute(_RTA_DST, someone.packed)
     try:
         body = netlink.ask(Message(netlink.RTM_GETROUTE, 0, asked))
     except NetlinkError as error:

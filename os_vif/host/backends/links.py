@@ -14,148 +14,42 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from os_vif.host.backends import netlink, sysctl
+from os_vif.host.backends.link_message import (
+    BRIDGE_DATA,
+    IFF_UP,
+    IFINFO,
+    IFLA_ADDRESS,
+    IFLA_AF_SPEC,
+    IFLA_EXT_MASK,
+    IFLA_GROUP,
+    IFLA_IFALIAS,
+    IFLA_IFNAME,
+    IFLA_INET_CONF,
+    IFLA_INFO_DATA,
+    IFLA_INFO_KIND,
+    IFLA_LINK,
+    IFLA_LINKINFO,
+    IFLA_MACVLAN_MODE,
+    IFLA_MASTER,
+    IFLA_MTU,
+    IFLA_VLAN_ID,
+    IPV4_CONF,
+    MACVTAP_MODES,
+    RTEXT_FILTER_SKIP_STATS,
+    VETH_INFO_PEER,
+    parse,
+)
 from os_vif.host.backends.netlink import Message, NetlinkError, attribute, attribute_u32
 from os_vif.host.observed import Link
-from os_vif.host.resources import Value
 from os_vif.host.topology import UNFINISHED_GROUP
 
-_IFINFO = struct.Struct("=BxHiII")
-_U16 = struct.Struct("=H")
-_U32 = struct.Struct("=I")
-
-IFF_UP = 0x1
-
-# linux/if_link.h
-IFLA_ADDRESS = 1
-IFLA_IFNAME = 3
-IFLA_MTU = 4
-IFLA_LINK = 5
-IFLA_MASTER = 10
-IFLA_LINKINFO = 18
-IFLA_IFALIAS = 20
-IFLA_AF_SPEC = 26
-IFLA_GROUP = 27
-IFLA_EXT_MASK = 29
-IFLA_PROMISCUITY = 30
-IFLA_CARRIER = 33
-IFLA_INFO_KIND = 1
-IFLA_INFO_DATA = 2
-IFLA_VLAN_ID = 1
-VETH_INFO_PEER = 1
-IFLA_INET_CONF = 1
-IFLA_INET6_CONF = 2
-IFLA_TUN_TYPE = 3
-IFLA_TUN_MULTI_QUEUE = 7
-IFLA_TUN_NUM_QUEUES = 8
-RTEXT_FILTER_SKIP_STATS = 8
-
-_BRIDGE_DATA: Mapping[str, tuple[int, struct.Struct]] = {
-    "forward_delay": (1, _U32),
-    "ageing_time": (4, _U32),
-    "stp_state": (5, _U32),
-    "mcast_snooping": (23, struct.Struct("=B")),
-}
-# IPV4_DEVCONF_* (linux/ip.h) count from 1, DEVCONF_* (linux/ipv6.h) from 0.
-_IPV4_CONF = {"forwarding": 1, "proxy_arp": 3, "rp_filter": 8, "arp_announce": 18, "arp_ignore": 19}
-_IPV6_CONF = {"forwarding6": 0, "accept_ra": 3, "proxy_ndp": 22, "disable_ipv6": 26}
-
-_MODULES = {"bridge": "bridge", "veth": "veth", "vlan": "8021q"}
+_MODULES = {"bridge": "bridge", "veth": "veth", "vlan": "8021q", "macvtap": "macvtap"}
 
 _LOOKUP_TAIL = attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-_NO_INDEX = _IFINFO.pack(0, 0, 0, 0, 0)
+_NO_INDEX = IFINFO.pack(0, 0, 0, 0, 0)
 
 
 # --- looking --------------------------------------------------------------------------------
-
-
-_SEEN = frozenset(
-    {
-        IFLA_ADDRESS,
-        IFLA_IFNAME,
-        IFLA_MTU,
-        IFLA_LINK,
-        IFLA_MASTER,
-        IFLA_LINKINFO,
-        IFLA_IFALIAS,
-        IFLA_AF_SPEC,
-        IFLA_GROUP,
-        IFLA_PROMISCUITY,
-        IFLA_CARRIER,
-    }
-)
-_NUMBERS = (
-    ("mtu", IFLA_MTU),
-    ("group", IFLA_GROUP),
-    ("master", IFLA_MASTER),
-    ("promiscuity", IFLA_PROMISCUITY),
-)
-_INFO = frozenset({IFLA_INFO_KIND, IFLA_INFO_DATA})
-_BRIDGE_SEEN = frozenset(number for number, _form in _BRIDGE_DATA.values())
-_TUN_SEEN = frozenset({IFLA_TUN_TYPE, IFLA_TUN_MULTI_QUEUE, IFLA_TUN_NUM_QUEUES})
-_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
-
-
-def _text(value: bytes) -> str:
-    return value.rstrip(b"\0").decode(errors="replace")
-
-
-def _parse(body: bytes) -> Link:
-    """Return a device from an RTM_NEWLINK; ``master`` and ``link`` are indices still."""
-    _, _, index, flags, _ = _IFINFO.unpack_from(body)
-    held = netlink.pick(body, _SEEN, _IFINFO.size)
-    found: dict[str, Value] = {"up": bool(flags & IFF_UP), "master": None}
-    if IFLA_ADDRESS in held:
-        found["mac"] = held[IFLA_ADDRESS].hex(":")
-    for name, tag in _NUMBERS:
-        if tag in held:
-            found[name] = _U32.unpack(held[tag])[0]
-    if IFLA_LINK in held:
-        found["link"] = _U32.unpack(held[IFLA_LINK])[0] or None
-    kind = ""
-    if IFLA_LINKINFO in held:
-        kind = _parse_kind(held[IFLA_LINKINFO], found)
-    if kind == "tap" and IFLA_CARRIER in held:
-        # Of a single queue the kernel shows only whether somebody has it open.
-        found.setdefault("queues", held[IFLA_CARRIER][0])
-    if IFLA_AF_SPEC in held:
-        _parse_families(held[IFLA_AF_SPEC], found)
-    return Link(_text(held[IFLA_IFNAME]), index, kind, _text(held.get(IFLA_IFALIAS, b"")), found)
-
-
-def _parse_kind(data: bytes, found: dict[str, Value]) -> str:
-    info = netlink.pick(data, _INFO)
-    kind = _text(info.get(IFLA_INFO_KIND, b""))
-    value = info.get(IFLA_INFO_DATA, b"")
-    if kind == "bridge":
-        held = netlink.pick(value, _BRIDGE_SEEN)
-        for name, (number, form) in _BRIDGE_DATA.items():
-            if number in held:
-                found[name] = form.unpack(held[number])[0]
-    elif kind == "vlan":
-        found["vlan_id"] = _U16.unpack(netlink.pick(value, (IFLA_VLAN_ID,))[IFLA_VLAN_ID])[0]
-    elif kind == "tun":
-        held = netlink.pick(value, _TUN_SEEN)
-        if held.get(IFLA_TUN_TYPE) == b"\x02":  # IFF_TAP; 1 is IFF_TUN
-            kind = "tap"
-        found["multi_queue"] = held.get(IFLA_TUN_MULTI_QUEUE) == b"\x01"
-        if IFLA_TUN_NUM_QUEUES in held:
-            found["queues"] = _U32.unpack(held[IFLA_TUN_NUM_QUEUES])[0]
-    return kind
-
-
-def _parse_families(data: bytes, found: dict[str, Value]) -> None:
-    families = netlink.pick(data, _FAMILIES)
-    if socket.AF_INET in families:
-        held = netlink.pick(families[socket.AF_INET], (IFLA_INET_CONF,))
-        if IFLA_INET_CONF in held:
-            for name, number in _IPV4_CONF.items():
-                found[name] = _U32.unpack_from(held[IFLA_INET_CONF], 4 * (number - 1))[0]
-    if socket.AF_INET6 in families:
-        held = netlink.pick(families[socket.AF_INET6], (IFLA_INET6_CONF,))
-        if IFLA_INET6_CONF in held:
-            for name, number in _IPV6_CONF.items():
-                found[name] = _U32.unpack_from(held[IFLA_INET6_CONF], 4 * number)[0]
-            found["disable_ipv6"] = bool(found["disable_ipv6"])
 
 
 def _lookup(name: str) -> Message:
@@ -176,7 +70,7 @@ def look_up(names: Iterable[str]) -> dict[str, Link | None]:
                 raise answer
             found[name] = None
         else:
-            found[name] = link = _parse(answer)
+            found[name] = link = parse(answer)
             # It may have been asked for by an alternative name (IFLA_ALT_IFNAME).
             link.name = name
     _name_relations([link for link in found.values() if link])
@@ -185,7 +79,7 @@ def look_up(names: Iterable[str]) -> dict[str, Link | None]:
 
 def all_links() -> list[Link]:
     """Return every device of the namespace (the one look that grows with the host)."""
-    links = [_parse(body) for body in netlink.dump(netlink.RTM_GETLINK, _NO_INDEX + _LOOKUP_TAIL)]
+    links = [parse(body) for body in netlink.dump(netlink.RTM_GETLINK, _NO_INDEX + _LOOKUP_TAIL)]
     _name_relations(links)
     return links
 
@@ -233,7 +127,9 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
     if kind == "bridge":
         data = _bridge_data(attributes)
     elif kind == "vlan":
-        data = attribute(IFLA_VLAN_ID, _U16.pack(attributes["vlan_id"]))
+        data = attribute(IFLA_VLAN_ID, struct.pack("=H", attributes["vlan_id"]))
+    elif kind == "macvtap":
+        data = _macvtap_data(attributes)
     elif kind == "veth":
         end = _by_name(attributes["peer"]) + attribute_u32(IFLA_GROUP, UNFINISHED_GROUP)
         data = netlink.nested(VETH_INFO_PEER, end)
@@ -242,11 +138,7 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
         netlink.attribute_text(IFLA_IFNAME, name),
         # The mark itself cannot be given at creation; the group can, and shows whose this is.
         attribute_u32(IFLA_GROUP, UNFINISHED_GROUP),
-        netlink.nested(
-            IFLA_LINKINFO,
-            attribute(IFLA_INFO_KIND, kind.encode()),
-            netlink.nested(IFLA_INFO_DATA, data),
-        ),
+        _info(kind, data),
     ]
     if "link" in attributes:
         body.append(attribute_u32(IFLA_LINK, _index(attributes["link"])))
@@ -266,7 +158,7 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
                 f"{_MODULES[kind]}, or may not load it: {error.strerror}",
             ) from error
         raise
-    made = ("link", "vlan_id", "peer", *_BRIDGE_DATA)
+    made = ("link", "vlan_id", "peer", "mode", *BRIDGE_DATA)
     rest = {key: attributes[key] for key in attributes if key not in made}
     try:
         if kind == "veth":
@@ -286,7 +178,7 @@ def bring_up(name: str) -> None:
 
 
 def _flags(*, up: bool | None) -> bytes:
-    return _IFINFO.pack(0, 0, 0, IFF_UP if up else 0, 0 if up is None else IFF_UP)
+    return IFINFO.pack(0, 0, 0, IFF_UP if up else 0, 0 if up is None else IFF_UP)
 
 
 def _name(name: str) -> bytes:
@@ -303,20 +195,24 @@ def _index(name: str) -> int:
 def _bridge_data(attributes: Mapping[str, Any]) -> bytes:
     return b"".join(
         attribute(number, form.pack(attributes[key]))
-        for key, (number, form) in _BRIDGE_DATA.items()
+        for key, (number, form) in BRIDGE_DATA.items()
         if key in attributes
     )
 
 
-def _bridge_info(data: bytes) -> bytes:
+def _macvtap_data(attributes: Mapping[str, Any]) -> bytes:
+    return attribute_u32(IFLA_MACVLAN_MODE, MACVTAP_MODES[attributes["mode"]])
+
+
+def _info(kind: str, data: bytes) -> bytes:
     return netlink.nested(
         IFLA_LINKINFO,
-        attribute(IFLA_INFO_KIND, b"bridge"),
+        attribute(IFLA_INFO_KIND, kind.encode()),
         netlink.nested(IFLA_INFO_DATA, data),
     )
 
 
-_NO_STP = _bridge_data({"stp_state": 0})
+_NO_STP = _info("bridge", _bridge_data({"stp_state": 0}))
 
 _ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
     "mac": lambda value: attribute(IFLA_ADDRESS, bytes.fromhex(value.replace(":", ""))),
@@ -345,7 +241,7 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
         body.append(attribute_u32(IFLA_MASTER, master_index))
     conf = [
         attribute_u32(number, attributes[key])
-        for key, number in _IPV4_CONF.items()
+        for key, number in IPV4_CONF.items()
         if key in attributes
     ]
     if conf:
@@ -357,11 +253,13 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
         )
     bridge = _bridge_data(attributes)
     if bridge:
-        body.append(_bridge_info(bridge))
+        body.append(_info("bridge", bridge))
+    if "mode" in attributes:
+        body.append(_info("macvtap", _macvtap_data(attributes)))
     messages = [_acked(netlink.RTM_NEWLINK, b"".join(body)), _lookup(name)]
     if attributes.get("stp_state") == 0 and "forward_delay" in attributes:
         # The kernel takes the delay first, and refuses 0 while there is a spanning tree.
-        messages.insert(0, _acked(netlink.RTM_NEWLINK, _by_name(name) + _bridge_info(_NO_STP)))
+        messages.insert(0, _acked(netlink.RTM_NEWLINK, _by_name(name) + _NO_STP))
     # Asked in the same breath, which is the cheapest moment to see what came of it.
     *changed, seen = netlink.request(messages)
     for answer in changed:
@@ -371,7 +269,7 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
             raise answer
     if isinstance(seen, NetlinkError):
         raise seen
-    link = _parse(seen)
+    link = parse(seen)
     _name_relations([link], {} if master is None else {master_index: master})
     return link
 
@@ -382,9 +280,9 @@ def rename(name: str, to: str, alias: str, *, up: bool) -> None:
     :raises OSError: the kernel refused.
     """
     index = _index(name)
-    down = _IFINFO.pack(0, 0, index, 0, IFF_UP)
+    down = IFINFO.pack(0, 0, index, 0, IFF_UP)
     netlink.ask(_acked(netlink.RTM_NEWLINK, down))
-    after = _IFINFO.pack(0, 0, index, IFF_UP if up else 0, IFF_UP)
+    after = IFINFO.pack(0, 0, index, IFF_UP if up else 0, IFF_UP)
     netlink.ask(_acked(netlink.RTM_NEWLINK, after + _name(to) + _ENCODERS["alias"](alias)))
 
 
@@ -419,20 +317,14 @@ def delete(doomed: Sequence[tuple[str, int]]) -> None:
         _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, where)]))
 
 
-def delete_unused(name: str) -> None:
-    """Delete a device that others may have come to use, unless it has ports; see :func:`delete`."""
-    try:
-        ports = attribute_u32(IFLA_MASTER, _index(name))
-        if netlink.dump(netlink.RTM_GETLINK, _NO_INDEX + ports + _LOOKUP_TAIL):
-            return
-    except OSError as error:
-        if error.errno != errno.ENODEV:
-            raise
-    delete([(name, 0)])
+def has_ports(index: int) -> bool:
+    """Tell whether a bridge, or anything else that has ports, has one now."""
+    ports = attribute_u32(IFLA_MASTER, index)
+    return bool(netlink.dump(netlink.RTM_GETLINK, _NO_INDEX + ports + _LOOKUP_TAIL))
 
 
 def _one(name: str, index: int) -> bytes:
-    return _IFINFO.pack(0, 0, index, 0, 0) if index else _by_name(name)
+    return IFINFO.pack(0, 0, index, 0, 0) if index else _by_name(name)
 
 
 def _by_name(name: str) -> bytes:

@@ -37,10 +37,13 @@ _NETLINK_EXT_ACK = 11
 _NETLINK_GET_STRICT_CHK = 12
 
 # linux/rtnetlink.h
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+
+KERNEL = 0
+"""The kernel's own port id."""
 
 _HEADER = struct.Struct("=IHHII")
 _ATTR = struct.Struct("=HH")
@@ -205,17 +208,21 @@ def request(messages: Sequence[Message]) -> list[bytes | NetlinkError]:
         return answers
 
 
-def _exchange(channel: socket.socket, messages: Sequence[Message]) -> list[bytes | NetlinkError]:
+def _exchange(
+    channel: socket.socket, messages: Sequence[Message], port: int = KERNEL
+) -> list[bytes | NetlinkError]:
     numbers: dict[int, int] = {}
+    # A program that is asked may keep whom to tell of later changes; the kernel knows anyway.
+    sender = channel.getsockname()[0] if port else 0
     parts = []
     for position, (kind, flags, body) in enumerate(messages):
         number = next(_sequence) & 0xFFFFFFFF
         numbers[number] = position
-        parts.append(_HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST, number, 0))
+        parts.append(_HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST, number, sender))
         parts.append(body)
         if len(body) & 3:
             parts.append(b"\0" * (-len(body) & 3))
-    channel.send(b"".join(parts))
+    channel.sendto(b"".join(parts), (port, 0))
     answers: list[bytes | NetlinkError] = [b""] * len(messages)
     while numbers:
         data = channel.recv(_RECEIVE)
@@ -259,6 +266,28 @@ def ask(message: Message) -> bytes:
     :raises NetlinkError: the kernel refused it.
     """
     [answer] = request([message])
+    if isinstance(answer, NetlinkError):
+        raise answer
+    return answer
+
+
+def ask_port(port: int, message: Message, timeout: float) -> bytes:
+    """Send one request to a port id (netlink(7), nl_pid) and return its answer.
+
+    A program's port id is mostly its process id.  To send to one takes CAP_NET_ADMIN.
+
+    :param timeout: seconds to wait for the answer.
+    :raises NetlinkError: it refused; ECONNREFUSED where nobody has that port id, ETIMEDOUT where
+        somebody has and does not answer.
+    """
+    with _open() as channel:
+        channel.settimeout(timeout)
+        try:
+            [answer] = _exchange(channel, [message], port)
+        except TimeoutError:
+            raise NetlinkError(errno.ETIMEDOUT, f"no answer within {timeout:g} s") from None
+        except OSError as error:
+            raise NetlinkError(error.errno, error.strerror) from error
     if isinstance(answer, NetlinkError):
         raise answer
     return answer

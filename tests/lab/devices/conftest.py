@@ -19,8 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from os_vif.host.backends import pci_drivers
 from tests import openvswitch, vifs
 from tests.conftest import PrivateHost
+from tests.lab.devices.functions import NO_MAC, driver, marks, start_anew
 from tests.lab.devices.nics import (
     NET,
     VFS,
@@ -71,6 +73,35 @@ def nic() -> Nic:
     (pf / "sriov_numvfs").write_text(str(VFS))
     vfs = tuple((pf / f"virtfn{number}").resolve().name for number in range(VFS))
     return Nic(pf.name, netdev, vfs, only_netdev(far))
+
+
+@pytest.fixture
+def card(nic: Nic, here: GuestItself) -> Iterator[Nic]:
+    """Return the card with functions that nobody has set, and leave it so."""
+
+    def clean() -> None:
+        for device in (nic.netdev, "lo"):
+            for mark in marks(here, device):
+                here.run("ip", "link", "property", "del", "dev", device, "altname", mark)
+        here.run("ip", "link", "set", nic.netdev, "up")
+        for number, address in enumerate(nic.vfs):
+            words = f"mac {NO_MAC} vlan 0 spoofchk on trust off"
+            here.run(*f"ip link set {nic.netdev} vf {number} {words}".split())
+            if driver(address) != "igbvf":
+                pci_drivers.bind(address, None, "")
+            elif "52:54:" in here.run("ip", "link", "show", nic.vf_netdev(number)).stdout:
+                start_anew(address)
+
+    clean()
+    yield nic
+    clean()
+
+
+@pytest.fixture
+def vfio() -> Iterator[None]:
+    _modprobe("vfio-pci")
+    with vifs.configured("sriov", bind_driver="vfio-pci"):
+        yield
 
 
 # --- representors -----------------------------------------------------------------------------

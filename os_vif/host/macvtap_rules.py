@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a macvtap is as it should be, what its lower device must be like, and what it gets back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from os_vif import exception
+from os_vif.host.draft import in_the_way, what
+from os_vif.host.function_rules import netdev_behind
+from os_vif.host.function_vlan_rules import vlan_back
+from os_vif.host.link_rules import is_ethernet, is_ours, mark_on
+from os_vif.host.profile_rules import noted, release_former
+from os_vif.host.step import Step
+from os_vif.host.topology import SHARED_MARK, found_lower_down, parse_mark, raising_mark
+
+if TYPE_CHECKING:
+    from os_vif.host.draft import Draft
+    from os_vif.host.observed import Host, Link
+    from os_vif.host.resources import Macvtap, Value
+
+_STACKED = frozenset({"macvtap", "macvlan", "ipvlan", "ipvtap"})
+"""Kinds that share a device themselves: the kernel would put the macvtap on what is below them."""
+
+
+def plug_macvtap(draft: Draft, wanted: Macvtap) -> None:
+    """Make the macvtap, correct it, or make it anew where the kernel cannot change it."""
+    lower = draft.need(wanted.link or netdev_behind(draft.host, wanted.behind))
+    link = draft.host.link(wanted.name)
+    if link is not None and not is_ours(draft.mark, wanted, link):
+        raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a macvtap of this name")
+    _need_fit(draft, wanted, lower)
+    given = link is not None and link.attributes.get("mode") == "passthru"
+    if wanted.mode != "passthru" and not given:
+        _need_free(draft, wanted, lower)
+    if wanted.mode != "passthru":
+        draft.correct(lower, {"up": True})
+    if link is not None:
+        release_former(draft, link)
+        link = draft.need(wanted.name)
+    if link is not None and _can_become(link, wanted, lower):
+        draft.correct(link, wanted.attributes(), _mark(draft, link, lower))
+    else:
+        if wanted.mode == "passthru":
+            _need_alone(draft, wanted, lower)
+        if link is not None:
+            _make_way(draft, link, lower)
+        alias = noted(draft, str(draft.mark))
+        if wanted.mode == "passthru" and not draft.need(lower.name).attributes["up"]:
+            alias = raising_mark(alias)
+        attributes = {**wanted.attributes(), "link": lower.name, "alias": alias}
+        draft.add("create_link", kind="macvtap", name=wanted.name, attributes=attributes)
+    # One that goes down again with the macvtap comes up last, and down first: wherever this is
+    # killed, the mark says what was.
+    draft.correct(draft.need(lower.name), {"up": True})
+
+
+def _mark(draft: Draft, link: Link, lower: Link) -> str:
+    """Return the mark the macvtap must carry; what is noted in it stays."""
+    alias = noted(draft, mark_on(draft.mark, link), link.alias)
+    was_down = found_lower_down(link.alias)
+    if parse_mark(link.alias) is None and link.attributes.get("mode") == "passthru":
+        # Left by whoever was killed before he could mark it.
+        was_down = not lower.attributes["up"]
+    return raising_mark(alias) if was_down and not found_lower_down(alias) else alias
+
+
+def _can_become(link: Link, wanted: Macvtap, lower: Link) -> bool:
+    """Tell whether the kernel can make of this device what is wanted (macvlan_changelink())."""
+    mode = link.attributes.get("mode")
+    both = (mode == "passthru", wanted.mode == "passthru")
+    return link.attributes.get("link") == lower.name and both in ((True, True), (False, False))
+
+
+def _make_way(draft: Draft, link: Link, lower: Link) -> None:
+    """Delete a macvtap of ours in steps of which each can be taken back."""
+    if parse_mark(link.alias) is None:
+        # Only a device with a mark is made again, so an adopted one is marked first.
+        draft.add("set_link", name=link.name, attributes={"alias": str(draft.mark)})
+    for step in vlan_back(link):
+        draft.take(step)
+    # Below a VLAN device is the card too.
+    if link.attributes.get("link") not in (lower.name, lower.attributes.get("link")):
+        _lower_again(draft, link)
+    draft.add("delete_links", links=[[link.name, link.index]])
+
+
+def unplug_macvtap(draft: Draft, wanted: Macvtap) -> None:
+    """Set the lower device down where it was down before; the kernel gives it back its MAC."""
+    link = draft.host.link(wanted.name)
+    if link is not None and is_ours(draft.mark, wanted, link):
+        release_former(draft, link)
+        _lower_again(draft, link)
+
+
+def _lower_again(draft: Draft, link: Link) -> None:
+    for step in lowering(link):
+        if draft.host.links.get(step.args["name"]) is not None:
+            draft.take(step)
+
+
+def lowering(link: Link) -> list[Step]:
+    """Return the step, if there is one to take, that sets down what was down before."""
+    if not found_lower_down(link.alias):
+        return []
+    return [Step("set_link", {"name": link.attributes["link"], "attributes": {"up": False}})]
+
+
+# --- the lower device -----------------------------------------------------------------------------
+
+
+def _unusable(lower: Link, reason: str) -> exception.UnusableDevice:
+    return exception.UnusableDevice(device=f"device {lower.name}", reason=reason)
+
+
+def _need_fit(draft: Draft, wanted: Macvtap, lower: Link) -> None:
+    """See that macvtaps can be made on a device, and this one.
+
+    :raises UnusableDevice: not on such a device.
+    :raises ResourceConflict: somebody else has it.
+    :raises InvalidField: the MTU is larger than the device's.
+    """
+    if lower.kind in _STACKED:
+        raise _unusable(
+            lower, f"it is {what(lower)}; name the device below it ({lower.attributes.get('link')})"
+        )
+    if "mac" in lower.attributes and not is_ethernet(lower):
+        raise _unusable(lower, "it is not an Ethernet device, and macvtaps stand on no others")
+    if lower.alias != SHARED_MARK and parse_mark(lower.alias) is not None:
+        raise in_the_way(lower, f"VIF {draft.mark.vif_id} needs a network device of the host's")
+    master = lower.attributes.get("master")
+    if master is not None:
+        raise exception.ResourceConflict(
+            resource=f"device {lower.name}",
+            reason=f"it is a port of {master}, which gets all its packets; take it out first (ip "
+            f"link set {lower.name} nomaster) or name another device",
+        )
+    most = _inherited(draft.host, lower, "mtu")
+    if wanted.mtu is not None and isinstance(most, int) and wanted.mtu > most:
+        raise exception.InvalidField(
+            field="network.mtu",
+            value=wanted.mtu,
+            expected=f"at most {most} bytes, the MTU of {lower.name}",
+        )
+
+
+def _need_free(draft: Draft, wanted: Macvtap, lower: Link) -> None:
+    """See that a device that stays the host's too has not the guest's MAC itself."""
+    if _inherited(draft.host, lower, "mac") == wanted.mac:
+        raise exception.ResourceConflict(
+            resource=f"MAC {wanted.mac}", reason=f"{lower.name} has it itself"
+        )
+
+
+def _inherited(host: Host, link: Link, attribute: str) -> Value:
+    """Return an attribute; a VLAN device that is only planned gets that of the device below it."""
+    if attribute in link.attributes:
+        return link.attributes[attribute]
+    below = host.links.get(str(link.attributes.get("link")))
+    return below.attributes.get(attribute) if below is not None else None
+
+
+def _need_alone(draft: Draft, wanted: Macvtap, lower: Link) -> None:
+    """See that nobody else uses a device that the macvtap is to have for itself."""
+    others = [user for user in draft.host.users.get(lower.name, ()) if user != wanted.name]
+    if others:
+        raise exception.ResourceConflict(
+            resource=f"device {lower.name}",
+            reason=f"{', '.join(others)} uses it too, and passthrough needs it to itself",
+        )
+    addresses = [address.local for address in draft.host.addresses.get(lower.name, ())]
+    if addresses:
+        raise exception.ResourceConflict(
+            resource=f"device {lower.name}",
+            reason=f"the host has the address {', '.join(addresses)} on it, and passthrough would "
+            "take all its packets to the guest",
+        )

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps on what a switch is told of a port: their rows of the table of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from os_vif.host import fields, profiles
+from os_vif.host.observed import Host
+from os_vif.host.profiles import ASSOCIATED, PROFILE_SET, REQUEST_ASSOCIATE, PortState
+from os_vif.host.step import Args, Kind, Step
+
+
+def _unchanged(check: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    """Return the predicate for what ``check`` gives back as it is."""
+    return fields.holds(lambda value: [value].index(check(value)))
+
+
+def _number(field: str) -> Callable[[Any], bool]:
+    largest = profiles.VSI_NUMBERS[field]
+    return fields.holds(lambda value: profiles.vsi_number(value, field, largest))
+
+
+_INSTANCE = _unchanged(lambda value: profiles.canonical_uuid(value, "instance"))
+_TIMEOUT = fields.holds(profiles.patience)
+
+_VSI: Mapping[str, Callable[[Any], bool]] = {
+    **{field: _number(field) for field in profiles.VSI_NUMBERS},
+    "instance": _INSTANCE,
+    "mac": fields.ATTRIBUTES["mac"],
+    "vlan": fields.holds(profiles.vsi_vlan),
+}
+_ASSOCIATION: Mapping[str, Callable[[Any], bool]] = {
+    "interface": fields.NAME,
+    "vsi": fields.is_record(_VSI),
+    "timeout": _TIMEOUT,
+}
+_PROFILE_NAME = fields.holds(profiles.profile_name)
+_PROFILE: Mapping[str, Callable[[Any], bool]] = {
+    "device": fields.NAME,
+    "profile": _PROFILE_NAME,
+    "instance": lambda value: value == "" or _INSTANCE(value),
+    "timeout": _TIMEOUT,
+}
+_CLEARED: Mapping[str, Callable[[Any], bool]] = {
+    "device": fields.NAME,
+    # Whoever has no more than the device's note knows the guest, but not the name.
+    "profile": lambda value: value == "" or _PROFILE_NAME(value),
+    "instance": _PROFILE["instance"],
+}
+
+
+# --- IEEE 802.1Qbg --------------------------------------------------------------------------------
+
+
+def _associate(host: Host, args: Args) -> None:
+    there = host.vsis.get(args["interface"], {})
+    host.vsis[args["interface"]] = {**there, args["vsi"]["instance"]: ASSOCIATED}
+
+
+def _disassociate(host: Host, args: Args) -> None:
+    there = host.vsis.get(args["interface"])
+    if there is None:
+        return  # nobody could look, and there may be others
+    host.vsis[args["interface"]] = {
+        instance: response
+        for instance, response in there.items()
+        if instance != args["vsi"]["instance"]
+    }
+
+
+def _in_words(vsi: Mapping[str, Any]) -> str:
+    vlan = f"VLAN {vsi['vlan']}" if vsi["vlan"] else "the switch's VLAN"
+    return (
+        f"VSI {vsi['instance']} (manager {vsi['manager']}, type {vsi['type']} version "
+        f"{vsi['version']}, MAC {vsi['mac']}, {vlan})"
+    )
+
+
+# --- IEEE 802.1Qbh --------------------------------------------------------------------------------
+
+
+def _set_profile(host: Host, args: Args) -> None:
+    host.port_profiles[args["device"]] = PortState(
+        args["instance"], PROFILE_SET, REQUEST_ASSOCIATE, args["profile"]
+    )
+
+
+def _unset_profile(host: Host, args: Args) -> Step:
+    before = host.port_profiles.get(args["device"])
+    if before is None or not before.is_set:
+        keys = _CLEARED.keys()
+        return Step("clear_port_profile", {key: args[key] for key in keys})
+    back = {"profile": before.profile, "instance": before.instance}
+    return Step("set_port_profile", {**args, **back})
+
+
+def _clear_profile(host: Host, args: Args) -> None:
+    host.port_profiles[args["device"]] = None
+
+
+def _profile_again(host: Host, args: Args) -> Step | None:
+    before = host.port_profiles.get(args["device"])
+    if before is None or not before.is_set:
+        return None
+    again = {"device": args["device"], "profile": before.profile, "instance": before.instance}
+    return Step("set_port_profile", {**again, "timeout": _AGAIN_S})
+
+
+_AGAIN_S = 20
+"""Seconds a switch may take when a profile is given back."""
+
+
+def _which(args: Args) -> str:
+    return f'"{args["profile"]}"' if args["profile"] else f"of guest {args['instance']}"
+
+
+PROFILE_KINDS: Mapping[str, Kind] = {
+    "associate_vsi": Kind(
+        {**_ASSOCIATION, "fresh": fields.FLAG},
+        _associate,
+        lambda _host, args: Step("disassociate_vsi", {key: args[key] for key in _ASSOCIATION}),
+        lambda args: f"associate {_in_words(args['vsi'])} on {args['interface']}",
+    ),
+    "disassociate_vsi": Kind(
+        _ASSOCIATION,
+        _disassociate,
+        lambda _host, args: Step("associate_vsi", {**args, "fresh": False}),
+        lambda args: f"disassociate VSI {args['vsi']['instance']} on {args['interface']}",
+    ),
+    "set_port_profile": Kind(
+        _PROFILE,
+        _set_profile,
+        _unset_profile,
+        lambda args: f'give {args["device"]} the port profile "{args["profile"]}"',
+        partial=True,
+    ),
+    "clear_port_profile": Kind(
+        _CLEARED,
+        _clear_profile,
+        _profile_again,
+        lambda args: f"take the port profile {_which(args)} from {args['device']}",
+    ),
+}
+"""Every kind of step on what a switch is told of a port."""
