@@ -56,7 +56,7 @@ test-lab:  ## the tests in guests with Debian's own kernel: lab and qemu
 	$(BIN)/python -m tests.lab.runner $(ARGS)
 	$(if $(ARGS),,$(BIN)/pytest -m qemu tests/functional)
 
-bench:  ## measure plug and unplug against os-vif 4 and 5, CNI, ip and the floor; also on Open vSwitch
+bench:  ## measure plug and unplug against os-vif 4 and 5, CNI, ip, libvirt and the floor
 	@$(BOOTSTRAP) --system bench test
 	@$(BIN)/python -m benchmarks $(ARGS)
 

@@ -18,7 +18,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import environments, measure, report, sandbox, tables
 from benchmarks.client import WorkerError
-from benchmarks.contenders import CONTENDERS, SWITCH_CONTENDERS, Contender
+from benchmarks.contenders import (
+    CNI,
+    CONTENDERS,
+    MACVTAP_CONTENDERS,
+    SWITCH_CONTENDERS,
+    Contender,
+)
+from benchmarks.macvtap import measure as macvtap_measure
+from benchmarks.macvtap import report as macvtap_report
+from benchmarks.macvtap.report import MacvtapResults
 from benchmarks.openvswitch import measure as switch_measure
 from benchmarks.openvswitch import report as switch_report
 from benchmarks.openvswitch.measure import SwitchSamples
@@ -26,7 +35,8 @@ from benchmarks.openvswitch.report import SwitchResults
 from tests.debian import PackagesError
 
 DOCUMENT = environments.ROOT / "docs" / "benchmarks.md"
-COLD, SWITCH = "cold", "ovs"
+COLD, SWITCH, MACVTAP = "cold", "ovs", "macvtap"
+SECTIONS = {COLD, SWITCH, MACVTAP}
 
 WIDE = 120
 """Columns of the tables where there is no terminal to ask."""
@@ -41,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         metavar="NAMES",
-        help=f"comma-separated contenders ({keys}), '{COLD}' for cold starts and '{SWITCH}' for"
-        " Open vSwitch; prints only",
+        help=f"comma-separated contenders ({keys}), '{COLD}' for cold starts, '{SWITCH}' for Open"
+        f" vSwitch and '{MACVTAP}' for macvtaps; prints only",
     )
     parser.add_argument(
         "--output", type=Path, help=f"where to write the page (a full run: {DOCUMENT.name})"
@@ -51,18 +61,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _chosen(only: str | None) -> tuple[list[Contender], set[str]]:
-    """The contenders to plug with, and what else to measure: cold starts, Open vSwitch.
+    """The contenders to plug with, and what else to measure: some of `SECTIONS`.
 
     :raises ValueError: an unknown name
     """
     if only is None:
-        return list(CONTENDERS), {COLD, SWITCH}
+        return list(CONTENDERS), SECTIONS
     names = [name.strip() for name in only.split(",")]
-    known = {contender.key for contender in CONTENDERS} | {COLD, SWITCH}
+    known = {contender.key for contender in CONTENDERS} | SECTIONS
     unknown = sorted(set(names) - known)
     if unknown:
         raise ValueError(f"--only: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    return [each for each in CONTENDERS if each.key in names], {COLD, SWITCH} & set(names)
+    return [each for each in CONTENDERS if each.key in names], SECTIONS & set(names)
 
 
 def _releases(contenders: Sequence[Contender]) -> dict[str, str]:
@@ -90,7 +100,7 @@ def _facts(contenders: Sequence[Contender]) -> list[tuple[str, str]]:
         ("Python", platform.python_version()),
         ("iproute2", environments.ip_version()),
     ]
-    if any(not contender.tap for contender in contenders):
+    if any(contender.key == CNI for contender in contenders):
         facts.append(("CNI plugins (Debian)", environments.cni_version()))
     for label, environment in _releases(contenders).items():
         found = environments.versions(environment)
@@ -131,12 +141,43 @@ def _run(
     return samples
 
 
-def _run_switch(plan: switch_measure.SwitchPlan, progress: Progress) -> SwitchResults:
+def _run_switch(quick: bool, progress: Progress) -> SwitchResults:
+    plan = switch_measure.SWITCH_QUICK if quick else switch_measure.SwitchPlan()
     samples = SwitchSamples()
     _install(SWITCH_CONTENDERS, progress)
     tick = _ticker(progress, switch_measure.ticks(SWITCH_CONTENDERS, plan))
     switch_measure.switching(SWITCH_CONTENDERS, plan, samples, tick)
     return SwitchResults(SWITCH_CONTENDERS, plan, samples)
+
+
+def _run_macvtap(quick: bool, progress: Progress) -> MacvtapResults:
+    plan = macvtap_measure.MACVTAP_QUICK if quick else macvtap_measure.MacvtapPlan()
+    samples = macvtap_measure.MacvtapSamples()
+    _install(MACVTAP_CONTENDERS, progress)
+    tick = _ticker(progress, macvtap_measure.ticks(MACVTAP_CONTENDERS, plan))
+    macvtap_measure.sharing(MACVTAP_CONTENDERS, plan, samples, tick)
+    return MacvtapResults(MACVTAP_CONTENDERS, plan, samples)
+
+
+def _write(
+    output: Path,
+    results: report.Results,
+    switch: SwitchResults | None,
+    macvtap: MacvtapResults | None,
+) -> None:
+    measured = results.samples.single or results.samples.cold
+    took_part = [
+        *(results.contenders if measured else ()),
+        *(SWITCH_CONTENDERS if switch else ()),
+        *(MACVTAP_CONTENDERS if macvtap else ()),
+    ]
+    facts = _facts(took_part)
+    if switch is not None:
+        facts.append(("Open vSwitch (Debian)", switch.samples.version))
+    if macvtap is not None:
+        facts.append(("libvirt (Debian)", environments.libvirt_versions()))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(report.document(results, facts, switch, macvtap))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -164,15 +205,13 @@ def main() -> int:
         signal.signal(number, _interrupt)
     quick = arguments.quick
     plan = measure.QUICK if quick else measure.Plan()
-    switch_plan = switch_measure.SWITCH_QUICK if quick else switch_measure.SwitchPlan()
-    switch = None
     columns = (TextColumn("{task.description:<55}"), BarColumn(), MofNCompleteColumn())
     try:
         sandbox.remove_leftovers()
         with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
             samples = _run(contenders, COLD in more, plan, progress)
-            if SWITCH in more:
-                switch = _run_switch(switch_plan, progress)
+            switch = _run_switch(quick, progress) if SWITCH in more else None
+            macvtap = _run_macvtap(quick, progress) if MACVTAP in more else None
     except (environments.SetupError, PackagesError, WorkerError, RuntimeError) as error:
         errors.print(str(error), markup=False, style="red")
         return 1
@@ -180,20 +219,18 @@ def main() -> int:
         errors.print("interrupted; nothing is left behind")
         return 130
     results = report.Results(contenders or CONTENDERS, plan, samples)
-    grids = report.grids(results)
-    if switch is not None:
-        grids += switch_report.grids(switch)
+    grids = [
+        *report.grids(results),
+        *(switch_report.grids(switch) if switch else ()),
+        *(macvtap_report.grids(macvtap) if macvtap else ()),
+    ]
     for grid in grids:
         console.print(grid.title, style="bold", markup=False)
         console.print(tables.terminal(grid))
     whole = not quick and arguments.only is None
     output = arguments.output or (DOCUMENT if whole else None)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        facts = _facts(contenders or CONTENDERS)
-        if switch is not None:
-            facts.append(("Open vSwitch (Debian)", switch.samples.version))
-        output.write_text(report.document(results, facts, switch))
+        _write(output, results, switch, macvtap)
         console.print(f"written: {output}")
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import environments
@@ -14,6 +14,8 @@ FLOOR = "floor"
 OURS, OURS_DAEMON = "ours", "ours-daemon"
 OLD, OLD_DAEMON = "4.3.1", "4.3.1-daemon"
 NEW, NEW_DAEMON = "5.3.0", "5.3.0-daemon"
+CNI = "cni"
+LIBVIRT, LIBVIRT_CARD = "libvirt", "libvirt-card"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Contender:
     :ivar driver: module with ``connect``, run inside `environment`
     :ivar environment: a virtual environment of `benchmarks.environments`; None is our caller's
     :ivar arguments: passed to ``connect``
-    :ivar tap: False where the end state is not a tap with alias and IPv6 off
+    :ivar tap: False where the end state is not a tap with IPv6 off, or not a macvtap
     :ivar alias: whether it marks the device with the VIF's id
     :ivar bulk: whether it has a bulk call
     :ivar one_by_one: whether the bulk measure also runs it one by one (10 s a round)
@@ -57,8 +59,10 @@ class Contender:
             environments.install_ours()
         elif self.environment is not None:
             environments.install_reference(self.environment)
-        elif self.driver.endswith(".cni"):
+        elif self.key == CNI:
             environments.install_cni()
+        elif self.key in (LIBVIRT, LIBVIRT_CARD):
+            environments.install_libvirt()
 
 
 def _os_vif(
@@ -118,7 +122,7 @@ CONTENDERS = (
         arguments={"mode": "separate"},
         alias=True,
     ),
-    Contender("cni", "CNI bridge (a veth)", "benchmarks.drivers.cni", tap=False),
+    Contender(CNI, "CNI bridge (a veth)", "benchmarks.drivers.cni", tap=False),
 )
 
 _SWITCH = "benchmarks.drivers.switch_plugin"
@@ -129,3 +133,23 @@ SWITCH_CONTENDERS = (
     _os_vif(NEW, "os-vif 5.3.0", _SWITCH, _NEW_VENV, "direct", one_by_one=True),
 )
 """Who plugs ports of Open vSwitch."""
+
+_LIBVIRT = "benchmarks.drivers.libvirt"
+
+MACVTAP_CONTENDERS = (
+    replace(CONTENDERS[0], driver="benchmarks.macvtap.floor"),
+    *(
+        replace(each, arguments={**each.arguments, "device": "macvtap"})
+        for each in CONTENDERS
+        if each.key in (OURS, OURS_DAEMON, "ip-batch", "ip")
+    ),
+    Contender(LIBVIRT, "libvirt, a card with a macvtap", _LIBVIRT, arguments={"device": "macvtap"}),
+    Contender(
+        LIBVIRT_CARD,
+        "libvirt, a card without a device",
+        _LIBVIRT,
+        arguments={"device": "none"},
+        tap=False,
+    ),
+)
+"""Who plugs macvtaps."""

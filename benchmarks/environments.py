@@ -14,9 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests import debian
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "bench"
 CNI_PACKAGE = "containernetworking-plugins"
+LIBVIRT_PACKAGES = (
+    *("libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "qemu-system-x86"),
+    "iproute2",  # libvirt runs tc
+)
 
 OURS = "os-vif-6"
 REFERENCES = {"os-vif-4.3.1": "os-vif==4.3.1", "os-vif-5.3.0": "os-vif==5.3.0"}
@@ -117,6 +123,15 @@ def install_cni() -> Path:
     return unpacked
 
 
+def install_libvirt() -> Path:
+    """Debian's libvirt and QEMU, unpacked and not installed; the root they are to see.
+
+    :raises PackagesError: apt cannot deliver
+    """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return debian.unpacked(CACHE / "libvirt", "libvirt", *LIBVIRT_PACKAGES)
+
+
 def versions(environment: str) -> dict[str, str]:
     """The versions that matter in a virtual environment, by distribution name."""
     found: dict[str, str] = json.loads(_run(python(environment), "-P", "-c", _VERSIONS, *_SHOWN))
@@ -129,6 +144,15 @@ def cni_version() -> str:
     if packages:
         return _run("dpkg-deb", "--field", packages[0], "Version").strip()
     return _run("dpkg-query", "--show", "--showformat=${Version}", CNI_PACKAGE).strip()
+
+
+def libvirt_versions() -> str:
+    """Of the unpacked libvirt and QEMU, as they say it themselves."""
+    tree = install_libvirt()
+    libvirt = _run(*debian.command(tree, "usr/bin/virsh"), "--version").strip()
+    said = _run(*debian.command(tree, "usr/bin/qemu-system-x86_64"), "--version")
+    found = re.search(r"version ([\d.]+)", said)
+    return f"{libvirt}, QEMU {found[1] if found else said.strip()}"
 
 
 def ip_version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,10 +59,16 @@ class Samples:
     other_kind: str = ""
 
 
-def turned(items: Sequence[Worker], by: int) -> Iterator[Worker]:
-    """All of them, another one first each round: nobody always runs behind the same neighbour."""
-    start = by % len(items)
-    return itertools.chain(items[start:], items[:start])
+def turned(items: Sequence[Worker], by: int) -> list[Worker]:
+    """All of them, another one first each round, the others in an order of chance.
+
+    What a deletion leaves the kernel to do is paid for by the next one: nobody may always run
+    behind the same neighbour.
+    """
+    first = by % len(items)
+    others = [each for place, each in enumerate(items) if place != first]
+    random.Random(by).shuffle(others)  # noqa: S311 - the same order every time
+    return [items[first], *others]
 
 
 def _verify(worker: Worker, sandbox: Sandbox, number: int) -> None:

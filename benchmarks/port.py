@@ -10,6 +10,8 @@ import uuid
 from dataclasses import dataclass
 
 BRIDGE = "br-bench"
+CARD = "nic-bench"
+"""The network card that macvtaps share."""
 MTU = 1500
 """Octets; what every contender sets."""
 

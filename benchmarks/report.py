@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from benchmarks import contenders as who
 from benchmarks.contenders import Contender
+from benchmarks.macvtap import report as macvtap_report
+from benchmarks.macvtap.report import MacvtapResults
 from benchmarks.measure import BARE, VERSIONED_OBJECTS, Plan, Samples
 from benchmarks.openvswitch import report as switch_report
 from benchmarks.openvswitch.report import SwitchResults
@@ -215,11 +217,15 @@ def grids(results: Results) -> list[Grid]:
 
 
 def document(
-    results: Results, facts: Sequence[tuple[str, str]], switch: SwitchResults | None = None
+    results: Results,
+    facts: Sequence[tuple[str, str]],
+    switch: SwitchResults | None = None,
+    macvtap: MacvtapResults | None = None,
 ) -> str:
     """The page of the documentation.
 
     :param switch: what was measured on Open vSwitch
+    :param macvtap: what was measured of macvtaps
     :param facts: (what, value) pairs about the machine, the versions and the date
     """
     plan = results.plan
@@ -263,4 +269,7 @@ because they carry over; the times are those of the one machine named at the end
     if switch is not None:
         sections += [markdown(grid) for grid in switch_report.grids(switch)]
         sections.append(switch_report.method(switch))
+    if macvtap is not None:
+        sections += [markdown(grid) for grid in macvtap_report.grids(macvtap)]
+        sections.append(macvtap_report.method(macvtap))
     return "\n".join([*sections, markdown(about)])

@@ -1,14 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The benchmarks' arithmetic and tables; measuring itself needs a kernel and is not tested here."""
 
+import itertools
 import re
+from typing import Any
 
 import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import _chosen
-from benchmarks.contenders import CONTENDERS, FLOOR, NEW, OLD, OURS, SWITCH_CONTENDERS
-from benchmarks.measure import BARE, Plan, Samples, cold_starts
+from benchmarks.contenders import (
+    CONTENDERS,
+    FLOOR,
+    LIBVIRT,
+    LIBVIRT_CARD,
+    MACVTAP_CONTENDERS,
+    NEW,
+    OLD,
+    OURS,
+    SWITCH_CONTENDERS,
+)
+from benchmarks.drivers import iproute2
+from benchmarks.macvtap import report as macvtap_report
+from benchmarks.macvtap.measure import AT_ONCE as MANY
+from benchmarks.macvtap.measure import MacvtapPlan, MacvtapSamples
+from benchmarks.measure import BARE, Plan, Samples, cold_starts, turned
 from benchmarks.openvswitch import report as switch_report
 from benchmarks.openvswitch.measure import AT_ONCE, EACH, SwitchPlan, SwitchSamples
 from benchmarks.openvswitch.modes import HYBRID, TAP, device
@@ -41,6 +57,15 @@ def test_ratio_is_of_medians_and_none_where_a_side_is_missing() -> None:
     assert ratio(one, other) == 1.5
     assert ratio(None, other) is None
     assert ratio(one, None) is None
+
+
+def test_in_turn_everybody_is_first_and_has_other_neighbours() -> None:
+    workers: list[Any] = ["one", "two", "three", "four"]
+    rounds = [turned(workers, turn) for turn in range(-4, 20)]
+    assert all(sorted(each) == sorted(workers) for each in rounds)
+    assert [each[0] for each in rounds[:5]] == ["one", "two", "three", "four", "one"]
+    before = {first for each in rounds for first, then in itertools.pairwise(each) if then == "one"}
+    assert before == {"two", "three", "four"}
 
 
 def test_ports_differ_and_have_names_and_addresses_the_kernel_takes() -> None:
@@ -110,9 +135,10 @@ def test_only_chooses_and_names_what_it_does_not_know() -> None:
     chosen, more = _chosen("4.3.1, floor")
     assert [each.key for each in chosen] == [FLOOR, OLD]
     assert not more
-    assert _chosen(None) == (list(CONTENDERS), {"cold", "ovs"})
+    assert _chosen(None) == (list(CONTENDERS), {"cold", "ovs", "macvtap"})
     assert _chosen("cold") == ([], {"cold"})
     assert _chosen("ovs,floor")[1] == {"ovs"}
+    assert _chosen("macvtap") == ([], {"macvtap"})
     with pytest.raises(ValueError, match=r"unknown florr; known: .*floor"):
         _chosen("florr,floor")
 
@@ -126,9 +152,10 @@ def test_cold_starts_are_all_releases_the_library_below_them_and_python_itself()
 
 def test_contenders_are_told_apart_and_only_cni_makes_something_else() -> None:
     for what in ("key", "label"):
-        for group in (CONTENDERS, SWITCH_CONTENDERS):
+        for group in (CONTENDERS, SWITCH_CONTENDERS, MACVTAP_CONTENDERS):
             assert len({getattr(each, what) for each in group}) == len(group)
     assert [each.key for each in CONTENDERS if not each.tap] == ["cni"]
+    assert [each.key for each in MACVTAP_CONTENDERS if not each.tap] == [LIBVIRT_CARD]
 
 
 def test_devices_of_different_ports_differ_although_names_are_cut() -> None:
@@ -174,3 +201,49 @@ def test_document_has_the_switch_behind_the_rest_and_tables_as_wide_as_their_hea
     assert page.index("## Open vSwitch: method") < page.index("| Kernel | 6.1 |")
     for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def _macvtap_results(**plug: float) -> macvtap_report.MacvtapResults:
+    """Constant seconds of a plug, ten times of an unplug, and a storm of two, by contender."""
+    keys = {"floor": FLOOR, "ours": OURS, "libvirt": LIBVIRT, "card": LIBVIRT_CARD}
+    samples = MacvtapSamples()
+    for name, seconds in plug.items():
+        samples.single[keys[name], "plug"] = [seconds] * 3
+        samples.single[keys[name], "unplug"] = [seconds * 10] * 3
+    for op in ("plug", "unplug"):
+        samples.storm[FLOOR, MANY, op] = [0.01]
+        samples.storm[OURS, MANY, op] = [0.015]
+    chosen = [each for each in MACVTAP_CONTENDERS if each.key in {keys[name] for name in plug}]
+    return macvtap_report.MacvtapResults(chosen, MacvtapPlan(storm=2), samples)
+
+
+def test_a_macvtap_of_libvirts_is_told_from_what_its_guest_costs() -> None:
+    results = _macvtap_results(floor=0.001, ours=0.002, libvirt=0.009, card=0.004)
+    single, storm, *_times = macvtap_report.grids(results)
+    assert {row[0]: row[1:] for row in single.rows} == {
+        "floor (bare netlink)": ("1.00x", "1.00x"),
+        "os-vif 6": ("2.00x", "2.00x"),
+        "libvirt, a card with a macvtap": ("9.00x", "9.00x"),
+        "libvirt, a card without a device": ("4.00x", "4.00x"),
+        macvtap_report.SHARE: ("5.00x", "5.00x"),
+    }
+    assert storm.title.startswith("2 macvtaps")
+    assert ("os-vif 6, at once", "1.50x", "1.50x") in storm.rows
+
+
+def test_document_has_macvtaps_behind_the_rest_and_tables_as_wide_as_their_headers() -> None:
+    macvtap = _macvtap_results(floor=0.001, ours=0.002, libvirt=0.009, card=0.004)
+    results = _results({FLOOR: 0.001, OURS: 0.0015})
+    page = report.document(results, [("Kernel", "6.1")], macvtap=macvtap)
+    assert page.index("## Method") < page.index("## Macvtap, one at a time")
+    assert page.index("## Macvtap: method") < page.index("| Kernel | 6.1 |")
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_ip_makes_what_it_is_asked_for() -> None:
+    one = port(1)
+    assert iproute2.Tap().add(one) == "tuntap add dev tapb000001 mode tap vnet_hdr"
+    assert iproute2.Macvtap().add(one).endswith("mtu 1500 type macvtap mode bridge")
+    assert f"address {one.mac} " in iproute2.Macvtap().add(one)
+    assert "master" not in iproute2.Macvtap().set(one)
