@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,7 +115,8 @@ def osvif(host: Any, tmp_path: Path) -> Iterator[OsVif]:
 @pytest.fixture
 def named_namespace() -> Iterator[str]:
     """Return the name of an empty network namespace in /run/netns."""
-    name = f"os-vif-test-{os.getpid()}"
+    # Not like another test's: the command says which name was meant.
+    name = f"{secrets.token_hex(8)}-os-vif"
     subprocess.run(["ip", "netns", "add", name], check=True)
     yield name
     subprocess.run(["ip", "netns", "delete", name], check=True)

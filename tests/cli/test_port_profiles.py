@@ -57,7 +57,10 @@ def test_from_the_file_to_the_switch(station, tmp_path):
         assert "VSI b679325f-ca89-4ee0-a8be-6db1409b69ea is not associated" in said
         command("plug", name, before=before)
         command("gc", "--keep-none", "--yes", before=before)
-        assert [asked.mode for asked in bridge.asked] == [ASSOCIATE, ASSOCIATE, DISASSOCIATE]
+        modes = [asked.mode for asked in bridge.asked]
+        # lldpad says again that a VSI is there, when it is slow.
+        assert modes[:2] == [ASSOCIATE, ASSOCIATE]
+        assert modes.count(DISASSOCIATE) == 1
 
         bridge.answer = 2
         with command.nothing_changed():
