@@ -73,11 +73,12 @@ def _created(args: Mapping[str, Any]) -> list[Drift]:
 
 
 def _made_anew(args: Mapping[str, Any]) -> str:
+    from os_vif.host.fields import said_mode
+
     differs = "multi_queue differs"
     if args["kind"] == "macvtap":
-        differs = (
-            f"it should be on {args['attributes']['link']} in mode {args['attributes']['mode']}"
-        )
+        wanted = args["attributes"]
+        differs = f"it should be on {wanted['link']} in mode {said_mode(wanted['mode'])}"
     return f"must be made anew ({differs})"
 
 

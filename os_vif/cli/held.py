@@ -27,6 +27,7 @@ def as_plugged(item: Plugged) -> tuple[Topology, Guest]:
 
 
 def _of_link(link: Link) -> list[Resource]:
+    from os_vif.host.fields import NAME
     from os_vif.host.resources import MACVTAP_MODES, Bridge, Macvtap, Tap, Veth
 
     found: Any = link.attributes
@@ -38,6 +39,8 @@ def _of_link(link: Link) -> list[Resource]:
         return [Veth(name=link.name, peer=found["link"], mtu=mtu, bridge=master)] if master else []
     if link.kind == "macvtap" and found["mode"] in MACVTAP_MODES:
         lower = str(found.get("link"))
+        if not NAME(lower):
+            lower = "elsewhere"  # in another network namespace, which shows no more than a number
         return [Macvtap(name=link.name, mac=found["mac"], mode=found["mode"], mtu=mtu, link=lower)]
     bridge: list[Resource] = [] if master is None else [Bridge(name=master)]
     if link.kind != "tap":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import click
 
@@ -55,7 +56,10 @@ def exec_(session: Session, file: str, words: tuple[str, ...], queues: int) -> i
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)
     command = [word.replace("{fds}", numbers) for word in words]
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        # Python ignores these, and exec would hand that on (signal(7)).
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(command[0], command, {**os.environ, VARIABLE: numbers})  # noqa: S606
-    except OSError as error:
-        raise Failure(f"{command[0]}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # the latter of an empty word
+        raise Failure(f"{command[0]}: {getattr(error, 'strerror', error)}") from None

@@ -45,6 +45,11 @@ def is_mark(value: Any) -> bool:
     return value == SHARED_MARK or (isinstance(value, str) and parse_mark(value) is not None)
 
 
+def said_mode(mode: Any) -> str:
+    """Return a macvtap's mode as people say it."""
+    return {"passthru": "passthrough"}.get(mode, str(mode))
+
+
 def is_alias(value: Any) -> bool:
     """Tell whether the kernel takes this as an alias."""
     # Undo gives back an alias that somebody else chose: any text the kernel takes (IFALIASZ).

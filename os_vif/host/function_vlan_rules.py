@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from os_vif import exception
 from os_vif.host.checks import interface_name, pci_address
-from os_vif.host.fields import is_vf_settings
+from os_vif.host.fields import VF_NUMBER, is_vf_settings
 from os_vif.host.function_rules import need_virtual, unusable
 from os_vif.host.passthrough import ETH_P_8021Q
 from os_vif.host.step import Step
 from os_vif.host.topology import parse_mark
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from os_vif.host.draft import Draft
     from os_vif.host.observed import Function, Link, VfSettings
     from os_vif.host.passthrough import FunctionVlan
@@ -73,14 +75,23 @@ def unplug_function_vlan(draft: Draft, _wanted: FunctionVlan) -> None:
     for link in list(draft.host.links.values()):
         owner = parse_mark(link.alias) if link is not None else None
         if link is not None and owner is not None and owner.vif_id == draft.mark.vif_id:
-            for step in vlan_back(link):
+            for step in vlan_back(link, draft.host.functions):
                 draft.take(step)
 
 
-def vlan_back(link: Link) -> list[Step]:
+def noted_function(link: Link) -> str:
+    """Return the address of the function whose VLAN is noted on a macvtap; '' where none is."""
+    back = vlan_back(link, {})
+    return str(back[-1].args["address"]) if back else ""
+
+
+def vlan_back(link: Link, functions: Mapping[str, Function | None]) -> list[Step]:
     """Return the steps that put a function back into the VLAN noted on the macvtap.
 
     The macvtap goes down before that: the guest must not hear the other VLAN.
+
+    :param functions: those that were looked at: the card may have got another name since, and
+        with a function that is gone its VLAN is
     """
     if parse_mark(link.alias) is None:
         return []
@@ -90,6 +101,13 @@ def vlan_back(link: Link) -> list[Step]:
                 back = _back(word.removeprefix(VLAN_NOTE))
             except (exception.InvalidField, ValueError):
                 return []  # somebody else's words
+            address = back.args["address"]
+            if address in functions:
+                found = functions[address]
+                if found is None:
+                    return []
+                if found.number is not None and found.physical_netdev:
+                    back = _set(found, back.args["settings"])
             down = Step("set_link", {"name": link.name, "attributes": {"up": False}})
             return [down, back]
     return []
@@ -98,7 +116,7 @@ def vlan_back(link: Link) -> list[Step]:
 def _back(words: str) -> Step:
     address, device, vf, *numbers = words.split(",")
     settings: VfSettings = dict(zip(_NAMES, map(int, numbers), strict=True))
-    if not is_vf_settings(settings):
+    if not is_vf_settings(settings) or not VF_NUMBER(int(vf)):
         raise ValueError(words)
     where = {
         "address": pci_address(address),

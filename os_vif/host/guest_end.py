@@ -35,7 +35,8 @@ def open_guest_end(topology: Topology, queues: int) -> list[int]:
         raise exception.UnusableDevice(
             device=f"device {wanted.name}",
             reason=f"VIF {topology.mark.vif_id} is not plugged: "
-            + ("there is no such device" if link is None else "this device is not the VIF's"),
+            + ("there is no such device" if link is None else "this device is not the VIF's")
+            + "; plug it first",
         )
     if queues > 1 and link.kind == "tap" and not link.attributes.get("multi_queue"):
         raise exception.UnusableDevice(

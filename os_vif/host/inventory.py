@@ -20,7 +20,7 @@ from os_vif.host import dispatch, fields, observer, planner
 from os_vif.host.backends import iptables, links, sysfs, vfs
 from os_vif.host.function_marks import LOOPBACK, FunctionMark
 from os_vif.host.function_rules import giving_back
-from os_vif.host.function_vlan_rules import vlan_back
+from os_vif.host.function_vlan_rules import noted_function, vlan_back
 from os_vif.host.macvtap_rules import lowering
 from os_vif.host.observed import Function, Link, VfSettings
 from os_vif.host.passthrough import PciDevice, VirtualFunction
@@ -204,30 +204,30 @@ def remove(gone: Sequence[Plugged], section: str, databases: Iterable[Database] 
         todo += [del_br(bridge) for item in gone for bridge in item.bridges]
         done += _run(Place(section, database), todo)
     failed = None
-    silent = []
+    ready = []
     for item in gone:
-        # First, as all there is to tell the switch stands on the devices.
+        # First, as all there is to take back stands on the devices; and each by itself, as one
+        # that fails must not keep those of the others.
+        ahead = [step for link in item.links for step in _ahead(link)]
         try:
-            done += _run(Place(section), [step for link in item.links for step in releasing(link)])
+            done += _run(Place(section), ahead)
         except exception.StepFailed as error:
             failed = failed or error
-            silent.append(item)
-    gone = [item for item in gone if item not in silent]
-    marked = [link for item in gone for link in item.links]
+        else:
+            ready.append(item)
+    marked = [link for item in ready for link in item.links]
     # A device of the host's own is only lent to a VIF, and the kernel would not delete it either.
     doomed = [[link.name, link.index] for link in marked if link.kind in fields.CREATED_KINDS]
     todo = [giving_back(link) for link in marked if link.kind not in fields.CREATED_KINDS]
     if doomed:
         todo.insert(0, Step("delete_links", {"links": doomed}))
-    ahead = [step for link in marked for step in vlan_back(link)]
-    todo = ahead + [step for link in marked for step in lowering(link)] + todo
-    for item in gone:
+    for item in ready:
         for comment in item.comments:
             for ipv6 in (False, True):
                 args: Args = {"comment": comment, "ipv6": ipv6, "rules": []}
                 todo.append(Step("set_forwarding", {**args, "top_regex": "", "bottom_regex": ""}))
     done += _run(Place(section), todo)
-    for given in [given for item in gone for given in item.functions]:
+    for given in [given for item in ready for given in item.functions]:
         try:
             done += _run(Place(section), _releasing(given))
         except exception.StepFailed as error:
@@ -236,6 +236,16 @@ def remove(gone: Sequence[Plugged], section: str, databases: Iterable[Database] 
     if failed is not None:
         raise failed
     return done
+
+
+def _ahead(link: Link) -> list[Step]:
+    """Return the steps that take back what only the mark of a device tells, before it goes."""
+    told = releasing(link)
+    # A switch may be silent, and the guest must not stay connected meanwhile.
+    down = [Step("set_link", {"name": link.name, "attributes": {"up": False}})] if told else []
+    address = noted_function(link)
+    looked = {address: sysfs.function(address)} if address else {}
+    return [*down, *told, *vlan_back(link, looked), *lowering(link)]
 
 
 def _releasing(given: Given) -> list[Step]:

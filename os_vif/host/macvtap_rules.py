@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from os_vif import exception
 from os_vif.host.draft import in_the_way, what
+from os_vif.host.fields import NAME
 from os_vif.host.function_rules import netdev_behind
 from os_vif.host.function_vlan_rules import vlan_back
 from os_vif.host.link_rules import is_ethernet, is_ours, mark_on
@@ -77,7 +78,7 @@ def _make_way(draft: Draft, link: Link, lower: Link) -> None:
     if parse_mark(link.alias) is None:
         # Only a device with a mark is made again, so an adopted one is marked first.
         draft.add("set_link", name=link.name, attributes={"alias": str(draft.mark)})
-    for step in vlan_back(link):
+    for step in vlan_back(link, draft.host.functions):
         draft.take(step)
     # Below a VLAN device is the card too.
     if link.attributes.get("link") not in (lower.name, lower.attributes.get("link")):
@@ -101,9 +102,11 @@ def _lower_again(draft: Draft, link: Link) -> None:
 
 def lowering(link: Link) -> list[Step]:
     """Return the step, if there is one to take, that sets down what was down before."""
-    if not found_lower_down(link.alias):
+    lower = link.attributes.get("link")
+    # Of one that was put into another network namespace only the number is shown (#3).
+    if not found_lower_down(link.alias) or not NAME(lower):
         return []
-    return [Step("set_link", {"name": link.attributes["link"], "attributes": {"up": False}})]
+    return [Step("set_link", {"name": lower, "attributes": {"up": False}})]
 
 
 # --- the lower device -----------------------------------------------------------------------------
@@ -166,12 +169,14 @@ def _need_alone(draft: Draft, wanted: Macvtap, lower: Link) -> None:
     if others:
         raise exception.ResourceConflict(
             resource=f"device {lower.name}",
-            reason=f"{', '.join(others)} uses it too, and passthrough needs it to itself",
+            reason=f"{', '.join(others)} uses it too, and passthrough needs it to itself; take "
+            "that away first, or choose another mode or device",
         )
     addresses = [address.local for address in draft.host.addresses.get(lower.name, ())]
     if addresses:
         raise exception.ResourceConflict(
             resource=f"device {lower.name}",
             reason=f"the host has the address {', '.join(addresses)} on it, and passthrough would "
-            "take all its packets to the guest",
+            f"take all its packets to the guest; take it away first (ip address del), or name "
+            "another device",
         )

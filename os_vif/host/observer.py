@@ -154,11 +154,14 @@ def vsis(asked: list[str]) -> Vsis:
     """Return the VSIs of devices; needs CAP_NET_ADMIN, as lldpad is asked.
 
     Where lldpad cannot tell, nothing is associated; the step that associates says why it cannot.
+    One that does not answer may have any, so of its devices nothing is said.
     """
     found: Vsis = {}
     for device in asked:
         try:
             found[device] = vdp.look(device)
+        except vdp.Silent:
+            continue
         except OSError:
             found[device] = {}
     return found

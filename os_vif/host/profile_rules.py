@@ -17,6 +17,7 @@ from os_vif.host.profiles import (
     PortProfileQbg,
     PortProfileQbh,
     Vsi,
+    canonical_uuid,
 )
 from os_vif.host.step import Step
 from os_vif.host.topology import parse_mark
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from os_vif.host.topology import Mark
 
 _ABSENT = -1
+
+_LONGEST = 244
+"""Bytes of an alias (IFALIASZ is 256) that leave room for one word more."""
 
 _CLEANING_S = 20
 """Seconds a switch may take when what it was told is taken back without the VIF."""
@@ -185,7 +189,15 @@ def noted(draft: Draft, alias: str, former: str = "") -> str:
         return alias
     # Always behind the mark, so that what was noted otherwise is the same text each time.
     behind = len(str(parse_mark(alias) or draft.mark).split(" "))
-    return " ".join([*words[:behind], *notes, *words[behind:]])
+    text = " ".join([*words[:behind], *notes, *words[behind:]])
+    if len(text) > _LONGEST:
+        raise exception.InvalidField(
+            field="id",
+            value=draft.mark.vif_id,
+            expected=f"an id, and one of the guest, that leave room in {_LONGEST} bytes for "
+            + " ".join(notes),
+        )
+    return text
 
 
 def release_former(draft: Draft, link: Link) -> None:
@@ -200,7 +212,7 @@ def release_former(draft: Draft, link: Link) -> None:
         elif isinstance(resource, PortProfileQbh):
             kept.append((_device(draft, resource), None))
     if not any(isinstance(resource, FunctionVlan) for resource in draft.topology.resources):
-        for step in vlan_back(link):
+        for step in vlan_back(link, draft.host.functions):
             if step not in draft.plan.steps:
                 draft.take(step)
     for step in releasing(link):
@@ -239,5 +251,6 @@ def _release(mark: Mark, word: str) -> Step | None:
         return Step("disassociate_vsi", _association(interface, wanted))
     if word.startswith(_PROFILE_NOTE) and mark.instance:
         device = interface_name(word.removeprefix(_PROFILE_NOTE))
-        return Step("clear_port_profile", _cleared(device, "", mark.instance))
+        guest = canonical_uuid(mark.instance, "instance uuid")
+        return Step("clear_port_profile", _cleared(device, "", guest))
     return None

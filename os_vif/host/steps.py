@@ -176,7 +176,7 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "master": lambda value: f"port of {value or 'no bridge'}",
     "link": lambda value: f"on {value}",
     "vlan_id": lambda value: f"VLAN {value}",
-    "mode": lambda value: f"{value} mode",
+    "mode": lambda value: f"{fields.said_mode(value)} mode",
     "multi_queue": lambda value: "multi-queue" if value else "",
     "disable_ipv6": lambda value: "IPv6 off" if value else "IPv6 on",
     "alias": lambda value: "the VIF's mark" if fields.is_mark(value) else f'alias "{value}"',

@@ -70,3 +70,11 @@ def test_a_program_that_is_not_there(card: OsVif) -> None:
         "no-such-program: No such file"
         in card("exec", file, "--", "no-such-program", code=1).stderr
     )
+    assert "error" in card("exec", file, "--", "", code=1).stderr
+
+
+def test_a_program_gets_no_signals_ignored(card: OsVif) -> None:
+    file = card.file(MACVTAP)
+    card("plug", file)
+    done = card("exec", file, "--", "grep", "SigIgn", "/proc/self/status")
+    assert int(done.stdout.split()[1], 16) == 0

@@ -589,3 +589,17 @@ def test_killed_and_the_card_comes_back(begin: str) -> None:
             assert steps_left(vif) == [], number
         number += 1
     assert number >= 2
+
+
+def test_a_card_whose_alias_is_no_text(card: Any) -> None:
+    os_vif.initialize()
+    vif = vifs.direct_vif(mode="passthrough")
+    from os_vif.host.backends import links, netlink
+    from os_vif.host.backends.link_message import IFINFO
+
+    index = links.look_up(["eth0"])["eth0"].index
+    body = IFINFO.pack(0, 0, index, 0, 0) + netlink.attribute(20, b"\xff\xfe\0")
+    netlink.ask(netlink.Message(netlink.RTM_NEWLINK, netlink.NLM_F_ACK, body))
+    os_vif.plug(vif, vifs.instance())
+    assert os_vif.check(vif, vifs.instance()) == []
+    os_vif.unplug(vif, vifs.instance())

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 import os_vif
+from os_vif import exception
 from os_vif.cli.drift import drifts_of
 from os_vif.host.backends import vdp
 from tests import vifs, witness
@@ -111,3 +112,20 @@ def test_an_lldpad_that_plays_the_switch(
         vsi.refused(errno.EOPNOTSUPP, r"lldpad is not in station role on wire0 \(lldptool-evb22"),
     ):
         plug(vsi.vif(lower="wire0"))
+
+
+@pytest.mark.usefixtures("far")
+def test_an_lldpad_that_hangs_keeps_the_macvtap(station: Station) -> None:
+    vif = vsi.vif()
+    plug(vif)
+    station.lldpad.pause()
+    try:
+        with pytest.raises(exception.UnplugException, match="does not answer about eth0"):
+            os_vif.unplug(vif, vifs.instance())
+    finally:
+        station.lldpad.go_on()
+    # The switch may have given the VSI up meanwhile; lldpad has not.
+    assert station.associated() == {1}
+    [link] = os_vif.list_vifs()[0].links
+    assert link.attributes["up"] is False
+    unplug(vif)

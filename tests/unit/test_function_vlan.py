@@ -147,8 +147,9 @@ def test_a_card_that_is_no_virtual_function() -> None:
         f"vf-vlan={VF},../x,2,9,3,33024",
         f"vf-vlan={VF},card,x,9,3,33024",
         "vf-vlan=x,card,2,9,3,33024",
+        f"vf-vlan={VF},card,-5,9,3,33024",
     ],
 )
 def test_other_words_are_no_note(note: str) -> None:
-    assert vlan_back(plugged(note)) == []
-    assert vlan_back(dataclasses.replace(plugged(), alias=NOTE)) == [], "no mark"
+    assert vlan_back(plugged(note), {}) == []
+    assert vlan_back(dataclasses.replace(plugged(), alias=NOTE), {}) == [], "no mark"

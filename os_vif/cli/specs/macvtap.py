@@ -116,6 +116,9 @@ def _check(values: Values, into: Reading) -> None:
     if "vlan_name" in written and "network.vlan" not in written:
         message = "without a VLAN id (network.vlan) there is no device to name"
         into.problem(into.marks["vlan_name"], "vlan_name", message)
+    if "vlan_name" in values and values["vlan_name"] == values.get("name"):
+        message = "the macvtap has this name; give the VLAN device another"
+        into.problem(into.marks["vlan_name"], "vlan_name", message)
     if {"vsi", "profile"} <= written:
         message = "a port has one profile: 802.1Qbg's (vsi) or 802.1Qbh's (this field)"
         into.problem(into.marks["profile"], "profile", message)

@@ -28,6 +28,7 @@ _TUNSETIFF = 0x400454CA
 _TUNGETIFF = 0x800454D2
 _IFF_TAP = 0x0002
 _IFF_MULTI_QUEUE = 0x0100
+_IFF_PERSIST = 0x0800
 _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 
@@ -66,8 +67,10 @@ def _need_same(descriptor: int, link: Link) -> None:
     """See that a descriptor is this device's: it may have been made anew meanwhile."""
     answer = fcntl.ioctl(descriptor, _TUNGETIFF, bytes(40))
     name = answer[:16].rstrip(b"\0").decode(errors="replace")
-    if name != link.name:
-        raise OSError(errno.ENODEV, f"{link.name} went away, and {name} was opened in its place")
+    (flags,) = struct.unpack_from("=H", answer, 16)
+    # A tap that is gone is made anew by opening it, and that one goes again with us.
+    if name != link.name or (link.kind == "tap" and not flags & _IFF_PERSIST):
+        raise OSError(errno.ENODEV, f"{link.name} went away, and another was opened in its place")
 
 
 @contextlib.contextmanager
@@ -90,11 +93,16 @@ def _node(link: Link) -> Iterator[str]:
     path = os.path.join(folder, "tap")
     try:
         os.mknod(path, stat.S_IFCHR | 0o600, number)
-        yield path
+        held = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     finally:
+        # Before anything that may take long: who is killed then leaves nothing in /dev.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         os.rmdir(folder)
+    try:
+        yield f"/proc/self/fd/{held}"
+    finally:
+        os.close(held)
 
 
 def _hold(path: str, number: int) -> int | None:

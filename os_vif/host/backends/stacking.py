@@ -46,7 +46,8 @@ def is_shown(folder: str, link: Link) -> bool:
     try:
         shown = {}
         for name in ("ifindex", "address", "ifalias"):
-            with open(f"{folder}/{name}") as file:
+            # As link_message.py reads it: an alias may be any bytes.
+            with open(f"{folder}/{name}", encoding="utf-8", errors="replace") as file:
                 shown[name] = file.read().strip()
     except OSError:
         return False
@@ -94,7 +95,10 @@ def _reason(attributes: Mapping[str, Any], error: OSError) -> str:
     if error.errno != errno.EINVAL:
         return ""
     if not others:
-        return f"{lower} is no Ethernet device, or takes no macvtap for another reason"
+        return (
+            f"{lower} is no Ethernet device, a macvtap in another network namespace has it to "
+            "itself, or it takes none for another reason"
+        )
     if attributes["mode"] == "passthru":
         return f"passthrough needs {lower} to itself, and {names} is on it"
     if others[0].attributes.get("mode") == "passthru":

@@ -165,7 +165,8 @@ def associate(interface: str, vsi: Vsi, timeout: int, *, fresh: bool = False) ->
             _begin(interface, index, vsi)  # raises TimedOut of one that lldpad has given up
             raise Pending(
                 f"the switch on {interface} has not answered within {timeout} s, and VSI "
-                f"{vsi.instance} is pending; does its port do VDP?"
+                f"{vsi.instance} is pending; does its port do VDP? Should it still agree, plug "
+                "again, or unplug the VIF"
             )
 
 
