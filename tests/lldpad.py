@@ -9,6 +9,7 @@ and its shared memory have fixed names.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import re
 import shutil
 import signal
@@ -18,10 +19,13 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests import debian
+from os_vif.host.backends import vdp
+from os_vif.host.profiles import ANY_VLAN, Vsi
+from tests import debian, vifs
 from tests.openvswitch import CACHE
 
 DAEMON = "usr/sbin/lldpad"
@@ -51,6 +55,54 @@ def prepare() -> Path:
     :raises PackagesError: apt cannot deliver
     """
     return debian.unpacked(CACHE / "lldpad", "lldpad", "lldpad")
+
+
+PROBES = range(0xF000, 0xFFFF)
+"""The numbers of the VSIs that are only there to find out whether both sides do VDP."""
+
+
+def instance(number: int = 1) -> str:
+    """Return the UUID of the VSI of this number."""
+    return f"2f0dd7bc-32fe-4a86-9f5c-{number:012x}"
+
+
+def number_of(instance: str) -> int:
+    """Return the number of the VSI with this UUID."""
+    return int(instance[-12:], 16)
+
+
+def until(true: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def agree(
+    interface: str, probes: Iterator[int], far: Callable[[str], bool] = lambda _instance: True
+) -> None:
+    """Wait until both sides do VDP; called where the station is.
+
+    :param probes: numbers of VSIs to try. Each time another one: lldpad takes no request for one
+        that was not answered yet.
+    :param far: whether the switch has a VSI; lldpad's bridge role forgets them at first
+    """
+    for number in probes:
+        probe = Vsi(
+            manager=0,
+            type=0,
+            version=0,
+            instance=instance(number),
+            mac=vifs.guest_mac(number),
+            vlan=ANY_VLAN,
+        )
+        with contextlib.suppress(vdp.VdpError):
+            vdp.associate(interface, probe, 1)
+            time.sleep(0.1)
+            if far(probe.instance):
+                vdp.disassociate(interface, probe, 5)
+                return
 
 
 class Lldpad:

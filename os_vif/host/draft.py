@@ -85,6 +85,16 @@ class Draft:
             raise exception.NetworkInterfaceNotFound(interface=name)
         return link
 
+    def own_links(self) -> list[Link]:
+        """Return the VIF's devices, by their marks."""
+        return [
+            link
+            for link in self.host.links.values()
+            if link is not None
+            and (owner := parse_mark(link.alias)) is not None
+            and owner.vif_id == self.mark.vif_id
+        ]
+
 
 def what(link: Link) -> str:
     """Return in words what a device is that is not the VIF's."""

@@ -72,11 +72,9 @@ def plug_function_vlan(draft: Draft, wanted: FunctionVlan) -> None:
 
 def unplug_function_vlan(draft: Draft, _wanted: FunctionVlan) -> None:
     """Put the function back into the VLAN it was in."""
-    for link in list(draft.host.links.values()):
-        owner = parse_mark(link.alias) if link is not None else None
-        if link is not None and owner is not None and owner.vif_id == draft.mark.vif_id:
-            for step in vlan_back(link, draft.host.functions):
-                draft.take(step)
+    for link in draft.own_links():
+        for step in vlan_back(link, draft.host.functions):
+            draft.take(step)
 
 
 def noted_function(link: Link) -> str:

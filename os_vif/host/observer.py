@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from os_vif.host.backends import (
     addresses,
@@ -73,11 +74,7 @@ def _observe_users(host: Host, handed: list[Function]) -> None:
     """Look at what the host itself does with the netdevs of functions to be given away."""
     netdevs = {netdev for found in handed for netdev in found.netdevs}
     for netdev in netdevs:
-        try:
-            host.addresses[netdev] = addresses.of_device(netdev)
-        except OSError as error:
-            if error.errno != errno.ENODEV:
-                raise
+        _observe_addresses(host, netdev)
     if netdevs:
         for destination in DEFAULT_ROUTES:
             host.routes_to[destination] = addresses.route_to(destination)
@@ -90,12 +87,8 @@ def _devices_of(function: Function) -> set[str]:
 def _observe_port_profiles(host: Host, named: list[str]) -> None:
     for device in named:
         if host.links[device] is not None:
-            try:
+            with _perhaps_gone(host, device):
                 host.port_profiles[device] = port_profile.look(device)
-            except OSError as error:
-                if error.errno != errno.ENODEV:
-                    raise
-                host.links[device] = None  # gone in between
 
 
 def _observe_stacked(host: Host, device: str) -> None:
@@ -107,12 +100,19 @@ def _observe_stacked(host: Host, device: str) -> None:
 
 
 def _observe_addresses(host: Host, device: str) -> None:
-    try:
+    with _perhaps_gone(host, device):
         host.addresses[device] = addresses.of_device(device)
+
+
+@contextlib.contextmanager
+def _perhaps_gone(host: Host, device: str) -> Iterator[None]:
+    """Take a device that goes meanwhile for one that is not there."""
+    try:
+        yield
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
-        host.links[device] = None  # gone in between
+        host.links[device] = None
 
 
 def _observe_delays(host: Host, device: str) -> None:

@@ -89,7 +89,7 @@ def plug_vsi(draft: Draft, wanted: PortProfileQbg) -> None:
 
 def unplug_vsi(draft: Draft, wanted: PortProfileQbg) -> None:
     """Disassociate the VSI, whatever became of the request for it."""
-    for link in _own_links(draft):
+    for link in draft.own_links():
         # lldpad may have the instance with other numbers, and wants to hear those.
         release_former(draft, link)
     interface = _device(draft, wanted)
@@ -99,24 +99,13 @@ def unplug_vsi(draft: Draft, wanted: PortProfileQbg) -> None:
         draft.add("disassociate_vsi", **_association(interface, wanted))
 
 
-def _own_links(draft: Draft) -> list[Link]:
-    """Return the VIF's devices, by their marks."""
-    return [
-        link
-        for link in draft.host.links.values()
-        if link is not None
-        and (owner := parse_mark(link.alias)) is not None
-        and owner.vif_id == draft.mark.vif_id
-    ]
-
-
 def _disconnect(draft: Draft) -> None:
     """Set the VIF's devices down.
 
     They stay until the switch has answered, for their note; it may take long over that, and the
     guest must not stay connected meanwhile.
     """
-    for link in _own_links(draft):
+    for link in draft.own_links():
         draft.correct(link, {"up": False})
 
 

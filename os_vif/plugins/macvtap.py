@@ -78,7 +78,7 @@ class MacvtapPlugin(TopologyPlugin):
             link=vlan.name if vlan else link,
             behind="" if vlan else behind,
         )
-        return self._topology(vif, instance_info, vlan, macvtap)
+        return self._topology(vif, instance_info, vlan, macvtap, card=(link, behind))
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return the same, whatever the mode was."""
@@ -86,7 +86,7 @@ class MacvtapPlugin(TopologyPlugin):
         vlan = _vlan(vif, link, behind) if link or behind else None
         mac = mac_address(required(vif, "address"), "VIFDirect.address")
         macvtap = Macvtap(name=tap_name(vif), mac=mac, mode="vepa", link=link, behind=behind)
-        return self._topology(vif, instance_info, vlan, macvtap)
+        return self._topology(vif, instance_info, vlan, macvtap, card=(link, behind))
 
     def _topology(
         self,
@@ -94,11 +94,12 @@ class MacvtapPlugin(TopologyPlugin):
         instance_info: InstanceInfo | None,
         vlan: Vlan | None,
         macvtap: Macvtap,
+        card: tuple[str, str],
     ) -> Topology:
         resources: list[Resource] = [macvtap] if vlan is None else [vlan, macvtap]
         function = _function_vlan(vif)
         resources += [function] if function is not None else []
-        link, behind = _lower(vif)
+        link, behind = card
         if link or behind:
             # The switch is asked through the card itself, never through a VLAN device on it.
             profile = port_profiles.resource_of(

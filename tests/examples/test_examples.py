@@ -7,15 +7,13 @@ import contextlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from os_vif.host.backends import vdp
-from os_vif.host.profiles import ANY_VLAN, Vsi
 from tests.conftest import PrivateHost
-from tests.lldpad import PATIENCE, Lldpad
+from tests.lldpad import PROBES, Lldpad, agree, until
 from tests.openvswitch import Switch
 from tests.port_responder import ASSOCIATE, DISASSOCIATE, PortResponder
 
@@ -34,13 +32,6 @@ NEED_CARD = {
 NEED_LLDPAD = {"macvtap-vepa-vsi.yaml"}
 NEED_PROFILES = {"macvtap-profile.yaml"}
 NEEDS = NEED_VLAN | NEED_SWITCH | NEED_DPDK | NEED_LLDPAD | NEED_PROFILES | NEED_CARD.keys()
-
-
-def until(true):
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -178,22 +169,6 @@ def test_an_example_with_a_network_card(switched, name):
 # --- what the switch is told ----------------------------------------------------------------------
 
 
-def agree(far):
-    """Wait until both lldpads do VDP: at first the switch's forgets at once what it is told."""
-    for number in range(1, 1000):
-        # Another one each time: lldpad takes the next request for one only when it was answered.
-        instance = f"2f0dd7bc-32fe-4a86-9f5c-{number:012x}"
-        mac = "52:54:00:12:34:6f"
-        probe = Vsi(manager=1, type=1, version=1, instance=instance, mac=mac, vlan=ANY_VLAN)
-        with contextlib.suppress(vdp.VdpError):
-            vdp.associate("eth1", probe, 1)
-            time.sleep(0.1)
-            if instance in far.listed():
-                vdp.disassociate("eth1", probe, 5)
-                break
-    until(lambda: not far.listed())
-
-
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("name", sorted(NEED_LLDPAD))
 def test_an_example_with_lldpad(run, name, monkeypatch):
@@ -206,7 +181,8 @@ def test_an_example_with_lldpad(run, name, monkeypatch):
         far = running.enter_context(contextlib.closing(Lldpad(beside, "wire0", "bridge")))
         monkeypatch.setattr(vdp, "PID_FILE", station.pid_file)
         with host.enter():
-            agree(far)
+            agree("eth1", iter(PROBES), lambda instance: instance in far.listed())
+            until(lambda: not far.listed())
         # Its PID file is where lldpad has it, for the command as for itself.
         mount = 'mount --bind "$1" /run && shift && exec "$@"'
         own = str(station.pid_file.parent)

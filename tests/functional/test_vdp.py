@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +26,7 @@ from os_vif.host.topology import Mark, Topology
 from tests import vdp_bridge, witness
 from tests.conftest import PrivateHost
 from tests.functional.killing import killed
-from tests.lldpad import PATIENCE, Lldpad
+from tests.lldpad import PROBES, Lldpad, agree, instance, number_of, until
 from tests.vdp_bridge import ACK, HARD, KEEP, SILENCE, VdpBridge
 
 pytestmark = [pytest.mark.functional, pytest.mark.timeout(90)]
@@ -45,20 +44,9 @@ VSI = Vsi(
 MARK = Mark("f8f7d7f2-6a0f-4b9b-a4d1-4d0d2c6a2f11", "macvtap")
 
 
-PROBES = range(0xF000, 0xFFFF)
-
-
 def other(number: int, **fields: Any) -> Vsi:
     """Return a VSI of its own for each number."""
-    instance = f"2f0dd7bc-32fe-4a86-9f5c-{number:012x}"
-    return dataclasses.replace(VSI, instance=instance, **fields)
-
-
-def until(true: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    return dataclasses.replace(VSI, instance=instance(number), **fields)
 
 
 @pytest.fixture
@@ -96,31 +84,18 @@ def station(inside: Any, start: Any) -> Lldpad:
     return start(inside, "eth0", "station")  # type: ignore[no-any-return]
 
 
-def agreed(far: Lldpad) -> None:
-    """Wait until both sides do VDP: at first lldpad's bridge role forgets at once what it has."""
-    for number in PROBES:
-        # Each time another one: lldpad takes the next request for one only when it was answered.
-        probe = other(number)
-        with contextlib.suppress(vdp.VdpError):
-            vdp.associate("eth0", probe, 1)
-            time.sleep(0.1)
-            if probe.instance in far.listed():
-                vdp.disassociate("eth0", probe, 5)
-                break
-    until(lambda: not far.listed())
-
-
 def held() -> dict[str, int | None]:
     """Return what lldpad has; a probe may have been answered when nobody waited any more."""
     found = vdp.look("eth0")
-    return {one: said for one, said in found.items() if int(one[-12:], 16) not in PROBES}
+    return {one: said for one, said in found.items() if number_of(one) not in PROBES}
 
 
 @pytest.fixture
 def far(station: Lldpad, beside: Any, start: Any) -> Lldpad:
     """Return the switch's lldpad; both have agreed to do VDP."""
     made = start(beside, "wire0", "bridge")
-    agreed(made)
+    agree("eth0", iter(PROBES), lambda one: one in made.listed())
+    until(lambda: not made.listed())
     return made  # type: ignore[no-any-return]
 
 

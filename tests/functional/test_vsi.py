@@ -18,8 +18,8 @@ from os_vif.host.backends import vdp
 from tests import vifs, witness
 from tests.functional import vsi
 from tests.functional.calls import plug, steps_left, unplug
-from tests.functional.vsi import Station, instance, until
-from tests.lldpad import Lldpad
+from tests.functional.vsi import Station
+from tests.lldpad import Lldpad, instance, until
 from tests.vdp_bridge import ACK
 
 pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("vsi")]

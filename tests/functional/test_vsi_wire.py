@@ -29,7 +29,8 @@ from tests.functional.calls import plug, steps_left, unplug
 from tests.functional.killing import killed
 from tests.functional.test_concurrency import in_processes
 from tests.functional.test_privilege import OTHERS, as_nobody
-from tests.functional.vsi import PROBES, Station, instance, number_of, refused, until
+from tests.functional.vsi import Station, refused
+from tests.lldpad import PROBES, instance, number_of, until
 from tests.vdp_bridge import ASSOCIATE, DISASSOCIATE, SILENCE, VdpBridge
 
 pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("vsi")]
@@ -63,7 +64,7 @@ def bridge(station: Station, switch: VdpBridge) -> Iterator[VdpBridge]:
 def asked(bridge: VdpBridge) -> list[tuple[int, int, int]]:
     """Return what was asked: mode, number of the VSI, and version of its type."""
     found = [(item.mode, number_of(item.instance), item.version) for item in bridge.asked]
-    return [item for item in found if item[1] < PROBES]
+    return [item for item in found if item[1] not in PROBES]
 
 
 # --- what the switch hears ------------------------------------------------------------------------

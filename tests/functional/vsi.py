@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,23 +12,9 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.host.backends import vdp
-from os_vif.host.profiles import ANY_VLAN, Vsi
 from tests import vifs, witness
 from tests.conftest import PrivateHost
-from tests.lldpad import PATIENCE, Lldpad
-
-PROBES = 0xF000
-"""The number of the first VSI that is only there to find out whether both sides do VDP."""
-
-
-def instance(number: int = 1) -> str:
-    """Return the UUID of the VSI of this number."""
-    return f"2f0dd7bc-32fe-4a86-9f5c-{number:012x}"
-
-
-def number_of(instance: str) -> int:
-    """Return the number of the VSI with this UUID."""
-    return int(instance[-12:], 16)
+from tests.lldpad import PROBES, Lldpad, agree, instance, number_of
 
 
 def vif(number: int = 1, vsi: int | None = None, *, version: int = 2, **fields: Any) -> Any:
@@ -43,14 +28,6 @@ def vif(number: int = 1, vsi: int | None = None, *, version: int = 2, **fields: 
         instance_id=instance(number if vsi is None else vsi),
     )
     return vifs.direct_vif(number, port_profile=profile, **fields)
-
-
-def until(true: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Station:
@@ -70,7 +47,7 @@ class Station:
             witness.ip("link set eth0 up")
         self.beside.run("ip", "link", "set", "wire0", "up")
         self._pid_file = vdp.PID_FILE
-        self._probes = iter(range(PROBES, 0xFFFF))
+        self._probes = iter(PROBES)
         self.lldpad = self._start()
 
     def _start(self) -> Lldpad:
@@ -96,22 +73,7 @@ class Station:
         :param far: whether the switch has a VSI; lldpad's bridge role forgets them at first.
         """
         with self.host.enter():
-            # Each time another one: lldpad takes no request for one that was not answered yet.
-            for number in self._probes:
-                probe = Vsi(
-                    manager=0,
-                    type=0,
-                    version=0,
-                    instance=instance(number),
-                    mac=vifs.guest_mac(number),
-                    vlan=ANY_VLAN,
-                )
-                with contextlib.suppress(vdp.VdpError):
-                    vdp.associate("eth0", probe, 1)
-                    time.sleep(0.1)
-                    if far(probe.instance):
-                        vdp.disassociate("eth0", probe, 5)
-                        return
+            agree("eth0", self._probes, far)
 
     @contextlib.contextmanager
     def clean(self) -> Iterator[None]:
@@ -131,7 +93,7 @@ class Station:
         """Return the numbers of the VSIs that lldpad has as associated."""
         found = {number_of(one) for one, said in self.lldpad.listed().items() if said == 0}
         # The first probe may have been answered when nobody waited for that any more.
-        return {number for number in found if number < PROBES}
+        return {number for number in found if number not in PROBES}
 
 
 @contextlib.contextmanager

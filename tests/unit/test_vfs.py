@@ -9,19 +9,9 @@ from typing import Any
 import pytest
 
 from os_vif.host.backends import netlink, vfs
+from tests.network_card import NO_MAC, UNSET
 
-MAC, NO_MAC = "52:54:00:00:00:01", "00:00:00:00:00:00"
-UNSET = {
-    "mac": NO_MAC,
-    "vlan": 0,
-    "qos": 0,
-    "vlan_proto": 0x8100,
-    "min_tx_rate": 0,
-    "max_tx_rate": 0,
-    "link_state": "auto",
-    "spoofchk": True,
-    "trust": False,
-}
+MAC = "52:54:00:00:00:01"
 
 
 def test_all_there_is_to_a_function_survives_the_wire() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 
 from os_vif.host.backends import links, netlink
-from os_vif.host.backends.link_message import IFINFO, IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_PROP_LIST
+from os_vif.host.backends.link_message import IFLA_ALT_IFNAME, IFLA_PROP_LIST, by_name
 from os_vif.host.backends.netlink import Message, NetlinkError
 
 _RTM_NEWLINKPROP, _RTM_DELLINKPROP = 108, 109
@@ -57,6 +57,5 @@ def remove(device: str, mark: str) -> bool:
 
 
 def _ask(kind: int, flags: int, device: str, mark: str) -> None:
-    body = IFINFO.pack(0, 0, 0, 0, 0) + netlink.attribute_text(IFLA_IFNAME, device)
     names = netlink.nested(IFLA_PROP_LIST, netlink.attribute_text(IFLA_ALT_IFNAME, mark))
-    netlink.ask(Message(kind, flags | netlink.NLM_F_ACK, body + names))
+    netlink.ask(Message(kind, flags | netlink.NLM_F_ACK, by_name(device) + names))

@@ -29,6 +29,7 @@ IFLA_LINK = 5
 IFLA_MASTER = 10
 IFLA_LINKINFO = 18
 IFLA_IFALIAS = 20
+IFLA_VFINFO_LIST = 22
 IFLA_AF_SPEC = 26
 IFLA_GROUP = 27
 IFLA_EXT_MASK = 29
@@ -38,6 +39,9 @@ IFLA_PROP_LIST = 52
 IFLA_ALT_IFNAME = 53
 IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2
+IFLA_VF_INFO = 1
+IFLA_VF_MAC = 1
+IFLA_VF_VLAN = 2
 IFLA_VLAN_ID = 1
 IFLA_MACVLAN_MODE = 1
 VETH_INFO_PEER = 1
@@ -88,6 +92,19 @@ _BRIDGE_SEEN = frozenset(number for number, _form in BRIDGE_DATA.values())
 _TUN_SEEN = frozenset({IFLA_TUN_TYPE, IFLA_TUN_MULTI_QUEUE, IFLA_TUN_NUM_QUEUES})
 _MODE_NAMES = {number: name for name, number in MACVTAP_MODES.items()}
 _FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
+
+
+def by_index(index: int) -> bytes:
+    """Return the fixed part of a message about the device of this index; 0 names none."""
+    return IFINFO.pack(0, 0, index, 0, 0)
+
+
+NO_INDEX = by_index(0)
+
+
+def by_name(name: str) -> bytes:
+    """Return the beginning of a message about the device of this name."""
+    return NO_INDEX + netlink.attribute_text(IFLA_IFNAME, name)
 
 
 def _text(value: bytes) -> str:

@@ -35,8 +35,11 @@ from os_vif.host.backends.link_message import (
     IFLA_VLAN_ID,
     IPV4_CONF,
     MACVTAP_MODES,
+    NO_INDEX,
     RTEXT_FILTER_SKIP_STATS,
     VETH_INFO_PEER,
+    by_index,
+    by_name,
     parse,
 )
 from os_vif.host.backends.netlink import Message, NetlinkError, attribute, attribute_u32
@@ -46,14 +49,13 @@ from os_vif.host.topology import UNFINISHED_GROUP
 _MODULES = {"bridge": "bridge", "veth": "veth", "vlan": "8021q", "macvtap": "macvtap"}
 
 _LOOKUP_TAIL = attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-_NO_INDEX = IFINFO.pack(0, 0, 0, 0, 0)
 
 
 # --- looking --------------------------------------------------------------------------------
 
 
 def _lookup(name: str) -> Message:
-    return Message(netlink.RTM_GETLINK, 0, _by_name(name) + _LOOKUP_TAIL)
+    return Message(netlink.RTM_GETLINK, 0, by_name(name) + _LOOKUP_TAIL)
 
 
 def look_up(names: Iterable[str]) -> dict[str, Link | None]:
@@ -79,7 +81,7 @@ def look_up(names: Iterable[str]) -> dict[str, Link | None]:
 
 def all_links() -> list[Link]:
     """Return every device of the namespace (the one look that grows with the host)."""
-    links = [parse(body) for body in netlink.dump(netlink.RTM_GETLINK, _NO_INDEX + _LOOKUP_TAIL)]
+    links = [parse(body) for body in netlink.dump(netlink.RTM_GETLINK, NO_INDEX + _LOOKUP_TAIL)]
     _name_relations(links)
     return links
 
@@ -131,10 +133,10 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
     elif kind == "macvtap":
         data = _macvtap_data(attributes)
     elif kind == "veth":
-        end = _by_name(attributes["peer"]) + attribute_u32(IFLA_GROUP, UNFINISHED_GROUP)
+        end = by_name(attributes["peer"]) + attribute_u32(IFLA_GROUP, UNFINISHED_GROUP)
         data = netlink.nested(VETH_INFO_PEER, end)
     body = [
-        _NO_INDEX,
+        NO_INDEX,
         netlink.attribute_text(IFLA_IFNAME, name),
         # The mark itself cannot be given at creation; the group can, and shows whose this is.
         attribute_u32(IFLA_GROUP, UNFINISHED_GROUP),
@@ -259,7 +261,7 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
     messages = [_acked(netlink.RTM_NEWLINK, b"".join(body)), _lookup(name)]
     if attributes.get("stp_state") == 0 and "forward_delay" in attributes:
         # The kernel takes the delay first, and refuses 0 while there is a spanning tree.
-        messages.insert(0, _acked(netlink.RTM_NEWLINK, _by_name(name) + _NO_STP))
+        messages.insert(0, _acked(netlink.RTM_NEWLINK, by_name(name) + _NO_STP))
     # Asked in the same breath, which is the cheapest moment to see what came of it.
     *changed, seen = netlink.request(messages)
     for answer in changed:
@@ -313,22 +315,18 @@ def delete(doomed: Sequence[tuple[str, int]]) -> None:
     )
     _ignore_missing(moved)
     if not all(isinstance(answer, NetlinkError) for answer in moved):
-        where = _NO_INDEX + attribute_u32(IFLA_GROUP, group)
+        where = NO_INDEX + attribute_u32(IFLA_GROUP, group)
         _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, where)]))
 
 
 def has_ports(index: int) -> bool:
     """Tell whether a bridge, or anything else that has ports, has one now."""
     ports = attribute_u32(IFLA_MASTER, index)
-    return bool(netlink.dump(netlink.RTM_GETLINK, _NO_INDEX + ports + _LOOKUP_TAIL))
+    return bool(netlink.dump(netlink.RTM_GETLINK, NO_INDEX + ports + _LOOKUP_TAIL))
 
 
 def _one(name: str, index: int) -> bytes:
-    return IFINFO.pack(0, 0, index, 0, 0) if index else _by_name(name)
-
-
-def _by_name(name: str) -> bytes:
-    return _NO_INDEX + _name(name)
+    return by_index(index) if index else by_name(name)
 
 
 def _acked(kind: int, body: bytes) -> Message:

@@ -13,12 +13,11 @@ import errno
 import fcntl
 import socket
 import struct
-import time
 import uuid
 from pathlib import Path
 
 from os_vif.host.backends import netlink, ports, sysfs
-from os_vif.host.backends.link_message import IFLA_EXT_MASK
+from os_vif.host.backends.link_message import IFLA_EXT_MASK, by_index
 from os_vif.host.backends.netlink import Message, NetlinkError, attribute, nested
 from os_vif.host.profiles import PROFILE_SET, REQUEST_ASSOCIATE, PortState
 
@@ -37,8 +36,6 @@ _REASONS = {
 }
 _ANSWER_S = 5.0
 """Seconds the kernel may take for an answer; a driver may ask its firmware meanwhile."""
-_FIRST_PAUSE_S = 0.01
-_LONGEST_PAUSE_S = 0.5
 
 _RTEXT_FILTER_VF = 1
 _SIOCETHTOOL = 0x8946
@@ -47,13 +44,8 @@ _DRVINFO = struct.Struct("=I32s32s32s32s32s12x5I")
 _IFREQ = struct.Struct("16sP16x")
 
 
-class ProfileError(OSError):
-    """A port has not got its profile; each kind of reason has a class and a number."""
-
-    number = errno.EIO
-
-    def __init__(self, words: str) -> None:
-        super().__init__(self.number, words)
+class ProfileError(ports.PortError):
+    """A port has not got its profile."""
 
 
 class Unsupported(ProfileError):
@@ -90,7 +82,7 @@ def set_profile(device: str, profile: str, instance: str, timeout: int) -> None:
     :param timeout: seconds the switch may take.
     :raises OSError: the kernel refused, or :class:`ProfileError`: the class says why.
     """
-    deadline = time.monotonic() + timeout
+    waiting = ports.Waiting(timeout)
     name, number = _addressee(device)
     wish = [attribute(ports.PORT_PROFILE, profile.encode() + b"\0")]
     if instance:
@@ -98,7 +90,6 @@ def set_profile(device: str, profile: str, instance: str, timeout: int) -> None:
     if own := _host_id():
         wish.append(attribute(ports.PORT_HOST_UUID, own.bytes))
     _send(device, name, number, [*wish, ports.request(REQUEST_ASSOCIATE)])
-    pause = _FIRST_PAUSE_S
     while True:
         state = _look(name, number)
         response = state.response if state else None
@@ -107,13 +98,11 @@ def set_profile(device: str, profile: str, instance: str, timeout: int) -> None:
         if response not in (None, _IN_PROGRESS):
             said = _REASONS.get(response, f"response {response:#x}, which linux/if_link.h has not")
             raise Refused(f'the switch refused port profile "{profile}" for {device}: {said}')
-        if time.monotonic() + pause > deadline:
+        if not waiting.on():
             raise InProgress(
                 f'the switch has not given {device} the port profile "{profile}" within {timeout} '
                 "s: in progress"
             )
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 def clear_profile(device: str, profile: str, instance: str) -> bool:
@@ -180,7 +169,7 @@ def _host_id() -> uuid.UUID | None:
 
 def _look(name: str, number: int) -> PortState | None:
     mask = netlink.attribute_u32(IFLA_EXT_MASK, _RTEXT_FILTER_VF)
-    message = Message(netlink.RTM_GETLINK, 0, ports.header(ports.index_of(name)) + mask)
+    message = Message(netlink.RTM_GETLINK, 0, by_index(ports.index_of(name)) + mask)
     return dict(ports.listed(netlink.ask_port(ADDRESSEE, message, _ANSWER_S))).get(number)
 
 
@@ -191,7 +180,7 @@ def _send(device: str, name: str, number: int, wish: list[bytes]) -> None:
         own = netlink.attribute_u32(ports.PORT_VF, number)
         port = nested(ports.IFLA_VF_PORTS, nested(ports.IFLA_VF_PORT, own, *wish))
     # By index alone: with a name besides, older kernels say EBUSY of a device that is up.
-    body = ports.header(ports.index_of(name)) + port
+    body = by_index(ports.index_of(name)) + port
     try:
         message = Message(netlink.RTM_SETLINK, netlink.NLM_F_ACK, body)
         netlink.ask_port(ADDRESSEE, message, _ANSWER_S)

@@ -9,18 +9,15 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import time
 import uuid
 
 from os_vif.host.backends import netlink
 from os_vif.host.backends.link_message import IFINFO
 from os_vif.host.profiles import PortState
 
-IFLA_VFINFO_LIST = 22
 IFLA_VF_PORTS = 24
 IFLA_PORT_SELF = 25
-IFLA_VF_INFO = 1
-IFLA_VF_MAC = 1
-IFLA_VF_VLAN = 2
 IFLA_VF_PORT = 1
 PORT_VF, PORT_PROFILE, PORT_VSI_TYPE, PORT_INSTANCE_UUID = 1, 2, 3, 4
 PORT_HOST_UUID, PORT_REQUEST, PORT_RESPONSE = 5, 6, 7
@@ -31,8 +28,37 @@ DISASSOCIATE = 3
 SELF = 0xFFFFFFFF
 """PORT_VF of the device itself."""
 
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.5
+
 _U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
+
+
+class PortError(OSError):
+    """A port is not as it was asked to be; each kind of reason has a class and a number."""
+
+    number = errno.EIO
+
+    def __init__(self, words: str) -> None:
+        super().__init__(self.number, words)
+
+
+class Waiting:
+    """Time that passes between looks: each pause is twice the one before, up to a half second."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._pause = _FIRST_PAUSE_S
+
+    def on(self) -> bool:
+        """Pause and return True, or return False when the time is over."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(self._pause, left))
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
+        return True
 
 
 def index_of(device: str) -> int:
@@ -44,11 +70,6 @@ def index_of(device: str) -> int:
         return socket.if_nametoindex(device)
     except OSError:
         raise OSError(errno.ENODEV, f"there is no device {device}") from None
-
-
-def header(index: int) -> bytes:
-    """Return the fixed part of a message about the device of this index."""
-    return IFINFO.pack(0, 0, index, 0, 0)
 
 
 def instance(value: str) -> bytes:

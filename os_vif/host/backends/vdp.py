@@ -14,7 +14,15 @@ import time
 from pathlib import Path
 
 from os_vif.host.backends import netlink, ports
-from os_vif.host.backends.link_message import IFINFO, IFLA_IFNAME
+from os_vif.host.backends.link_message import (
+    IFINFO,
+    IFLA_IFNAME,
+    IFLA_VF_INFO,
+    IFLA_VF_MAC,
+    IFLA_VF_VLAN,
+    IFLA_VFINFO_LIST,
+    by_index,
+)
 from os_vif.host.backends.netlink import Message, NetlinkError, attribute, nested
 from os_vif.host.profiles import ASSOCIATED, REQUEST_ASSOCIATE, Vsi
 
@@ -22,8 +30,6 @@ PID_FILE = Path("/run/lldpad.pid")
 
 _ANSWER_S = 2.0
 """Seconds lldpad itself may take for an answer; it has one loop for everything."""
-_FIRST_PAUSE_S = 0.01
-_LONGEST_PAUSE_S = 0.5
 _AGREE_S = 3.0
 """Seconds until lldpad and the switch agree to do VDP on a link that has just come up."""
 
@@ -50,13 +56,8 @@ _REASONS = {
 }
 
 
-class VdpError(OSError):
-    """A VSI is not as it was asked to be; each kind of reason has a class and a number."""
-
-    number = errno.EIO
-
-    def __init__(self, words: str) -> None:
-        super().__init__(self.number, words)
+class VdpError(ports.PortError):
+    """A VSI is not as it was asked to be."""
 
 
 class NoDaemon(VdpError):
@@ -134,7 +135,7 @@ def associate(interface: str, vsi: Vsi, timeout: int, *, fresh: bool = False) ->
     :returns: False if it is associated already; nothing is sent then.
     :raises VdpError: it is not associated; the class says why.
     """
-    waiting = _Waiting(timeout)
+    waiting = ports.Waiting(timeout)
     index = ports.index_of(interface)
     with contextlib.suppress(NoVdp):
         response = look(interface).get(vsi.instance)
@@ -170,7 +171,7 @@ def associate(interface: str, vsi: Vsi, timeout: int, *, fresh: bool = False) ->
             )
 
 
-def _settle(interface: str, index: int, waiting: _Waiting, *, fresh: bool) -> None:
+def _settle(interface: str, index: int, waiting: ports.Waiting, *, fresh: bool) -> None:
     """Wait until a link is up, and has been so for a while if it was not.
 
     Of what it is asked on a link that has just come up lldpad may send nothing, and waits for an
@@ -185,13 +186,13 @@ def _settle(interface: str, index: int, waiting: _Waiting, *, fresh: bool) -> No
 
 
 def _is_running(index: int) -> bool:
-    answer = netlink.ask(Message(netlink.RTM_GETLINK, 0, ports.header(index)))
+    answer = netlink.ask(Message(netlink.RTM_GETLINK, 0, by_index(index)))
     return bool(IFINFO.unpack_from(answer)[3] & _IFF_RUNNING)
 
 
 def _begin(interface: str, index: int, vsi: Vsi) -> None:
     """Ask lldpad to associate a VSI, unless that is under way."""
-    agreeing = _Waiting(_AGREE_S)
+    agreeing = ports.Waiting(_AGREE_S)
     while True:
         try:
             _ask(interface, _change(interface, index, REQUEST_ASSOCIATE, vsi))
@@ -219,7 +220,7 @@ def disassociate(interface: str, vsi: Vsi, timeout: int) -> bool:
     :returns: False if there is nothing to disassociate.
     :raises VdpError: it is still there.
     """
-    waiting = _Waiting(timeout)
+    waiting = ports.Waiting(timeout)
     try:
         index = ports.index_of(interface)
         if vsi.instance not in look(interface):
@@ -258,23 +259,6 @@ def _end(interface: str, index: int, vsi: Vsi) -> bool:
     return True
 
 
-class _Waiting:
-    """Time that passes between looks: each pause is twice the one before, up to a half second."""
-
-    def __init__(self, seconds: float) -> None:
-        self._deadline = time.monotonic() + seconds
-        self._pause = _FIRST_PAUSE_S
-
-    def on(self) -> bool:
-        """Pause and return True, or return False when the time is over."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            return False
-        time.sleep(min(self._pause, left))
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
-        return True
-
-
 def reason(response: int) -> str:
     """Return a response other than success in words."""
     code = response & _CODE
@@ -305,7 +289,7 @@ def _said(interface: str, instance: str, error: NetlinkError) -> OSError:
 
 def _ask_once(interface: str, index: int) -> dict[str, int | None]:
     name = netlink.attribute_text(IFLA_IFNAME, interface)
-    message = Message(netlink.RTM_GETLINK, 0, ports.header(index) + name)
+    message = Message(netlink.RTM_GETLINK, 0, by_index(index) + name)
     try:
         answer = _ask(interface, message)
     except NetlinkError as error:
@@ -340,14 +324,14 @@ def _change(interface: str, index: int, wish: int, vsi: Vsi) -> Message:
     mac = bytes.fromhex(vsi.mac.replace(":", ""))
     kind = vsi.type.to_bytes(3, "little")
     body = (
-        ports.header(index)
+        by_index(index)
         + netlink.attribute_text(IFLA_IFNAME, interface)
         + nested(
-            ports.IFLA_VFINFO_LIST,
+            IFLA_VFINFO_LIST,
             nested(
-                ports.IFLA_VF_INFO,
-                attribute(ports.IFLA_VF_MAC, _MAC.pack(ports.SELF, mac)),
-                attribute(ports.IFLA_VF_VLAN, _VLAN.pack(ports.SELF, vsi.vlan, 0)),
+                IFLA_VF_INFO,
+                attribute(IFLA_VF_MAC, _MAC.pack(ports.SELF, mac)),
+                attribute(IFLA_VF_VLAN, _VLAN.pack(ports.SELF, vsi.vlan, 0)),
             ),
         )
         + nested(

@@ -12,21 +12,32 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from os_vif.host.backends import netlink
+from os_vif.host.backends.link_message import (
+    IFINFO,
+    IFLA_EXT_MASK,
+    IFLA_VF_INFO,
+    IFLA_VF_MAC,
+    IFLA_VF_VLAN,
+    IFLA_VFINFO_LIST,
+    by_name,
+)
 from os_vif.host.backends.netlink import Message, NetlinkError, attribute, attribute_u32
 from os_vif.host.observed import VfSettings
 from os_vif.host.passthrough import ETH_P_8021Q
 
-_IFINFO = struct.Struct("=BxHiII")
-
 # linux/if_link.h
-_IFLA_IFNAME = 3
-_IFLA_VFINFO_LIST = 22
-_IFLA_EXT_MASK = 29
-_IFLA_VF_INFO = 1
-_VF_MAC, _VF_VLAN, _VF_SPOOFCHK, _VF_LINK_STATE = 1, 2, 4, 5
+_VF_SPOOFCHK, _VF_LINK_STATE = 4, 5
 _VF_RATE, _VF_TRUST, _VF_VLAN_LIST = 6, 9, 12
 _VF_VLAN_INFO = 1
-_SEEN = (_VF_MAC, _VF_VLAN, _VF_SPOOFCHK, _VF_LINK_STATE, _VF_RATE, _VF_TRUST, _VF_VLAN_LIST)
+_SEEN = (
+    IFLA_VF_MAC,
+    IFLA_VF_VLAN,
+    _VF_SPOOFCHK,
+    _VF_LINK_STATE,
+    _VF_RATE,
+    _VF_TRUST,
+    _VF_VLAN_LIST,
+)
 
 # linux/rtnetlink.h: settings of VFs, without their statistics, which some drivers fetch from afar.
 _EXT_MASK = 0x1 | 0x8
@@ -56,10 +67,10 @@ def look_up(devices: Iterable[str]) -> dict[tuple[str, int], VfSettings]:
     asked = list(devices)
     if not asked:
         return {}
-    tail = attribute_u32(_IFLA_EXT_MASK, _EXT_MASK)
+    tail = attribute_u32(IFLA_EXT_MASK, _EXT_MASK)
     found: dict[tuple[str, int], VfSettings] = {}
     answers = netlink.request(
-        [Message(netlink.RTM_GETLINK, 0, _by_name(name) + tail) for name in asked]
+        [Message(netlink.RTM_GETLINK, 0, by_name(name) + tail) for name in asked]
     )
     for name, answer in zip(asked, answers, strict=True):
         if not isinstance(answer, NetlinkError):
@@ -72,21 +83,21 @@ def look_up(devices: Iterable[str]) -> dict[tuple[str, int], VfSettings]:
 
 def decode(body: bytes) -> dict[int, VfSettings]:
     """Return the settings by number from an RTM_NEWLINK."""
-    held = netlink.pick(body, (_IFLA_VFINFO_LIST,), _IFINFO.size)
+    held = netlink.pick(body, (IFLA_VFINFO_LIST,), IFINFO.size)
     found = {}
-    for kind, value in netlink.attributes(held.get(_IFLA_VFINFO_LIST, b"")):
+    for kind, value in netlink.attributes(held.get(IFLA_VFINFO_LIST, b"")):
         info = netlink.pick(value, _SEEN)
-        if kind == _IFLA_VF_INFO and _VF_MAC in info:
+        if kind == IFLA_VF_INFO and IFLA_VF_MAC in info:
             number, settings = _settings(info)
             found[number] = settings
     return found
 
 
 def _settings(info: Mapping[int, bytes]) -> tuple[int, VfSettings]:
-    number, mac = _MAC.unpack_from(info[_VF_MAC])
+    number, mac = _MAC.unpack_from(info[IFLA_VF_MAC])
     found: VfSettings = {"mac": mac.hex(":")}
-    if _VF_VLAN in info:
-        _, found["vlan"], found["qos"] = _VLAN.unpack_from(info[_VF_VLAN])
+    if IFLA_VF_VLAN in info:
+        _, found["vlan"], found["qos"] = _VLAN.unpack_from(info[IFLA_VF_VLAN])
         found["vlan_proto"] = _protocol(info.get(_VF_VLAN_LIST, b""))
     if _VF_RATE in info:
         _, found["min_tx_rate"], found["max_tx_rate"] = _RATE.unpack_from(info[_VF_RATE])
@@ -153,23 +164,19 @@ _HINTS: Mapping[tuple[int | None, str], str] = {
 
 
 def _send(device: str, parts: bytes) -> None:
-    info = netlink.nested(_IFLA_VF_INFO, parts)
-    body = _by_name(device) + netlink.nested(_IFLA_VFINFO_LIST, info)
+    info = netlink.nested(IFLA_VF_INFO, parts)
+    body = by_name(device) + netlink.nested(IFLA_VFINFO_LIST, info)
     netlink.ask(Message(netlink.RTM_NEWLINK, netlink.NLM_F_ACK, body))
 
 
-def _by_name(name: str) -> bytes:
-    return _IFINFO.pack(0, 0, 0, 0, 0) + netlink.attribute_text(_IFLA_IFNAME, name)
-
-
 def _mac(vf: int, settings: Mapping[str, Any]) -> bytes:
-    return attribute(_VF_MAC, _MAC.pack(vf, bytes.fromhex(settings["mac"].replace(":", ""))))
+    return attribute(IFLA_VF_MAC, _MAC.pack(vf, bytes.fromhex(settings["mac"].replace(":", ""))))
 
 
 def _vlan(vf: int, settings: Mapping[str, Any]) -> bytes:
     vlan, qos, protocol = settings["vlan"], settings["qos"], settings["vlan_proto"]
     if protocol == ETH_P_8021Q:
-        return attribute(_VF_VLAN, _VLAN.pack(vf, vlan, qos))
+        return attribute(IFLA_VF_VLAN, _VLAN.pack(vf, vlan, qos))
     info = _VLAN_INFO.pack(vf, vlan, qos, protocol.to_bytes(2, "big"))
     return netlink.nested(_VF_VLAN_LIST, attribute(_VF_VLAN_INFO, info))
 
