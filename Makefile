@@ -23,16 +23,15 @@ demo:  ## two guests on a bridge: plugged, broken, repaired, unplugged (under a 
 	@$(BOOTSTRAP)
 	@$(BIN)/os-vif demo $(ARGS)
 
-test:  ## everything CI checks: style, types, imports, documentation, all tests, coverage
+test:  ## everything CI checks: style, types, imports, documentation, all tests
 	@$(BOOTSTRAP) --system test test lint docs
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target \
 	    static $(if $(wildcard docs/conf.py),docs)
 	@$(MAKE) --no-print-directory pytest
 
-pytest:  ## all tests with coverage; ARGS="tests/functional -k vlan" chooses
+pytest:  ## all tests; ARGS="tests/functional -k vlan" chooses
 	@$(BOOTSTRAP) --system test test
-	@install -d -m 1777 .cache/coverage  # tests start processes of other users; they report too
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+	$(PYTEST) $(ARGS)
 
 unit:  ## the tests that need nothing of the host
 	@$(BOOTSTRAP) test
@@ -60,10 +59,10 @@ bench:  ## measure plug and unplug against os-vif 4 and 5, CNI, ip, libvirt and 
 	@$(BOOTSTRAP) --system bench test
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-coverage:  ## which lines the last tests did not reach; pages in .cache/coverage/html
-	@$(BOOTSTRAP) test
-	@$(BIN)/coverage html --quiet
-	@$(BIN)/coverage report
+coverage:  ## all tests, and which lines they do not reach; pages in .cache/coverage/html
+	@$(BOOTSTRAP) --system test test
+	@install -d -m 1777 .cache/coverage  # tests start processes of other users; they report too
+	$(PYTEST) --cov --cov-report=term --cov-report=html $(ARGS)
 
 clean:  ## remove .venv and everything made by these targets
 	rm -rf .venv .cache build dist docs/_build *.egg-info .hypothesis
