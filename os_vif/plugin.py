@@ -134,6 +134,13 @@ class TopologyPlugin(PluginBase):
 
         return Place(self.PRIVILEGED_SECTION)
 
+    def need_supported(self, vif: "VIFBase") -> None:
+        """See that the plugin describes such a VIF, with its port profile, in its version.
+
+        :raises ExceptionBase: it does not
+        """
+        negotiation.check_supported(self.describe(), vif)
+
     def request(
         self, vif: "VIFBase", instance_info: "InstanceInfo | None", *, unplugging: bool = False
     ) -> "Request":
@@ -147,7 +154,7 @@ class TopologyPlugin(PluginBase):
         # A class has one version in a process, so what was taken once is taken always.
         kinds = (type(vif), type(optional(vif, "port_profile")))
         if kinds not in self._taken:
-            negotiation.check_supported(self.describe(), vif)
+            self.need_supported(vif)
             self._taken.add(kinds)
         described = self.describe_remains if unplugging else self.describe_host
         return Request(described(vif, instance_info), self.place())

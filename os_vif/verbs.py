@@ -174,11 +174,25 @@ def list_vifs(vif_id: str | None = None) -> list[Plugged]:
 
 def _databases() -> set[Database]:
     """Return the Open vSwitch databases of all plugins that have one."""
+    places = [plugin.place() for _name, plugin in _topology_plugins()]
+    return {place.database for place in places if place.database is not None}
+
+
+def _topology_plugins() -> list[tuple[str, TopologyPlugin]]:
     import os_vif
 
-    plugins = [plugin for _name, plugin in os_vif._loaded_plugins()]
-    places = [plugin.place() for plugin in plugins if isinstance(plugin, TopologyPlugin)]
-    return {place.database for place in places if place.database is not None}
+    loaded = os_vif._loaded_plugins()
+    return [(name, plugin) for name, plugin in loaded if isinstance(plugin, TopologyPlugin)]
+
+
+def lost_back_ends() -> list[str]:
+    """Return the names of devices that are gone, and whose back ends still run.
+
+    gc ends these too. Only root sees them.
+    """
+    from os_vif.host import inventory
+
+    return inventory.lost_back_ends()
 
 
 def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
@@ -198,5 +212,6 @@ def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
     databases = _databases()
     gone = [item for item in inventory.plugged(None, databases) if item.mark.vif_id not in live]
     if gone and not dry_run:
-        inventory.remove(gone, TopologyPlugin.PRIVILEGED_SECTION, databases)
+        sections = {name: plugin.PRIVILEGED_SECTION for name, plugin in _topology_plugins()}
+        inventory.remove(gone, TopologyPlugin.PRIVILEGED_SECTION, databases, sections)
     return gone

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from os_vif.host import observed
+from os_vif.host.fast_path import BackEndState
 from os_vif.host.function_marks import parse_function_mark
 from os_vif.host.observed import Address, Function, Host, Link, Questions, Route, VfSettings
+from os_vif.host.observer import take_up
 from os_vif.host.topology import UNFINISHED_GROUP
 
 DEFAULTS: dict[str, Any] = {
@@ -66,6 +68,7 @@ class World:
         """By PCI address, the driver that the kernel has for a function."""
         self.lent: dict[str, Any] = {}
         """By the name of a macvtap in passthrough, the MAC that its card had before."""
+        self.back_ends: dict[str, BackEndState] = {}
         self.operations = 0
         self.log: list[str] = []
         self.watch: Callable[[World], None] = lambda _world: None
@@ -101,6 +104,7 @@ class World:
             "rules": {key: rules for key, rules in self.rules.items() if rules},
             "functions": dict(self.functions),
             "vfs": copy.deepcopy(self.vfs),
+            "back_ends": dict(self.back_ends),
             "marks": {n: set(k.functions) for n, k in self.links.items() if k.functions},
         }
 
@@ -162,8 +166,23 @@ class World:
         master = self.links[device].attributes["master"] if device in self.links else None
         return [*found, master] if master else found
 
-    def forwarding(self, asked: Iterable[tuple[str, bool]]) -> dict[tuple[str, bool], Any]:
-        return {(comment, ipv6): self.rules.get((comment, ipv6), ()) for comment, ipv6 in asked}
+    def look(self, what: str, asked: Iterable[Any]) -> list[list[Any]]:
+        match what:
+            case "forwarding":
+                return [
+                    [*item, [list(rule) for rule in self.rules.get(item, ())]] for item in asked
+                ]
+            case "back_ends":
+                there = self.back_ends.get
+                return [[name, (s := there(name)) and dataclasses.asdict(s)] for name in asked]
+        raise AssertionError(f"nobody modelled {what}")
+
+    def seen(self, asked: Questions) -> Host:
+        """Return the answers to all questions, of those who have privilege."""
+        host = self.observe(asked)
+        for what in ("forwarding", "back_ends"):
+            take_up(host, what, self.look(what, getattr(asked, what)))
+        return host
 
     # --- os_vif.host.runner.HANDLERS ----------------------------------------------------------
 
@@ -186,6 +205,10 @@ class World:
                 "unmark_function",
                 "set_vf",
                 "bind_driver",
+                "add_fp_device",
+                "del_fp_device",
+                "start_back_end",
+                "stop_back_end",
             )
         }
 
@@ -348,6 +371,23 @@ class World:
             driver=self.own_drivers[address] if driver is None else driver,
             override=override,
         )
+
+    def _add_fp_device(self, name: str, path: str, listens: bool) -> None:
+        if name in self.links:
+            raise OSError(errno.EEXIST, f"there is a device {name}")
+        self.add_link(name)
+
+    def _del_fp_device(self, name: str) -> None:
+        self._delete_links([[name, 0]])
+
+    def _start_back_end(self, name: str, path: str, listens: bool, mac: str, why: str) -> None:
+        # It gives the tap what it was told, and an MTU of its own.
+        self._have(name).attributes.update(mac=mac, mtu=1500, up=True, queues=1)
+        self.back_ends[name] = BackEndState(path, listens)
+
+    def _stop_back_end(self, name: str, stale: str, abandoned: bool) -> None:
+        if self.back_ends.pop(name, None) and name in self.links:
+            self.links[name].attributes["queues"] = 0
 
 
 def half_made(kind: str) -> dict[str, Any]:

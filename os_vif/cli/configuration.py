@@ -32,6 +32,7 @@ COMMAND_DEFAULTS = {
 HELPER_SECTIONS = (
     "vif_plug_ovs_privileged",
     "vif_plug_linux_bridge_privileged",
+    "vhostuser_fp_privileged",
     "os_vif_privileged",
 )
 """Sections of the privileged daemons, which the library adds only when one is needed."""

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from os_vif.drawing.scene import HOST, Fault
+from os_vif.drawing.scene import HOST, Fault, process_of
 from os_vif.host.function_marks import parse_function_mark
 from os_vif.host.step import Step
 from os_vif.host.switch import MARK_KEY
@@ -32,12 +32,16 @@ class Drift:
 
 
 def _attribute(key: str, value: Any) -> str:
+    from os_vif.host.topology import noted_socket
+
     if key == "up":
         return "is down" if value else "should be down"
     if key == "master":
         return f"should be a port of {value}" if value else "should be a port of nothing"
     if key == "alias":
-        return "lacks the mark of its owner"
+        socket = noted_socket(value)
+        told = f", with its socket {socket[0]}" if socket else ""
+        return f"lacks the mark of its owner{told}"
     if key == "mtu":
         return f"MTU should be {value}"
     if key == "mac":
@@ -139,6 +143,12 @@ def _still_marked(args: Mapping[str, Any]) -> list[Drift]:
     return [Drift(mark.address, words, False, "mark")] if mark else []
 
 
+def _started(args: Mapping[str, Any]) -> list[Drift]:
+    why = f": {args['why']}" if args["why"] else ""
+    words = f"its back end does not run as it should{why}"
+    return [Drift(args["name"], words, attribute="back end")]
+
+
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[Drift]]] = {
     "create_link": _created,
     "set_link": _changed,
@@ -171,6 +181,10 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], list[Drift]]] = {
     "set_port_profile": lambda args: [
         Drift(args["device"], f'should have the port profile "{args["profile"]}"', False, "profile")
     ],
+    "add_fp_device": lambda args: [Drift(args["name"], "fast path has not made it", missing=True)],
+    "start_back_end": _started,
+    "stop_back_end": lambda _args: [],
+    "expect_socket": lambda args: [Drift(args["path"], args["why"], False, "socket")],
     "disassociate_vsi": lambda args: [
         Drift(args["interface"], f"still has VSI {args['vsi']['instance']}", False, "vsi")
     ],
@@ -216,11 +230,12 @@ def faults_of(drifts: Iterable[Drift]) -> dict[str, Fault]:
     missing: set[str] = set()
     detached: set[str] = set()
     for drift in drifts:
-        notes.setdefault(drift.device, []).append("missing" if drift.missing else drift.words)
+        part = process_of(drift.device) if drift.attribute == "back end" else drift.device
+        notes.setdefault(part, []).append("missing" if drift.missing else drift.words)
         if drift.missing:
-            missing.add(drift.device)
+            missing.add(part)
         if drift.attribute in ("master", "port"):
-            detached.add(drift.device)
+            detached.add(part)
     return {
         device: Fault(device in missing, device in detached, tuple(dict.fromkeys(words)))
         for device, words in notes.items()

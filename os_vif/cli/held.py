@@ -27,11 +27,22 @@ def as_plugged(item: Plugged) -> tuple[Topology, Guest]:
 
 
 def _of_link(link: Link) -> list[Resource]:
+    from os_vif.host.fast_path import TESTPMD_MTU, BackEnd, FastPathDevice
+    from os_vif.host.fast_path_rules import deleting
     from os_vif.host.fields import NAME
     from os_vif.host.resources import MACVTAP_MODES, Bridge, Macvtap, Tap, Veth
+    from os_vif.host.topology import noted_socket
 
     found: Any = link.attributes
     master, mtu = found.get("master"), found.get("mtu")
+    bridge: list[Resource] = [] if master is None else [Bridge(name=master)]
+    if deleting(link):
+        # Whatever the fast path has made it as.
+        path, listens = noted_socket(link.alias) or ("", False)
+        device = FastPathDevice(
+            name=link.name, path=path, listens=listens, mac=found["mac"], mtu=mtu, bridge=master
+        )
+        return [*bridge, device]
     if link.kind == "bridge":
         return [Bridge(name=link.name, own=True)]
     if link.kind == "veth":
@@ -42,11 +53,18 @@ def _of_link(link: Link) -> list[Resource]:
         if not NAME(lower):
             lower = "elsewhere"  # in another network namespace, which shows no more than a number
         return [Macvtap(name=link.name, mac=found["mac"], mode=found["mode"], mtu=mtu, link=lower)]
-    bridge: list[Resource] = [] if master is None else [Bridge(name=master)]
     if link.kind != "tap":
         return bridge  # a representor, which is drawn as the port it is
     multi_queue = bool(found.get("multi_queue"))
-    return [*bridge, Tap(name=link.name, mtu=mtu, bridge=master, multi_queue=multi_queue)]
+    tap = Tap(name=link.name, mtu=mtu, bridge=master, multi_queue=multi_queue)
+    socket = noted_socket(link.alias)
+    if socket is None:
+        return [*bridge, tap]
+    path, listens = socket
+    process = BackEnd(
+        name=link.name, path=path, listens=listens, mac=found["mac"], mtu=min(mtu, TESTPMD_MTU)
+    )
+    return [*bridge, tap, process]
 
 
 def _of_switch(item: Plugged) -> list[Resource]:

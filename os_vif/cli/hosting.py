@@ -34,6 +34,8 @@ def _state(item: Plugged) -> str:
         return "port error"
     if any(given.function is None for given in item.functions):
         return "device gone"
+    if item.unserved:
+        return "back end gone"
     up = [bool(link.attributes.get("up")) for link in item.links]
     # A device that is given away whole has its link in the guest.
     up += [given.up for given in item.functions if given.card]
@@ -62,6 +64,7 @@ def _as_json(item: Plugged) -> dict[str, Any]:
                 "mtu": link.attributes.get("mtu"),
                 "master": link.attributes.get("master"),
                 **_of_macvtap(link),
+                **_of_socket(link),
             }
             for link in item.links
         ],
@@ -97,6 +100,13 @@ def _of_macvtap(link: Link) -> dict[str, Any]:
     return {key: link.attributes.get(key) for key in keys}
 
 
+def _of_socket(link: Link) -> dict[str, Any]:
+    from os_vif.host.topology import noted_socket
+
+    socket = noted_socket(link.alias)
+    return {"socket": socket[0], "listens": socket[1]} if socket else {}
+
+
 def _devices(item: Plugged) -> str:
     """Return what a VIF has on the host and where, in one line; '' if only rules."""
     places: dict[str, Any] = {link.name: _place(link) for link in item.links}
@@ -127,9 +137,10 @@ def list_(session: Session) -> int:
       os-vif list --json | jq -r '.vifs[].id'
 
     With --json: "vifs", each with id, plugin, instance, state (up, down, port_error, device_gone,
-    rules_only), devices (name, kind, up, mac, mtu, master; of a macvtap also link and mode), ports
-    of Open vSwitch (name, bridge, type, iface_id, ofport, error), bridges (of Open vSwitch, the
-    VIF's own), functions of PCI (address, card, vf, driver, mac, vlan) and rules.
+    back_end_gone, rules_only), devices (name, kind, up, mac, mtu, master; of a macvtap also link
+    and mode; of a fast path's tap the socket, and whether it listens there), ports of Open vSwitch
+    (name, bridge, type, iface_id, ofport, error), bridges (of Open vSwitch, the VIF's own),
+    functions of PCI (address, card, vf, driver, mac, vlan) and rules.
     """
     session.start()
     from os_vif import verbs
@@ -175,10 +186,12 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
       os-vif show tap0
       os-vif show web.yaml --no-check --svg web.svg
 
+    Where something could not be checked it is drawn all the same, and the exit code is 1.
+
     With --json: "parts", each with key, kind, title, lines, below (the key it is attached to),
     missing and faults.
     """
-    from os_vif.drawing.scene import Fault, scene_of
+    from os_vif.drawing.scene import Fault, process_of, scene_of
 
     files = [target for target in targets if target == "-" or Path(target).is_file()]
     if files and len(files) < len(targets):
@@ -188,8 +201,10 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
             Exit.BAD_INPUT,
         )
     faults: dict[str, Fault] = {}
+    code = Exit.DONE
     if files:
-        vifs, faults = _from_files(session, files, look=not no_check)
+        vifs, faults, seen = _from_files(session, files, look=not no_check)
+        code = Exit.DONE if seen else Exit.FAILED
     else:
         session.start()
         # Those of one bridge side by side, so that they are drawn on the same one.
@@ -202,6 +217,7 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
         functions = [given for item in chosen for given in item.functions]
         gone = Fault(missing=True, notes=("missing",))
         faults |= {given.mark.address: gone for given in functions if given.function is None}
+        faults |= {process_of(name): gone for item in chosen for name in item.unserved}
     scene = scene_of(vifs, faults)
     if svg is not None:
         _write_svg(session, svg, scene)
@@ -209,12 +225,14 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
         session.say(("no VIF is plugged on this host", "quiet"))
     elif not session.json and not session.quiet:
         _draw(session, vifs, faults)
-    return session.finish(Exit.DONE, parts=_parts(scene))
+    return session.finish(code, parts=_parts(scene))
 
 
 def _from_files(
     session: Session, files: Sequence[str], *, look: bool
-) -> tuple[list[tuple[Topology, Guest]], dict[str, Fault]]:
+) -> tuple[list[tuple[Topology, Guest]], dict[str, Fault], bool]:
+    """Return what is to be drawn, what is wrong with it, and whether that could be found out."""
+    seen = True
     batch = session.read(files)
     from os_vif import exception, verbs
     from os_vif.cli.drift import Drift, drifts_of, faults_of
@@ -230,8 +248,9 @@ def _from_files(
             try:
                 drifts += drifts_of(verbs.plan(entry.vif, entry.instance))
             except Exception as error:  # the picture is worth showing all the same
-                session.error(f"{entry.vif.id}: {explain(error)}")
-    return vifs, faults_of(drifts)
+                session.error(f"{entry.vif.id}: not checked: {explain(error)}")
+                seen = False
+    return vifs, faults_of(drifts), seen
 
 
 def guest_of(entry: Entry) -> Guest:
@@ -358,7 +377,8 @@ def gc(
       os-vif gc --keep web.yaml --yes
       os-vif gc --keep-none
 
-    With --json: "removed" (or, with --dry-run, "would_remove"), as the "vifs" of list.
+    With --json: "removed" (or, with --dry-run, "would_remove"), as the "vifs" of list; and "ended"
+    ("would_end"), the names of taps that are gone and whose back ends were not.
     """
     if keep_none == bool(keep or keep_id):
         raise click.UsageError("say what to keep: --keep FILE, --keep-id ID, or else --keep-none")
@@ -370,6 +390,7 @@ def gc(
     from os_vif import verbs
 
     doomed = verbs.gc(live, dry_run=True)
+    lost = verbs.lost_back_ends()
     as_json = [_as_json(item) for item in doomed]
     for item in doomed:
         devices = _devices(item) or "forwarding rules"
@@ -379,30 +400,40 @@ def gc(
             (devices, "title"),
             (f"  VIF {item.mark.vif_id}", "quiet"),
         )
-    if not doomed:
+    for name in lost:
+        session.say(
+            ("would end" if dry_run else "to end", "warn"),
+            "  ",
+            (f"the back end of {name}", "title"),
+            ("  its tap is gone", "quiet"),
+        )
+    if not doomed and not lost:
         session.say(("nothing to remove", "quiet"))
     if dry_run:
-        return session.finish(Exit.DONE, would_remove=as_json)
-    if doomed and not yes:
-        _ask(len(doomed))
+        return session.finish(Exit.DONE, would_remove=as_json, would_end=lost)
+    many = _many(doomed, lost)
+    if many and not yes:
+        _ask(many)
     try:
-        gone = verbs.gc(live) if doomed else []
+        gone = verbs.gc(live)
     except Exception as error:
         raise Failure(explain(error)) from error
-    if gone:
-        session.say(("removed", "good"), f"  {_vifs(len(gone))}")
-    return session.finish(Exit.DONE, removed=[_as_json(item) for item in gone])
+    if many:
+        session.say(("removed", "good"), f"  {_many(gone, lost)}")
+    return session.finish(Exit.DONE, removed=[_as_json(item) for item in gone], ended=lost)
 
 
-def _vifs(count: int) -> str:
-    return "1 VIF" if count == 1 else f"{count} VIFs"
+def _many(vifs: Sequence[Plugged], back_ends: Sequence[str]) -> str:
+    counted = ((len(vifs), "VIF"), (len(back_ends), "back end"))
+    return " and ".join(
+        f"{count} {what}{'s' if count > 1 else ''}" for count, what in counted if count
+    )
 
 
-def _ask(count: int) -> None:
+def _ask(many: str) -> None:
     if not sys.stdin.isatty():
         raise Failure(
-            f"{_vifs(count)} would be removed: say --yes, or --dry-run to see which",
-            Exit.BAD_INPUT,
+            f"{many} would be removed: say --yes, or --dry-run to see which", Exit.BAD_INPUT
         )
-    if not click.confirm(f"Remove {_vifs(count)}?", err=True):
+    if not click.confirm(f"Remove {many}?", err=True):
         raise Failure("nothing was removed")

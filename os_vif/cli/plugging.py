@@ -67,6 +67,7 @@ def _shown(request: Request | None, entry: Entry, *, unplugging: bool) -> list[s
 
 def _own(request: Request) -> list[tuple[str, str]]:
     """Return what is the VIF's own, each with the kind of step that makes it."""
+    from os_vif.host.fast_path import FastPathDevice
     from os_vif.host.passthrough import PciDevice
     from os_vif.host.resources import Bridge, Macvtap, Tap, Veth
     from os_vif.host.switch import OvsPort
@@ -75,6 +76,8 @@ def _own(request: Request) -> list[tuple[str, str]]:
     for item in request.topology.resources:
         if isinstance(item, Tap | Veth | Macvtap) or (isinstance(item, Bridge) and item.own):
             found.append(("create_link", item.name))
+        elif isinstance(item, FastPathDevice):
+            found.append(("add_fp_device", item.name))
         elif isinstance(item, OvsPort) and item.type != "patch" and item.name:
             found.append(("add_port", item.name))
         elif isinstance(item, PciDevice):

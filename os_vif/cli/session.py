@@ -43,6 +43,7 @@ STYLES = {
     "vlan": "magenta",
     "port": "cyan",
     "socket": "magenta",
+    "process": "blue",
     "switch": "green",
     "edge": "dim",
 }

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from os_vif.host.fast_path import BackEnd, FastPathDevice, VhostSocket
 from os_vif.host.passthrough import FunctionVlan, PciDevice, VirtualFunction
 from os_vif.host.profiles import PortProfileQbg, PortProfileQbh
 from os_vif.host.resources import (
@@ -54,7 +55,8 @@ class Part:
     :ivar key: what others refer to it by; the device's name.
     :ivar kind: ``guest``, ``tap``, ``veth``, ``bridge``, ``vlan``, ``nic``, ``host``; of Open
         vSwitch ``switch`` (a bridge), ``port`` and ``socket`` (a vhost-user port).  The switch that
-        the host is wired to is a ``switch`` too.
+        the host is wired to is a ``switch`` too.  ``socket`` is any vhost-user socket, ``process``
+        what moves packets between one and a device.
     :ivar below: the key of the part it is attached to; None at the bottom.
     :ivar carries: whether its own attachment is to the part above: an uplink joins its bridge.
     :ivar fault: None if it is as it should be, or if nobody looked.
@@ -129,7 +131,10 @@ def scene_of(
         scene.parts[key] = part
         for resource in topology.resources:
             _DRAW[type(resource)](scene, resource)
-        part.below = _top(scene, topology)
+        part.below = top = _top(scene, topology)
+        own = {it.name for it in topology.resources if isinstance(it, Bridge) and it.own}
+        if top in own:
+            scene.parts[top].lines.append("the hypervisor's tap joins it")
     for (bridge, command), count in scene.rules.items():
         rules = "1 FORWARD rule" if count == 1 else f"{count} FORWARD rules"
         _part(scene, bridge, "bridge", f"{rules} ({command})")
@@ -148,10 +153,29 @@ def _top(scene: Scene, topology: Topology) -> str | None:
         key
         for resource in topology.resources
         if not isinstance(resource, ForwardRules | HostRoute | ProxyNeighbour)
-        and (key := _key(resource)) in scene.parts
+        for key in _keys(resource)
+        if key in scene.parts
     ]
     carrying = {scene.parts[key].below for key in keys}
     return next((key for key in keys if key not in carrying), None)
+
+
+def process_of(device: str) -> str:
+    """Return the key of the process behind a device."""
+    return f"back end of {device}"
+
+
+def _keys(resource: Resource) -> list[str]:
+    """Return the keys of the parts that a resource became."""
+    match resource:
+        case FastPathDevice():
+            return [resource.name, resource.path]
+        case BackEnd():
+            return [process_of(resource.name), resource.path]
+        case VhostSocket():
+            return [resource.path]
+        case _:
+            return [_key(resource)]
 
 
 def _key(resource: Resource) -> str:
@@ -185,10 +209,7 @@ def _tap(scene: Scene, tap: Tap) -> None:
 
 
 def _bridge(scene: Scene, bridge: Bridge) -> None:
-    lines = ["bridge" if bridge.create else "bridge of the host"]
-    if bridge.own:
-        lines.append("the hypervisor's tap joins it")
-    _part(scene, bridge.name, "bridge", *lines)
+    _part(scene, bridge.name, "bridge", "bridge" if bridge.create else "bridge of the host")
 
 
 def _vlan(scene: Scene, vlan: Vlan) -> None:
@@ -308,6 +329,39 @@ def _ovs_port(scene: Scene, port: OvsPort) -> None:
         _part(scene, port.bridge, "switch")
 
 
+def _socket(scene: Scene, path: str, below: str | None, *, listens: bool) -> None:
+    """Draw where guest and back end meet.
+
+    :param listens: the back end does; else the guest
+    """
+    part = _part(scene, path, "socket", "vhost-user socket")
+    part.lines += ["the guest connects" if listens else "the guest listens"]
+    part.below = below
+
+
+def _fast_path_device(scene: Scene, device: FastPathDevice) -> None:
+    lines = ("device of 6WIND's fast path", f"MTU {device.mtu}")
+    _part(scene, device.name, "tap", *lines).below = device.bridge
+    if device.bridge is not None:
+        _part(scene, device.bridge, "bridge")
+    if device.path:
+        _socket(scene, device.path, device.name, listens=device.listens)
+
+
+def _back_end(scene: Scene, process: BackEnd) -> None:
+    key = process_of(process.name)
+    part = _part(scene, key, "process", "keeps a processor busy")
+    part.title = "dpdk-testpmd"
+    part.below = process.name
+    _socket(scene, process.path, key, listens=process.listens)
+
+
+def _foreign_socket(scene: Scene, socket: VhostSocket) -> None:
+    key = f"another program at {socket.path}"
+    _part(scene, key, "process", "makes the rest itself").title = "another program"
+    _socket(scene, socket.path, key, listens=socket.listens)
+
+
 def _forward_rules(scene: Scene, rules: ForwardRules) -> None:
     # Each VIF has rules of its own, so how many there are is known when all VIFs are drawn.
     if rules.rules:
@@ -361,4 +415,7 @@ _DRAW: Mapping[type[Resource], Callable[[Scene, Any], None]] = {
     FunctionVlan: _function_vlan,
     OvsBridge: _ovs_bridge,
     OvsPort: _ovs_port,
+    FastPathDevice: _fast_path_device,
+    BackEnd: _back_end,
+    VhostSocket: _foreign_socket,
 }

@@ -25,6 +25,7 @@ COLOURS = {
     "veth": ("#e3f5f1", "#178a74"),
     "port": ("#e3f5f1", "#178a74"),
     "socket": ("#fbe9f3", "#b83280"),
+    "process": ("#f1eafb", "#7d52c4"),
     "switch": ("#eaf5dd", "#4d8a17"),
     "nic": ("#eceff3", "#5f6b7a"),
     "host": ("#eceff3", "#5f6b7a"),

@@ -7,6 +7,7 @@ Everything in a VIF is text from somewhere else; these are the gates it passes.
 from __future__ import annotations
 
 import re
+import sys
 
 from os_vif import exception
 
@@ -31,7 +32,7 @@ _RESERVED = frozenset({".", "..", "all", "default"})
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _DRIVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
-_PATH = re.compile(r"/[^\x00-\x1f\x7f]+\Z")
+_TELLABLE = re.compile(r"[A-Za-z0-9_./:@+~-]+\Z")
 _VIF_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 _WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 
@@ -129,17 +130,43 @@ def pci_driver(value: object, field: str = "bind_driver") -> str:
     return value
 
 
+def back_end_path(value: object, field: str = "path") -> str:
+    """Return a socket's path that a DPDK program can be told, whose lists have no quoting.
+
+    :raises InvalidField: no socket can have it, or it holds a blank, a comma or the like.
+    """
+    path = socket_path(value, field)
+    if not _TELLABLE.match(path):
+        raise exception.InvalidField(
+            field=field, value=value, expected="only letters, digits and _./:@+~- (DPDK's limits)"
+        )
+    return path
+
+
 def socket_path(value: object, field: str = "path") -> str:
     """Return an absolute path that a unix socket can have: 107 bytes at most (unix(7), sun_path).
 
     :raises InvalidField: anything else.
     """
     text = value if isinstance(value, str) else ""
-    if not text.startswith("/") or any(
-        character < " " or character == "\x7f" for character in text
-    ):
+    try:
+        # Strictly: what Python makes of a name that is no text passes no log and no daemon.
+        length = len(text.encode(sys.getfilesystemencoding()))
+    except UnicodeEncodeError:
+        raise exception.InvalidField(
+            field=field, value=value, expected="text that this host's file names can hold"
+        ) from None
+    if not text.startswith("/"):
         raise exception.InvalidField(field=field, value=value, expected="an absolute path")
-    if len(text.encode("utf-8", "surrogatepass")) > SOCKET_PATH_MAX:
+    if any(character < " " or character == "\x7f" for character in text):
+        raise exception.InvalidField(
+            field=field, value=value, expected="an absolute path without control characters"
+        )
+    if text.endswith("/"):
+        raise exception.InvalidField(
+            field=field, value=value, expected="the path of a socket, which does not end in /"
+        )
+    if length > SOCKET_PATH_MAX:
         raise exception.InvalidField(
             field=field, value=value, expected=f"at most {SOCKET_PATH_MAX} bytes (unix(7))"
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who looks, and who runs what: the kernel behind the privilege boundary, OVSDB in this process.
+"""Who looks, and who runs what: the kernel behind the privilege boundary, the rest in this process.
 
 A group's steps run in order; of many groups, those that go to the same place go together.
 """
@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif.host import observer, runner
+from os_vif.host.fast_path import DAEMON
 from os_vif.host.observed import Host, Questions
 from os_vif.host.place import Place
 from os_vif.host.runner import Group, Report
-from os_vif.host.step import OVSDB, Step
+from os_vif.host.step import CALLER, KERNEL, OVSDB, Step
 from os_vif.host.steps import KINDS
 
 if TYPE_CHECKING:
@@ -36,9 +37,13 @@ def _has_net_admin(_process: int, _user: int) -> bool:
     return False
 
 
-def is_privileged() -> bool:
-    """Tell whether this process may change network devices itself (CAP_NET_ADMIN)."""
-    return _has_net_admin(os.getpid(), os.geteuid())
+def is_privileged(section: str = "") -> bool:
+    """Tell whether this process may itself do what the daemon of a section does.
+
+    That is to change network devices (CAP_NET_ADMIN); of the fast path's, also to run programs as
+    root.
+    """
+    return _has_net_admin(os.getpid(), os.geteuid()) and (section != DAEMON or os.geteuid() == 0)
 
 
 def _daemon() -> ModuleType:
@@ -80,24 +85,35 @@ def observe(asked: Questions, place: Place, *, with_daemon: bool) -> Host:
             sorted(asked.ovs_ports | representors),
             sorted(asked.ovs_ids),
         )
+    privileged = with_daemon or is_privileged(place.section)
+    processes: list[observer.Row] = []
+    if privileged and asked.back_ends:
+        # Before the devices: a process that forwards has its tap open by then.
+        processes = _look(place.section, "back_ends", sorted(asked.back_ends))
     host = observer.observe(asked, functions)
     host.ovs_bridges, host.ovs_ports, host.ovs_ids = rows
-    if asked.forwarding and (with_daemon or is_privileged()):
-        look = (
-            observer.forwarding
-            if is_privileged()
-            else functools.partial(_daemon().forwarding, place.section)
-        )
-        host.forwarding.update(look(sorted(asked.forwarding)))
-    if asked.vsis and (with_daemon or is_privileged()):
-        ask = observer.vsis if is_privileged() else functools.partial(_daemon().vsis, place.section)
+    observer.take_up(host, "back_ends", processes)
+    if privileged:
         there = observer.devices(asked.vsis, functions)
-        host.vsis.update(ask([name for name in there if host.links.get(name) is not None]))
+        hidden: dict[str, list[Any]] = {
+            "forwarding": sorted(asked.forwarding),
+            "vsis": [name for name in there if host.links.get(name) is not None],
+        }
+        for what, items in hidden.items():
+            if items:
+                observer.take_up(host, what, _look(place.section, what, items))
     return host
 
 
+def _look(section: str, what: str, asked: list[Any]) -> list[observer.Row]:
+    if is_privileged(section):
+        return observer.look(what, asked)
+    rows: list[observer.Row] = _daemon().look(section, what, asked)
+    return rows
+
+
 def _run_kernel(section: str, groups: Sequence[Group], *, together: bool) -> list[Report]:
-    if is_privileged():
+    if is_privileged(section):
         return runner.run(groups, together=together)
     plain = [_plain(group, together=together) for group in groups]
     reports: list[Report] = _daemon().run(section, plain, together=together)
@@ -144,8 +160,22 @@ def _plain(group: Group, *, together: bool) -> runner.Plain:
     return plain
 
 
-def _is_ovsdb(step: Step) -> bool:
-    return KINDS[step.kind].by == OVSDB
+def _by(step: Step) -> str:
+    return KINDS[step.kind].by
+
+
+_ORDER = (CALLER, KERNEL, OVSDB)
+
+
+def _run_part(place: Place, by: str, parts: Sequence[Group], *, merge: bool) -> list[Report]:
+    if by == CALLER:
+        return runner.run_as_caller(parts)
+    if by == OVSDB:
+        reports: list[Report] = _switch().run(place.database, parts)
+        return reports
+    if merge:
+        return _run_deletes_first(place.section, parts)
+    return _run_kernel(place.section, parts, together=False)
 
 
 def run(
@@ -158,7 +188,8 @@ def run(
         anything else is done to the kernel's.
     """
     merge = deletes_first and len(groups) > 1 and not together
-    if place.database is None:
+    callers = any(_by(step) == CALLER for group in groups for step, _undo in group)
+    if place.database is None and not callers:
         if merge:
             return _run_deletes_first(place.section, groups)
         return _run_kernel(place.section, groups, together=together)
@@ -167,22 +198,14 @@ def run(
         going = [work for work in works if work.rest and work.report["error"] is None]
         if not going or (together and any(work.report["error"] for work in works)):
             break
-        kernel = [work for work in going if not _is_ovsdb(work.rest[0][0])]
-        ovsdb = [work for work in going if _is_ovsdb(work.rest[0][0])]
         # Devices first when plugging; unplugging, every group begins with the switch.
-        for mine, is_ovsdb in ((kernel, False), (ovsdb, True)):
-            if not mine or (is_ovsdb and kernel):
-                continue
-            parts = [work.next_part() for work in mine]
-            reports = (
-                _switch().run(place.database, parts)
-                if is_ovsdb
-                else _run_deletes_first(place.section, parts)
-                if merge
-                else _run_kernel(place.section, parts, together=False)
-            )
-            for work, part, report in zip(mine, parts, reports, strict=True):
-                work.take_up(part, report)
+        by = min((_by(work.rest[0][0]) for work in going), key=_ORDER.index)
+        mine = [work for work in going if _by(work.rest[0][0]) == by]
+        parts = [work.next_part() for work in mine]
+        for work, part, report in zip(
+            mine, parts, _run_part(place, by, parts, merge=merge), strict=True
+        ):
+            work.take_up(part, report)
     failed = [work for work in works if work.report["error"]]
     for work in works if together and failed else failed:
         left = take_back(place, [undo for _step, undo in reversed(work.done) if undo])
@@ -201,9 +224,9 @@ class _Work:
 
     def next_part(self) -> Group:
         """Return the next steps that go to the same place."""
-        kind = _is_ovsdb(self.rest[0][0])
+        by = _by(self.rest[0][0])
         part: Group = []
-        while self.rest and _is_ovsdb(self.rest[0][0]) == kind:
+        while self.rest and _by(self.rest[0][0]) == by:
             part.append(self.rest.pop(0))
         return part
 
@@ -219,10 +242,10 @@ class _Work:
 
 def take_back(place: Place, undo: Sequence[Step]) -> list[str]:
     """Run steps that take back others, the latest first; return what could not be, in words."""
-    on_switch = [step for step in undo if _is_ovsdb(step)]
+    on_switch = [step for step in undo if _by(step) == OVSDB]
     left: list[str] = _switch().take_back(place.database, on_switch) if on_switch else []
     # Each by itself: with a device all is gone that was to be taken back of it.
-    alone: list[Group] = [[(step, None)] for step in undo if not _is_ovsdb(step)]
+    alone: list[Group] = [[(step, None)] for step in undo if _by(step) == KERNEL]
     if alone:
         for report in _run_kernel(place.section, alone, together=False):
             error = report["error"]

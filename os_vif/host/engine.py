@@ -25,6 +25,7 @@ from os_vif import exception
 from os_vif.host import dispatch, planner, runner, steps
 from os_vif.host.backends import netlink
 from os_vif.host.draft import Plan
+from os_vif.host.fast_path import BackEnd, FastPathDevice
 from os_vif.host.observed import Host, Questions
 from os_vif.host.place import Place
 from os_vif.host.profiles import PortProfileQbg, PortProfileQbh
@@ -53,12 +54,20 @@ _PATIENCE = 0.002
 """Seconds before the first new look at what is in the way; doubled each time.  Another process
 may be making it, and a tap cannot be marked in the moment it is made."""
 
-_UNSEEN = frozenset({"set_forwarding", "associate_vsi", "disassociate_vsi"})
+_UNSEEN = frozenset(
+    {
+        "set_forwarding",
+        "associate_vsi",
+        "disassociate_vsi",
+        "start_back_end",
+        "stop_back_end",
+    }
+)
 """Kinds of step on what only the privileged side can see."""
 
-_WAITED_FOR = (PortProfileQbg, PortProfileQbh)
-"""What a switch is asked for, which may take seconds: those who want it keep nobody else waiting,
-and go like another process."""
+_WAITED_FOR = (PortProfileQbg, PortProfileQbh, FastPathDevice, BackEnd)
+"""What may take seconds, for a switch to agree or a process to start: those who want it keep nobody
+else waiting, and go like another process."""
 
 _CHANCE = random.SystemRandom()
 
@@ -309,7 +318,7 @@ def _plan(
             request.error = error
             _take_back(request, place)
             continue
-        if request.ran and not dispatch.is_privileged():
+        if request.ran and not dispatch.is_privileged(place.section):
             # Nobody could look at these, and they were run already.
             kept = [i for i, step in enumerate(todo.steps) if step.kind not in _UNSEEN]
             todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept])

@@ -232,6 +232,11 @@ def is_rules(value: Any) -> bool:
     )
 
 
+def is_words(value: Any) -> bool:
+    """Tell whether this is text for people."""
+    return _is_text(value, 1000)
+
+
 def is_comment(value: Any) -> bool:
     """Tell whether this is the comment of forwarding rules of ours."""
     return isinstance(value, str) and parse_rules_comment(value) is not None

@@ -10,14 +10,18 @@ from __future__ import annotations
 import dataclasses
 import errno
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from oslo_log import log as logging
 
 from os_vif import exception
 from os_vif.host import dispatch, fields, observer, planner
-from os_vif.host.backends import iptables, links, sysfs, vfs
+from os_vif.host.backends import iptables, links, sysfs, testpmd, vfs
+from os_vif.host.fast_path import DAEMON
+from os_vif.host.fast_path_rules import deleting, stopping
+from os_vif.host.fast_path_steps import stop_back_end
 from os_vif.host.function_marks import LOOPBACK, FunctionMark
 from os_vif.host.function_rules import giving_back
 from os_vif.host.function_vlan_rules import noted_function, vlan_back
@@ -30,7 +34,14 @@ from os_vif.host.step import Args, Step
 from os_vif.host.steps import is_unfinished
 from os_vif.host.switch import MARK_KEY, BridgeRow, Database, PortRow
 from os_vif.host.switch_steps import del_br, del_port
-from os_vif.host.topology import Mark, Resource, Topology, parse_mark, parse_rules_comment
+from os_vif.host.topology import (
+    Mark,
+    Resource,
+    Topology,
+    noted_socket,
+    parse_mark,
+    parse_rules_comment,
+)
 
 _MAKING_S = 0.1
 """Seconds after which a device that is being made has long been made."""
@@ -80,6 +91,15 @@ class Plugged:
     ports: tuple[PortRow, ...] = ()
     bridges: tuple[BridgeRow, ...] = ()
     functions: tuple[Given, ...] = ()
+
+    @property
+    def unserved(self) -> tuple[str, ...]:
+        """The names of the taps whose process is gone."""
+        return tuple(
+            link.name
+            for link in self.links
+            if link.kind == "tap" and noted_socket(link.alias) and not link.attributes.get("queues")
+        )
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -178,10 +198,11 @@ def remove_abandoned(section: str) -> list[Link]:
     """Delete devices that a process was killed over before it could mark them; return them.
 
     Making one takes less than a millisecond, so one that is still the same after a while is
-    nobody's.
+    nobody's.  Fast-path processes whose tap is gone are ended too, as far as we may see them.
 
     :raises StepFailed: the system refused.
     """
+    _end_abandoned()
     begun = {link.index: link for link in links.all_links() if is_unfinished(link)}
     if not begun:
         return []
@@ -192,9 +213,33 @@ def remove_abandoned(section: str) -> list[Link]:
     return left
 
 
-def remove(gone: Sequence[Plugged], section: str, databases: Iterable[Database] = ()) -> list[Step]:
+def lost_back_ends() -> list[str]:
+    """Return the names of taps that are gone, and whose processes are not; root alone sees them."""
+    if not dispatch.is_privileged(DAEMON):
+        return []
+    serving = testpmd.devices()
+    there = links.look_up(serving) if serving else {}
+    return [name for name in serving if there[name] is None]
+
+
+def _end_abandoned() -> None:
+    """End the processes that serve a tap which somebody deleted; a tap is made before its process.
+
+    :raises StepFailed: one does not end.
+    """
+    _run(Place(DAEMON), [stop_back_end(name, abandoned=True) for name in lost_back_ends()])
+
+
+def remove(
+    gone: Sequence[Plugged],
+    section: str,
+    databases: Iterable[Database] = (),
+    sections: Mapping[str, str] = MappingProxyType({}),
+) -> list[Step]:
     """Take away everything the host holds of these VIFs; return what was done.
 
+    :param section: of the daemon that deletes devices and rules, for a caller without privilege
+    :param sections: by plugin, that of the daemon which undoes what only the plugin does
     :param databases: of Open vSwitch, whose ports and bridges are looked for in each
     :raises StepFailed: the system refused.
     """
@@ -210,12 +255,13 @@ def remove(gone: Sequence[Plugged], section: str, databases: Iterable[Database] 
         # that fails must not keep those of the others.
         ahead = [step for link in item.links for step in _ahead(link)]
         try:
-            done += _run(Place(section), ahead)
+            done += _run(Place(sections.get(item.mark.plugin, section)), ahead)
         except exception.StepFailed as error:
             failed = failed or error
         else:
             ready.append(item)
     marked = [link for item in ready for link in item.links]
+    marked = [link for link in marked if not deleting(link)]
     # A device of the host's own is only lent to a VIF, and the kernel would not delete it either.
     doomed = [[link.name, link.index] for link in marked if link.kind in fields.CREATED_KINDS]
     todo = [giving_back(link) for link in marked if link.kind not in fields.CREATED_KINDS]
@@ -245,7 +291,9 @@ def _ahead(link: Link) -> list[Step]:
     down = [Step("set_link", {"name": link.name, "attributes": {"up": False}})] if told else []
     address = noted_function(link)
     looked = {address: sysfs.function(address)} if address else {}
-    return [*down, *told, *vlan_back(link, looked), *lowering(link)]
+    given_back = [*down, *told, *vlan_back(link, looked), *lowering(link)]
+    # A process has its tap open, and what a fast path made it deletes itself.
+    return [*given_back, *stopping(link), *deleting(link)]
 
 
 def _releasing(given: Given) -> list[Step]:

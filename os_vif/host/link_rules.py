@@ -22,7 +22,7 @@ from os_vif.host.resources import (
     Vlan,
 )
 from os_vif.host.route_rules import is_proxied, row_of
-from os_vif.host.topology import SHARED_MARK, Mark, parse_mark
+from os_vif.host.topology import LONGEST_ALIAS, SHARED_MARK, Mark, parse_mark
 
 
 def is_ours(mark: Mark, wanted: Tap | Veth | Bridge | Macvtap, link: Link) -> bool:
@@ -53,7 +53,7 @@ def plug_tap(draft: Draft, tap: Tap) -> None:
         if not is_ours(draft.mark, tap, link):
             raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a tap of this name")
         if link.attributes.get("multi_queue") == tap.multi_queue:
-            draft.correct(link, wanted, mark_on(draft.mark, link))
+            draft.correct(link, wanted, _noted(mark_on(draft.mark, link), tap))
             return
         if link.attributes.get("queues"):
             raise exception.ResourceConflict(
@@ -62,25 +62,31 @@ def plug_tap(draft: Draft, tap: Tap) -> None:
                 "at creation, but a program has it open; stop the guest first",
             )
         _make_way(draft, link)
+    alias = _noted(str(draft.mark), tap)
     draft.add(
         "create_link",
         kind="tap",
         name=tap.name,
-        attributes={**wanted, "multi_queue": tap.multi_queue, "alias": str(draft.mark)},
+        attributes={**wanted, "multi_queue": tap.multi_queue, "alias": alias},
     )
 
 
+def _noted(mark: str, tap: Tap) -> str:
+    alias = f"{mark} {tap.note}"
+    return alias if tap.note and len(alias) <= LONGEST_ALIAS else mark
+
+
 def mark_on(mark: Mark, link: Link) -> str:
-    """Return the mark a tap of ours must carry; a caller who names no guest keeps the one there."""
+    """Return the mark that a device of ours must carry: without a guest, that of the one there."""
     there = parse_mark(link.alias)
     if there is not None and there == dataclasses.replace(mark, instance=there.instance):
-        return link.alias if not mark.instance else str(mark)
+        return str(mark if mark.instance else there)
     return str(mark)
 
 
 def _make_way(draft: Draft, link: Link) -> None:
     """Delete a tap of ours in steps of which each can be taken back."""
-    if link.alias != str(draft.mark):
+    if parse_mark(link.alias) is None:
         # Only a device with a mark is made again, so an adopted one is marked first.
         draft.add("set_link", name=link.name, attributes={"alias": str(draft.mark)})
     for resource in draft.topology.resources:

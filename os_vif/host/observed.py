@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from os_vif.host.fast_path import BackEndState, SocketState
 from os_vif.host.function_marks import FunctionMark
 from os_vif.host.profiles import PortState
 from os_vif.host.resources import Value
@@ -169,6 +170,9 @@ class Questions:
     :ivar pci_drivers: drivers of the PCI bus by name.
     :ivar vsis: devices, by name or PCI address, whose VSIs count (802.1Qbg).
     :ivar port_profiles: devices, by name or PCI address, whose port profile counts (802.1Qbh).
+    :ivar back_ends: taps by name, between which and a vhost-user socket a process may be.
+    :ivar sockets: paths of vhost-user sockets, each with the hypervisor's user ('' for none) and
+        whether the guest listens there.
     :ivar ovs_bridges: bridges of Open vSwitch by name.
     :ivar ovs_ports: ports of Open vSwitch by name.
     :ivar ovs_ids: ports of Open vSwitch by their iface-id.
@@ -188,6 +192,8 @@ class Questions:
     pci_drivers: frozenset[str] = frozenset()
     vsis: frozenset[str] = frozenset()
     port_profiles: frozenset[str] = frozenset()
+    back_ends: frozenset[str] = frozenset()
+    sockets: frozenset[tuple[str, str, bool]] = frozenset()
     ovs_bridges: frozenset[str] = frozenset()
     ovs_ports: frozenset[str] = frozenset()
     ovs_ids: frozenset[str] = frozenset()
@@ -224,6 +230,9 @@ class Host:
     :ivar vsis: by device, the response to each VSI by its instance, None while there is none;
         absent where nobody looked (it needs privilege).
     :ivar port_profiles: by device; None where it has none, or its driver knows of none.
+    :ivar back_ends: by tap; None where no process runs, absent where nobody looked (it needs
+        privilege).
+    :ivar sockets: by path; absent where nobody could look.
     :ivar ovs_bridges: by name; None for a name that no bridge has.
     :ivar ovs_ports: by name; None for a name that no port has.
     :ivar ovs_ids: the names of the ports that have an iface-id.
@@ -243,6 +252,8 @@ class Host:
     pci_drivers: dict[str, bool] = dataclasses.field(default_factory=dict)
     vsis: dict[str, dict[str, int | None]] = dataclasses.field(default_factory=dict)
     port_profiles: dict[str, PortState | None] = dataclasses.field(default_factory=dict)
+    back_ends: dict[str, BackEndState | None] = dataclasses.field(default_factory=dict)
+    sockets: dict[str, SocketState] = dataclasses.field(default_factory=dict)
     ovs_bridges: dict[str, BridgeRow | None] = dataclasses.field(default_factory=dict)
     ovs_ports: dict[str, PortRow | None] = dataclasses.field(default_factory=dict)
     ovs_ids: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)

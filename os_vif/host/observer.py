@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from os_vif.host.backends import (
     addresses,
+    fast_path,
     iptables,
     links,
     port_profile,
@@ -18,14 +21,13 @@ from os_vif.host.backends import (
     vdp,
     vfs,
 )
+from os_vif.host.checks import interface_name
+from os_vif.host.fast_path import BackEndState
 from os_vif.host.observed import DEFAULT_ROUTES, Function, Host, Questions
-
-Forwarding = dict[tuple[str, bool], tuple[tuple[str, ...], ...] | None]
-
 
 Functions = dict[str, Function | None]
 
-Vsis = dict[str, dict[str, int | None]]
+Row = list[Any]
 
 
 def functions(asked: Questions) -> Functions:
@@ -58,6 +60,10 @@ def observe(asked: Questions, functions: Functions) -> Host:
             _observe_addresses(host, bridge)
     for device in asked.proxying:
         _observe_delays(host, device)
+    for path, user, guest_listens in asked.sockets:
+        state = fast_path.look_at_socket(path, user, guest_listens=guest_listens)
+        if state is not None:
+            host.sockets[path] = state
     for destination in asked.routes_to:
         host.routes_to[destination] = addresses.route_to(destination)
     for device, address in asked.proxies:
@@ -150,26 +156,75 @@ def devices(asked: Iterable[str], functions: Functions) -> list[str]:
     return sorted(found)
 
 
-def vsis(asked: list[str]) -> Vsis:
-    """Return the VSIs of devices; needs CAP_NET_ADMIN, as lldpad is asked.
+# --- what only the privileged side can see, as rows that cross the boundary -----------------------
+
+
+def _vsis(asked: list[Any]) -> list[Row]:
+    """Return the VSIs of devices: each with pairs of instance and response.
 
     Where lldpad cannot tell, nothing is associated; the step that associates says why it cannot.
     One that does not answer may have any, so of its devices nothing is said.
     """
-    found: Vsis = {}
-    for device in asked:
+    found: list[Row] = []
+    for device in map(interface_name, asked):
         try:
-            found[device] = vdp.look(device)
+            there = vdp.look(device)
         except vdp.Silent:
             continue
         except OSError:
-            found[device] = {}
+            there = {}
+        found.append([device, [[instance, response] for instance, response in there.items()]])
     return found
 
 
-def forwarding(asked: list[tuple[str, bool]]) -> Forwarding:
-    """Return our rules by comment and family; needs CAP_NET_ADMIN.
+def _forwarding(asked: list[Any]) -> list[Row]:
+    """Return our rules: comment, whether IPv6, and the rules or None for no such command."""
+    found: list[Row] = []
+    for comment, ipv6 in asked:
+        rules = iptables.rules(comment, ipv6=ipv6)
+        found.append([comment, ipv6, None if rules is None else [list(rule) for rule in rules]])
+    return found
 
-    :raises OSError: iptables failed.
+
+def _back_ends(asked: list[Any]) -> list[Row]:
+    """Return the processes of taps, each with the fields of its state, or None for none.
+
+    Of those that this process may not look at nothing is said: CAP_NET_ADMIN alone does not open
+    root's folders.
     """
-    return {(comment, ipv6): iptables.rules(comment, ipv6=ipv6) for comment, ipv6 in asked}
+    found: list[Row] = []
+    for device in map(interface_name, asked):
+        with contextlib.suppress(PermissionError):
+            state = fast_path.look(device)
+            found.append([device, None if state is None else dataclasses.asdict(state)])
+    return found
+
+
+_LOOKS: Mapping[str, Callable[[list[Any]], list[Row]]] = {
+    "forwarding": _forwarding,
+    "vsis": _vsis,
+    "back_ends": _back_ends,
+}
+
+
+def look(what: str, asked: list[Any]) -> list[Row]:
+    """Answer questions of one kind; needs privilege.
+
+    :param what: the field of :class:`Questions`
+    :raises OSError: somebody refused to tell.
+    """
+    return _LOOKS[what](asked)
+
+
+def take_up(host: Host, what: str, rows: list[Row]) -> None:
+    """Write on ``host`` what :func:`look` answered."""
+    for row in rows:
+        match what, row:
+            case "forwarding", [comment, ipv6, rules]:
+                host.forwarding[comment, ipv6] = (
+                    None if rules is None else tuple(tuple(rule) for rule in rules)
+                )
+            case "vsis", [device, there]:
+                host.vsis[device] = dict(there)
+            case "back_ends", [device, state]:
+                host.back_ends[device] = None if state is None else BackEndState(**state)

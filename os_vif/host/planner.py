@@ -23,6 +23,15 @@ from typing import Any
 
 from os_vif import exception
 from os_vif.host.draft import Draft, Plan
+from os_vif.host.fast_path import BackEnd, FastPathDevice, VhostSocket
+from os_vif.host.fast_path_rules import (
+    need_tap,
+    plug_back_end,
+    plug_fp_device,
+    plug_socket,
+    unplug_back_end,
+    unplug_fp_device,
+)
 from os_vif.host.function_marks import LOOPBACK
 from os_vif.host.function_rules import plug_representor, unplug_representor
 from os_vif.host.function_vlan_rules import plug_function_vlan, unplug_function_vlan
@@ -93,6 +102,9 @@ def plan_plug(topology: Topology, host: Host) -> Plan:
             if isinstance(resource, OvsPort):
                 detach_port(draft, resource)
         for resource in topology.resources:
+            if isinstance(resource, BackEnd):
+                need_tap(draft, resource)
+        for resource in topology.resources:
             _PLUG[type(resource)](draft, resource)
     except exception.ExceptionBase:
         draft.abandon()  # the next VIF must not be planned on it
@@ -140,7 +152,7 @@ def plan_unplug(topology: Topology, host: Host) -> Plan:
     return draft.plan
 
 
-def _asks_tap(tap: Tap, _mark: Mark) -> list[tuple[str, Any]]:
+def _asks_tap(tap: Tap | FastPathDevice, _mark: Mark) -> list[tuple[str, Any]]:
     delay = [("proxying", tap.name)] if "proxy_delay" in tap.conf else []
     return [("links", tap.name), *delay]
 
@@ -184,6 +196,10 @@ def _asks_device(device: PciDevice, _mark: Mark) -> list[tuple[str, Any]]:
     return [*asked, ("pci_drivers", device.driver)] if device.driver else asked
 
 
+def _asks_place(wanted: FastPathDevice | BackEnd) -> tuple[str, Any]:
+    return "sockets", (wanted.path, "", not wanted.listens)
+
+
 _ASKS: Mapping[type[Resource], Callable[[Any, Mark], list[tuple[str, Any]]]] = {
     Tap: _asks_tap,
     Veth: lambda veth, _mark: [("links", veth.name), ("links", veth.peer)],
@@ -205,6 +221,19 @@ _ASKS: Mapping[type[Resource], Callable[[Any, Mark], list[tuple[str, Any]]]] = {
     FunctionVlan: lambda vlan, _mark: [("functions", vlan.address), ("vfs", vlan.address)],
     PortProfileQbg: asks_vsi,
     PortProfileQbh: asks_port_profile,
+    FastPathDevice: lambda device, mark: [
+        *_asks_tap(device, mark),
+        ("back_ends", device.name),
+        _asks_place(device),
+    ],
+    BackEnd: lambda process, _mark: [
+        ("links", process.name),
+        ("back_ends", process.name),
+        _asks_place(process),
+    ],
+    VhostSocket: lambda socket, _mark: [
+        ("sockets", (socket.path, socket.user, not socket.listens))
+    ],
     OvsBridge: lambda bridge, _mark: [("ovs_bridges", bridge.name)],
     OvsPort: _asks_port,
 }
@@ -225,6 +254,9 @@ _PLUG: Mapping[type[Resource], Callable[[Draft, Any], None]] = {
     FunctionVlan: plug_function_vlan,
     PortProfileQbg: plug_vsi,
     PortProfileQbh: plug_port_profile,
+    FastPathDevice: plug_fp_device,
+    BackEnd: plug_back_end,
+    VhostSocket: plug_socket,
     OvsBridge: plug_switch_bridge,
     OvsPort: plug_port,
 }
@@ -234,6 +266,8 @@ _AHEAD: Mapping[type[Resource], Callable[[Draft, Any], None]] = {
     PortProfileQbh: unplug_port_profile,
     FunctionVlan: unplug_function_vlan,
     Macvtap: unplug_macvtap,
+    FastPathDevice: unplug_fp_device,
+    BackEnd: unplug_back_end,
 }
 """What is to be done while the devices are still there."""
 

@@ -17,8 +17,8 @@ from typing import Any
 from oslo_privsep import capabilities, daemon, priv_context
 
 from os_vif import exception
-from os_vif.host import observer, runner
-from os_vif.host.checks import interface_name
+from os_vif.host import observer, runner, trust
+from os_vif.host.fast_path import DAEMON
 
 # CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.
 _CAPABILITIES = [capabilities.CAP_NET_ADMIN, capabilities.CAP_NET_RAW]
@@ -41,39 +41,56 @@ default = priv_context.PrivContext(
     pypath=f"{__name__}.default",
     capabilities=_CAPABILITIES,
 )
+fast_path = priv_context.PrivContext(
+    "os_vif.host",
+    cfg_section=DAEMON,
+    pypath=f"{__name__}.fast_path",
+    # Besides: to give sockets away, in folders of others.  The programs that it starts have all
+    # that root has: exec gives it back, capabilities(7).
+    capabilities=[
+        *_CAPABILITIES,
+        capabilities.CAP_CHOWN,
+        capabilities.CAP_DAC_OVERRIDE,
+        capabilities.CAP_FOWNER,
+    ],
+)
 
 
-def _serve(
-    groups: list[runner.Plain], together: bool, asked: list[Any], vsis_of: list[str]
-) -> list[Any]:
-    if vsis_of:
-        shown = observer.vsis([interface_name(device) for device in vsis_of])
-        return [[device, list(there.items())] for device, there in shown.items()]
-    if asked:
-        found = observer.forwarding([(comment, ipv6) for comment, ipv6 in asked])
-        return [[comment, ipv6, rules] for (comment, ipv6), rules in found.items()]
-    return runner.run_plain(groups, together=together)
+def _serve(section: str, what: str, asked: list[Any], together: bool) -> list[Any]:
+    if what:
+        return observer.look(what, asked)
+    return runner.run_plain(asked, section, together=together)
 
 
 # The daemon looks an entry point up by its name, so each context needs one of its own.
 @linux_bridge.entrypoint
 def _serve_linux_bridge(*args: Any) -> list[Any]:
-    return _serve(*args)
+    return _serve(linux_bridge.cfg_section, *args)
 
 
 @default.entrypoint
 def _serve_default(*args: Any) -> list[Any]:
-    return _serve(*args)
+    return _serve(default.cfg_section, *args)
 
 
 @ovs.entrypoint
 def _serve_ovs(*args: Any) -> list[Any]:
-    return _serve(*args)
+    return _serve(ovs.cfg_section, *args)
+
+
+@fast_path.entrypoint
+def _serve_fast_path(*args: Any) -> list[Any]:
+    trust.need_trusted_options()
+    return _serve(fast_path.cfg_section, *args)
 
 
 _DAEMONS = {
-    "vif_plug_linux_bridge_privileged": (linux_bridge, _serve_linux_bridge),
-    "vif_plug_ovs_privileged": (ovs, _serve_ovs),
+    context.cfg_section: (context, serve)
+    for context, serve in (
+        (linux_bridge, _serve_linux_bridge),
+        (ovs, _serve_ovs),
+        (fast_path, _serve_fast_path),
+    )
 }
 
 
@@ -97,19 +114,9 @@ def run(section: str, groups: Sequence[runner.Plain], *, together: bool) -> list
 
     :raises NotPrivileged: the helper command could not start one.
     """
-    return _call(section, list(groups), together, [], [])
+    return _call(section, "", list(groups), together)
 
 
-def forwarding(section: str, asked: list[tuple[str, bool]]) -> observer.Forwarding:
-    """Look at forwarding rules through the daemon; see :func:`observer.forwarding`."""
-    answers = _call(section, [], False, [list(item) for item in asked], [])
-    return {
-        (comment, ipv6): None if rules is None else tuple(tuple(rule) for rule in rules)
-        for comment, ipv6, rules in answers
-    }
-
-
-def vsis(section: str, asked: list[str]) -> observer.Vsis:
-    """Look at the VSIs of devices through the daemon; see :func:`observer.vsis`."""
-    answers = _call(section, [], False, [], asked) if asked else []
-    return {device: dict(there) for device, there in answers}
+def look(section: str, what: str, asked: list[Any]) -> list[observer.Row]:
+    """Look through the daemon; see :func:`observer.look`."""
+    return _call(section, what, [list(it) if isinstance(it, tuple) else it for it in asked], False)

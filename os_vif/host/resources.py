@@ -66,6 +66,7 @@ class Tap:
     :ivar adopt: whether such an unmarked tap is taken over; else it is in the way.
     :ivar disable_ipv6: True silences the host's own IPv6 on it; None leaves it as it is.
     :ivar conf: IPv4 and IPv6 settings of the device by their sysctl names, such as ``proxy_arp``.
+    :ivar note: a word that its alias has behind the mark, if there is room; '' for none.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Tap:
     adopt: bool = True
     disable_ipv6: bool | None = True
     conf: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    note: str = ""
 
     def __post_init__(self) -> None:
         interface_name(self.name, "vif_name")

@@ -15,6 +15,8 @@ from os_vif.host import steps
 from os_vif.host.backends import (
     addresses,
     altnames,
+    fast_path,
+    fp_vdev,
     iptables,
     links,
     netlink,
@@ -25,6 +27,7 @@ from os_vif.host.backends import (
     vdp,
     vfs,
 )
+from os_vif.host.fast_path_steps import stop_back_end
 from os_vif.host.observed import Link
 from os_vif.host.profiles import Vsi
 from os_vif.host.step import Args, Step
@@ -63,6 +66,14 @@ def _on_vsi(act: Callable[..., bool]) -> Callable[[Args], Args | None]:
     return lambda args: None if act(**{**args, "vsi": Vsi(**args["vsi"])}) else args
 
 
+def _start_back_end(args: Args) -> Args | None:
+    done = fast_path.start(args["name"], args["path"], listens=args["listens"], mac=args["mac"])
+    if done is fast_path.Done.HANDED_OVER:
+        # It ran before, and so it does whatever becomes of the rest: this ends none that has a tap.
+        return stop_back_end(args["name"], abandoned=True).args
+    return args if done is fast_path.Done.NOTHING else None
+
+
 HANDLERS: Mapping[str, Callable[[Args], Args | Link | None]] = {
     "create_link": _create_link,
     "set_link": lambda args: links.change(args["name"], args["attributes"]),
@@ -83,25 +94,37 @@ HANDLERS: Mapping[str, Callable[[Args], Args | Link | None]] = {
     "associate_vsi": _on_vsi(vdp.associate),
     "disassociate_vsi": _on_vsi(vdp.disassociate),
     "set_port_profile": lambda args: port_profile.set_profile(**args),
+    "add_fp_device": lambda args: fp_vdev.add(**args),
+    "del_fp_device": lambda args: None if fp_vdev.delete(**args) else args,
+    "start_back_end": _start_back_end,
+    "stop_back_end": lambda args: None if fast_path.stop(**args) else args,
     "clear_port_profile": lambda args: None if port_profile.clear_profile(**args) else args,
 }
 """What runs each kind of step.  It may return the device as it is then, or the fields of the
 step that takes it back, where only this side could see what was there."""
 
+CALLERS_HANDLERS: Mapping[str, Callable[[Args], None]] = {
+    "expect_socket": lambda args: fast_path.expect(
+        args["path"], args["user"], listens=args["listens"]
+    ),
+}
+"""The same for steps that the caller's own process runs, and no daemon."""
+
 Group = list[tuple[Step, Step | None]]
 """Steps in order, each with the one that takes it back."""
 
 
-def run_plain(groups: Sequence[Plain], *, together: bool) -> list[Report]:
+def run_plain(groups: Sequence[Plain], section: str, *, together: bool) -> list[Report]:
     """Check plain data that came from another process, and run it; see :func:`run`.
 
-    :raises InvalidField: a step is not one of the table's; nothing was run.
+    :param section: the configuration section of the daemon that this is
+    :raises InvalidField: a step is not one of the table's for this daemon; nothing was run.
     """
     checked: list[Group] = [
         [
             (
-                steps.checked(kind, args),
-                steps.checked(undo_kind, undo_args) if undo_kind is not None else None,
+                steps.checked(kind, args, section),
+                steps.checked(undo_kind, undo_args, section) if undo_kind is not None else None,
             )
             for kind, args, undo_kind, undo_args in group
         ]
@@ -117,6 +140,24 @@ def run(groups: Sequence[Group], *, together: bool) -> list[Report]:
     """
     with netlink.session():
         return _run_groups(groups, together=together)
+
+
+def run_as_caller(groups: Sequence[Group]) -> list[Report]:
+    """Run groups of steps that need no privilege; those of a failed one have nothing to take back.
+
+    :returns: as :func:`run`.
+    """
+    reports: list[Report] = []
+    for group in groups:
+        failure = None
+        for step, _undo in group:
+            try:
+                CALLERS_HANDLERS[step.kind](step.args)
+            except OSError as error:
+                failure = _failure(step, error, [])
+                break
+        reports.append({"error": failure, "unchanged": [], "seen": {}})
+    return reports
 
 
 def _run_groups(groups: Sequence[Group], *, together: bool) -> list[Report]:
@@ -146,13 +187,7 @@ def _run_group(group: Group, done: Group) -> Report:
             left = _undo(done)
             if not isinstance(error, OSError):  # interrupted, or a mistake of ours
                 raise
-            failure = {
-                "step": steps.describe(step),
-                "errno": error.errno or 0,
-                "reason": error.strerror or str(error),
-                "left": left,
-            }
-            return {"error": failure, "unchanged": [], "seen": {}}
+            return {"error": _failure(step, error, left), "unchanged": [], "seen": {}}
         if isinstance(found, Link):
             seen[found.name] = _shown(found, step)
         elif found is not None:
@@ -163,6 +198,15 @@ def _run_group(group: Group, done: Group) -> Report:
                 undo = Step(undo.kind, found)
         done.append((step, undo))
     return {"error": None, "unchanged": unchanged, "seen": seen}
+
+
+def _failure(step: Step, error: OSError, left: list[str]) -> dict[str, Any]:
+    return {
+        "step": steps.describe(step),
+        "errno": error.errno or 0,
+        "reason": error.strerror or str(error),
+        "left": left,
+    }
 
 
 def _shown(link: Link, step: Step) -> Args:

@@ -11,6 +11,10 @@ from os_vif.host.observed import Host
 KERNEL = "kernel"
 """Run behind the privilege boundary."""
 
+CALLER = "caller"
+"""Run in the caller's own process, with its own rights, and never by a daemon, whose rights would
+tell the caller what it may not see itself.  Such a step only looks: nothing takes it back."""
+
 OVSDB = "ovsdb"
 """Run in the caller's own process, all of a batch in one transaction."""
 
@@ -36,10 +40,11 @@ class Kind(NamedTuple):
     :ivar effect: writes on the model what the step does to the host.
     :ivar inverse: given the model *before* the step, the step that takes it back, if any.
     :ivar words: what the step does, for people.
-    :ivar by: who runs it: :data:`KERNEL` or :data:`OVSDB`.
+    :ivar by: who runs it: :data:`KERNEL`, :data:`CALLER` or :data:`OVSDB`.
     :ivar partial: whether a failed step may have done a part of its work, so that its own
         inverse must run too.  The others clean up after themselves or do all or nothing.
     :ivar whole: what the fields must hold together.
+    :ivar daemon: the configuration section of the one daemon that may run it; '' for any.
     """
 
     fields: Mapping[str, Callable[[Any], bool]]
@@ -49,3 +54,4 @@ class Kind(NamedTuple):
     by: str = KERNEL
     partial: bool = False
     whole: Callable[[Args], bool] = lambda _args: True
+    daemon: str = ""

@@ -15,6 +15,7 @@ from typing import Any
 
 from os_vif import exception
 from os_vif.host import fields
+from os_vif.host.fast_path_steps import FAST_PATH_KINDS
 from os_vif.host.function_steps import FUNCTION_KINDS
 from os_vif.host.observed import Address, Host, Link, Route
 from os_vif.host.profile_steps import PROFILE_KINDS
@@ -262,6 +263,7 @@ KINDS: Mapping[str, Kind] = {
     **SWITCH_KINDS,
     **FUNCTION_KINDS,
     **PROFILE_KINDS,
+    **FAST_PATH_KINDS,
     "create_link": Kind(
         {
             "kind": fields.one_of(*fields.CREATED_KINDS),
@@ -378,16 +380,17 @@ def _as_lists(value: Any) -> Any:
     return value
 
 
-def checked(kind: object, args: object) -> Step:
+def checked(kind: object, args: object, section: str = "") -> Step:
     """Return a step from plain data that came from elsewhere.
 
-    :raises InvalidField: the kind is unknown or not for the privileged side, a field is missing
-        or unknown, or holds what it may not.
+    :param section: the configuration section of the daemon that is to run it; '' for any
+    :raises InvalidField: the kind is unknown or not for this daemon, a field is missing or unknown,
+        or holds what it may not.
     """
     args = _as_lists(args)
     row = KINDS.get(kind) if isinstance(kind, str) else None
-    if row is None or row.by != KERNEL:
-        known = ", ".join(name for name, other in KINDS.items() if other.by == KERNEL)
+    if row is None or not _is_for(row, section):
+        known = ", ".join(name for name, other in KINDS.items() if _is_for(other, section))
         raise exception.InvalidField(field="step", value=kind, expected=known)
     if not isinstance(args, dict) or args.keys() != row.fields.keys():
         raise exception.InvalidField(field=f"{kind}", value=args, expected=", ".join(row.fields))
@@ -401,6 +404,10 @@ def checked(kind: object, args: object) -> Step:
             field=f"{kind}", value=args, expected="all that such a step needs"
         )
     return Step(str(kind), args)
+
+
+def _is_for(row: Kind, section: str) -> bool:
+    return row.by == KERNEL and row.daemon in ("", section)
 
 
 def is_unfinished(link: Link) -> bool:

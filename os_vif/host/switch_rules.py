@@ -7,6 +7,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
+from os_vif.host.fast_path import FastPathDevice
+from os_vif.host.fast_path_rules import is_for_another_socket
 from os_vif.host.function_rules import need_represented, need_virtual, own_name
 from os_vif.host.resources import Tap, Veth
 from os_vif.host.switch import ISOLATED, MARK_KEY, BridgeRow, OvsBridge, OvsPort, PortRow
@@ -170,7 +172,7 @@ def _options_differ(wanted: OvsPort, row: PortRow) -> bool:
 def _makes(resource: Resource) -> tuple[str, ...]:
     """Return the devices that are made for a resource."""
     match resource:
-        case Tap():
+        case Tap() | FastPathDevice():
             return (resource.name,)
         case Veth():
             return (resource.name, resource.peer)
@@ -184,6 +186,8 @@ def _is_made_anew(draft: Draft, name: str) -> bool:
         if link is not None and name in _makes(resource):
             if isinstance(resource, Tap):
                 return link.attributes.get("multi_queue") != resource.multi_queue
+            if isinstance(resource, FastPathDevice):
+                return is_for_another_socket(draft.mark, link, resource)
             if isinstance(resource, Veth):
                 return link.attributes.get("link") != resource.name
     return False

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from os_vif import exception
 from os_vif.host import checks
+from os_vif.host.fast_path import BackEnd, FastPathDevice, VhostSocket
 from os_vif.host.passthrough import FunctionVlan, PciDevice, VirtualFunction
 from os_vif.host.profiles import PortProfileQbg, PortProfileQbh
 from os_vif.host.resources import (
@@ -49,6 +50,9 @@ Resource = (
     | FunctionVlan
     | PortProfileQbg
     | PortProfileQbh
+    | FastPathDevice
+    | BackEnd
+    | VhostSocket
     | OvsBridge
     | OvsPort
 )
@@ -64,9 +68,13 @@ The kernel takes a group at creation but not an alias, so this is how a device o
 when the process that was making it was killed.
 """
 
+LONGEST_ALIAS = 255
+"""Bytes; IFALIASZ of linux/if.h counts a NUL too."""
+
 _PREFIX = "os-vif vif="
 _FORMER = "own-name"
 _LOWER_DOWN = "lower=down"
+_LISTENS, _CONNECTS = "listens", "connects"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -137,6 +145,23 @@ def raising_mark(mark: str) -> str:
 def found_lower_down(alias: str) -> bool:
     """Tell whether the lower device was down before the one with this alias was made."""
     return parse_mark(alias) is not None and _LOWER_DOWN in alias.split(" ")
+
+
+def socket_note(path: str, *, listens: bool) -> str:
+    """Return the word by which the alias of a tap tells what socket its process has."""
+    return f"{_LISTENS if listens else _CONNECTS}={path}"
+
+
+def noted_socket(alias: str) -> tuple[str, bool] | None:
+    """Return the socket of the process of a tap with this alias, and whether it listens there."""
+    for word in alias.split(" "):
+        role, _, path = word.partition("=")
+        if role in (_LISTENS, _CONNECTS):
+            try:
+                return checks.back_end_path(path), role == _LISTENS
+            except exception.InvalidField:
+                return None
+    return None
 
 
 def rules_comment(mark: Mark, bridge: str) -> str:

@@ -1,16 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plugin for VIFs whose back end is another program's: it does nothing."""
+"""The plugin for VIFs whose back end is another program's: it does nothing, but may look."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from oslo_config import cfg
+
+from os_vif.host.checks import socket_path
+from os_vif.host.fast_path import VhostSocket
+from os_vif.host.topology import Mark, Topology
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
-from os_vif.objects.instance_info import InstanceInfo
-from os_vif.objects.vif import VIFBase, VIFVHostUser
-from os_vif.plugin import PluginBase
+from os_vif.objects.vif import VIFVHostUser
+from os_vif.plugin import TopologyPlugin, required
+
+if TYPE_CHECKING:
+    from os_vif.objects.instance_info import InstanceInfo
+    from os_vif.objects.vif import VIFBase
 
 PLUGIN_NAME = "noop"
 
 
-class NoOpPlugin(PluginBase):
+class NoOpPlugin(TopologyPlugin):
     """Takes whatever it is sent and leaves the host as it is."""
+
+    CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
+        cfg.BoolOpt(
+            "verify_sockets",
+            default=False,
+            help="See that the socket of a VIFVHostUser is there, and fail to plug if it is not.",
+        ),
+        cfg.StrOpt(
+            "hypervisor_user",
+            help="The user whom such a socket must be open to, as in libvirt-qemu.",
+        ),
+    ]
 
     def describe(self) -> HostPluginInfo:
         """VIFVHostUser, in every version. Other VIFs work too, but nobody should count on it."""
@@ -26,8 +50,38 @@ class NoOpPlugin(PluginBase):
             ],
         )
 
+    def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
+        """Return the socket, where one is to be looked at."""
+        mark = _mark(vif, instance_info)
+        if not isinstance(vif, VIFVHostUser) or not self.config.verify_sockets:
+            return Topology(mark, ())
+        socket = VhostSocket(
+            path=socket_path(required(vif, "path"), "VIFVHostUser.path"),
+            # The VIF names the guest's part.
+            listens=required(vif, "mode") == "client",
+            user=self.config.hypervisor_user or "",
+        )
+        return Topology(mark, (socket,))
+
+    def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
+        """Return nothing: nothing was made."""
+        return Topology(_mark(vif, instance_info), ())
+
+    def need_supported(self, vif: VIFBase) -> None:
+        """Take every VIF, whatever its class and port profile."""
+
     def plug(self, vif: VIFBase, instance_info: InstanceInfo) -> None:
-        """Nothing to make."""
+        """See that the socket is there, if that is wanted; else nothing."""
+        if self.config.verify_sockets and isinstance(vif, VIFVHostUser):
+            super().plug(vif, instance_info)
 
     def unplug(self, vif: VIFBase, instance_info: InstanceInfo) -> None:
         """Nothing to take away."""
+
+
+def _mark(vif: VIFBase, instance_info: InstanceInfo | None) -> Mark:
+    """Return the VIF's mark; of one that can have none, a mark that nothing carries."""
+    try:
+        return Mark.of(vif, PLUGIN_NAME, instance_info)
+    except Exception:  # whatever comes is taken, and it may be no VIF of ours at all
+        return Mark("nobody", PLUGIN_NAME)

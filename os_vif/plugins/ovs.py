@@ -123,18 +123,11 @@ class OvsPlugin(TopologyPlugin):
         """Return the daemon's section and the database."""
         from os_vif.host.place import Place
 
-        database = Database(
-            self.config.ovsdb_connection,
-            self.config.ovs_vsctl_timeout,
-            self.config.ssl_key_file or "",
-            self.config.ssl_cert_file or "",
-            self.config.ssl_ca_cert_file or "",
-        )
-        return Place(self.PRIVILEGED_SECTION, database)
+        return Place(self.PRIVILEGED_SECTION, database_of(self.config))
 
     def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return what the VIF's class, its profile and the configuration ask for."""
-        port = _Port(self.config, vif, instance_info)
+        port = Port(self.config, vif, instance_info)
         if isinstance(vif, VIFVHostUser):
             resources = port.vhost_user(vif)
         elif isinstance(vif, VIFHostDevice):
@@ -147,12 +140,23 @@ class OvsPlugin(TopologyPlugin):
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return everything that any mode could have made for the VIF."""
-        port = _Port(self.config, vif, instance_info)
+        port = Port(self.config, vif, instance_info)
         resources = port.everything()
         return Topology(Mark.of(vif, ovs_names.PLUGIN_NAME, instance_info), tuple(resources))
 
 
-class _Port:
+def database_of(config: Any) -> Database:
+    """Return the database that the options ``[os_vif_ovs]`` name."""
+    return Database(
+        config.ovsdb_connection,
+        config.ovs_vsctl_timeout,
+        config.ssl_key_file or "",
+        config.ssl_cert_file or "",
+        config.ssl_ca_cert_file or "",
+    )
+
+
+class Port:
     """One VIF's port: what its parts are called and what they carry."""
 
     def __init__(self, config: Any, vif: VIFBase, instance_info: InstanceInfo | None) -> None:
@@ -269,6 +273,10 @@ class _Port:
                 qos_type=None,
             ),
         ]
+
+    def on_device(self, name: str) -> list[Resource]:
+        """Return the port on a device that somebody else describes."""
+        return [self._switch(self.datapath), self._ovs_port(name)]
 
     def hybrid(self, bridge_name: str) -> list[Resource]:
         """Return a Linux bridge, where packets are filtered, and a veth from it to the switch."""

@@ -7,24 +7,21 @@ guest's addresses, and answers ARP and neighbour solicitations for the rest (as 
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
-from os_vif import exception
 from os_vif.host.checks import mac_address, mtu_bytes
-from os_vif.host.resources import HostRoute, ProxyNeighbour, Tap, host_side_mac, macs_of_guest
+from os_vif.host.resources import Tap, host_side_mac, macs_of_guest
 from os_vif.host.topology import Mark, Resource, Topology
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFGeneric
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
+from os_vif.plugins import routing
 
 if TYPE_CHECKING:
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.network import Network
-    from os_vif.objects.subnet import Subnet
     from os_vif.objects.vif import VIFBase
 
 PLUGIN_NAME = "tap"
@@ -71,7 +68,7 @@ class TapPlugin(TopologyPlugin):
         tap = self._tap(vif, network)
         resources: list[Resource] = [tap]
         if self.config.routed:
-            resources += _routing(tap.name, network)
+            resources += routing.routes(tap.name, network)
         return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
@@ -84,11 +81,7 @@ class TapPlugin(TopologyPlugin):
         guest = mac_address(required(vif, "address"), "VIFGeneric.address")
         mtu = optional(network, "mtu") if network is not None else None
         routed = bool(self.config.routed)
-        # The host is the only one to answer, so it need not wait for somebody better.
-        conf = {"forwarding": 1, "proxy_arp": 1, "rp_filter": 1, "proxy_delay": 0} if routed else {}
-        ipv6 = routed and any(address.version == 6 for address in _addresses(network))
-        if ipv6:
-            conf |= {"forwarding6": 1, "proxy_ndp": 1, "accept_ra": 0, "proxy_delay6": 0}
+        ipv6 = routed and routing.has_ipv6(network)
         return Tap(
             name=tap_name(vif),
             # A router must not have its neighbour's address.
@@ -97,41 +90,5 @@ class TapPlugin(TopologyPlugin):
             multi_queue=bool(self.config.multi_queue),
             known_macs=macs_of_guest(guest),
             disable_ipv6=not ipv6,
-            conf=conf,
+            conf=routing.settings(network) if routed else {},
         )
-
-
-def _subnets(network: Network | None) -> list[Subnet]:
-    return list(optional(network, "subnets", [])) if network is not None else []
-
-
-def _addresses(
-    network: Network | None,
-) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    for subnet in _subnets(network):
-        for fixed in optional(subnet, "ips", []):
-            if fixed.obj_attr_is_set("address"):
-                yield ipaddress.ip_address(str(fixed.address))
-
-
-def _routing(device: str, network: Network | None) -> Iterator[Resource]:
-    own = list(_addresses(network))
-    if not own:
-        raise exception.InvalidField(
-            field="network.subnets",
-            value=None,
-            expected="at least one subnet with an address of the guest, which routed mode leads to",
-        )
-    for address in own:
-        yield HostRoute(device=device, destination=f"{address}/{address.max_prefixlen}")
-    for subnet in _subnets(network):
-        for route in optional(subnet, "routes", []):
-            # A route by another gateway is the guest's business; one by the guest is ours.
-            gateway = optional(route, "gateway")
-            if gateway is not None and ipaddress.ip_address(str(gateway)) in own:
-                yield HostRoute(
-                    device=device, destination=str(route.cidr.cidr), gateway=str(gateway)
-                )
-        gateway = optional(subnet, "gateway")
-        if gateway is not None and gateway.version == 6 and str(gateway) not in map(str, own):
-            yield ProxyNeighbour(device=device, address=str(gateway))

@@ -138,6 +138,8 @@ TYPES = [
     *(f"openvswitch{mode}" for mode in ("", "-hybrid", "-vhostuser", "-hostdev")),
     "macvtap",
     "sriov",
+    *(f"fastpath-{profile}" for profile in ("bridge", "openvswitch", "tap")),
+    "vhostuser",
 ]
 
 

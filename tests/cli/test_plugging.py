@@ -37,13 +37,14 @@ def test_there_and_back(osvif):
     assert osvif("unplug", name).stdout.startswith("was not plugged  tap0")
 
 
-def test_a_plugin_that_keeps_its_steps_to_itself(osvif):
+def test_a_plugin_that_does_nothing(osvif):
     name = osvif.file(SOCKET)
     for _time in range(2):
-        assert osvif("plug", name).stdout.startswith("plugged  vhu0  VIF ")
-    assert [vif["state"] for vif in osvif.json("plug", name)["vifs"]] == ["plugged"]
+        assert osvif("plug", name).stdout.startswith("already plugged  vhu0  VIF ")
+    assert [vif["state"] for vif in osvif.json("plug", name)["vifs"]] == ["already_plugged"]
+    assert osvif("check", name).stdout.startswith("healthy  vhu0")
     for _time in range(2):
-        assert osvif("unplug", name).stdout.startswith("unplugged  vhu0  VIF ")
+        assert osvif("unplug", name).stdout.startswith("was not plugged  vhu0  VIF ")
 
 
 def test_from_standard_input(osvif):

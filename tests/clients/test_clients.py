@@ -177,3 +177,13 @@ def test_the_clients_own_tests(client, tmp_path):
 def test_conversion_gives_what_it_gives_on_the_reference(client, tmp_path):
     recorded = json.loads((HERE.parent / "golden" / "clients.json").read_text())[client]
     assert ordered(run_client(f"convert_{client}.py", tmp_path)) == recorded
+
+
+def test_kuryrs_dpdk_ports_go_as_they_go_on_the_reference(tmp_path):
+    """Made, sent, bound to a driver and released: all by Kuryr, whose plugin does nothing."""
+    recorded = json.loads((HERE.parent / "golden" / "clients.json").read_text())["kuryr DPDK"]
+    found = ordered(run_client("dpdk_kuryr.py", tmp_path))
+    assert found == recorded
+    assert found["written"]["addresses/c0ffee-eth1"] == "0000:00:05.0"
+    assert found["bound"]["versioned_object.data"]["dev_driver"] == "virtio-pci"
+    assert found["left"] == []

@@ -100,7 +100,7 @@ def test_configuration_names_the_daemons_sections_and_contexts() -> None:
     from os_vif.host import privilege
 
     page = (ROOT / "docs" / "configuration.rst").read_text()
-    for context in (privilege.ovs, privilege.linux_bridge, privilege.default):
+    for context in (privilege.ovs, privilege.linux_bridge, privilege.fast_path, privilege.default):
         assert f"``[{context.cfg_section}]``" in page
         assert f"``{context.pypath}``" in page
         assert f"--privsep_context, {context.pypath}," in page

@@ -6,15 +6,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from os_vif.host.backends import vdp
+from os_vif.host.backends import testpmd, vdp
+from tests import dpdk
 from tests.conftest import PrivateHost
+from tests.debian import locked
 from tests.lldpad import PROBES, Lldpad, agree, until
-from tests.openvswitch import Switch
+from tests.openvswitch import CACHE, Switch
 from tests.port_responder import ASSOCIATE, DISASSOCIATE, PortResponder
 
 pytestmark = pytest.mark.functional
@@ -31,7 +34,20 @@ NEED_CARD = {
 }
 NEED_LLDPAD = {"macvtap-vepa-vsi.yaml"}
 NEED_PROFILES = {"macvtap-profile.yaml"}
-NEEDS = NEED_VLAN | NEED_SWITCH | NEED_DPDK | NEED_LLDPAD | NEED_PROFILES | NEED_CARD.keys()
+NEED_TESTPMD = {"fastpath-bridge.yaml", "fastpath-tap.yaml"}
+NEED_FP_VDEV = {"fastpath-openvswitch.yaml"}
+NEED_SOCKET = {"vhostuser.yaml"}
+NEEDS = (
+    NEED_VLAN
+    | NEED_TESTPMD
+    | NEED_FP_VDEV
+    | NEED_SOCKET
+    | NEED_SWITCH
+    | NEED_DPDK
+    | NEED_LLDPAD
+    | NEED_PROFILES
+    | NEED_CARD.keys()
+)
 
 
 @pytest.fixture
@@ -45,13 +61,14 @@ def run(host):
 
     def run(*words, code=0):
         # Where Open vSwitch's own tools look for it; no test meets the machine's.
-        environment = os.environ | {"OVS_RUNDIR": run.folder}
+        environment = os.environ | {"OVS_RUNDIR": run.folder} | run.environment
         done = host.run(*run.command, *words, check=False, env=environment)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
     run.host = host
     run.folder = "/nowhere"
+    run.environment = {}
     run.command = [COMMAND]
     return run
 
@@ -164,6 +181,113 @@ def test_an_example_with_a_network_card(switched, name):
     said = run("plug", example, code=1).stderr
     assert "this host has no such PCI device" in said
     assert run.host.links() == before
+
+
+# --- vhost-user -----------------------------------------------------------------------------------
+
+FP_VDEV = """\
+#!/bin/sh
+case "$1 $3 $5" in
+"add --sockpath --sockmode") ip tuntap add dev "$2" mode tap ;;
+"del  ") ip link delete "$2" ;;
+*) exit 2 ;;
+esac
+"""
+"""What stands in for the command of 6WIND's, which is not public."""
+
+
+@pytest.fixture
+def with_sockets(run, tmp_path):
+    """Return a command that has a /run of its own, with the folder that the examples name."""
+    (tmp_path / "run" / "vhost").mkdir(parents=True)
+    script = 'mount --bind "$1" /run && shift && exec "$@"'
+    own = str(tmp_path / "run")
+    run.command = ["unshare", "--mount", "sh", "-c", script, "sh", own, COMMAND]
+    run.sockets = tmp_path / "run" / "vhost"
+    return run
+
+
+def configured(run, folder, **options):
+    """Have the command read these options of the fast path, from where a user has them."""
+    (folder / ".os-vif").mkdir()
+    lines = [f"{name} = {value}\n" for name, value in options.items()]
+    (folder / ".os-vif" / "os-vif.conf").write_text("".join(["[os_vif_vhostuser_fp]\n", *lines]))
+    run.environment = {"HOME": str(folder)}
+
+
+def commands_of(settings):
+    return {
+        "testpmd_command": shlex.join(settings.command),
+        "testpmd_eal": shlex.join(settings.eal),
+    }
+
+
+@pytest.mark.xdist_group("dpdk")
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", sorted(NEED_TESTPMD))
+def test_an_example_with_testpmd(with_sockets, name, tmp_path):
+    run, example = with_sockets, ROOT / "examples" / name
+    configured(run, tmp_path, **commands_of(dpdk.settings()))
+    with locked(CACHE / "polling.lock"):
+        try:
+            plays(run, example)
+        finally:
+            run("unplug", str(example))
+    assert list(run.sockets.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted(NEED_TESTPMD | NEED_FP_VDEV))
+def test_an_example_where_no_back_end_is_installed(switched, with_sockets, name, tmp_path):
+    run = switched()
+    configured(
+        run, tmp_path, fp_vdev_command="/nowhere/fp-vdev", testpmd_command="/nowhere/testpmd"
+    )
+    before = run.host.links()
+    said = run("plug", str(ROOT / "examples" / name), code=1).stderr
+    assert "/nowhere/" in said
+    assert run.host.links().keys() - before.keys() <= {"br0", "br-int", "ovs-netdev"}
+
+
+@pytest.mark.xdist_group("dpdk")
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", sorted(NEED_FP_VDEV))
+def test_an_example_with_fp_vdev(switched, with_sockets, name, tmp_path):
+    """Run it with a stand-in, and with the back end that there is for everybody."""
+    run, example = switched(), ROOT / "examples" / name
+    command = tmp_path / "fp-vdev"
+    command.write_text(FP_VDEV)
+    command.chmod(0o755)
+    settings = dpdk.settings()
+    configured(run, tmp_path, fp_vdev_command=command, **commands_of(settings))
+    plays(run, example)
+    with locked(CACHE / "polling.lock"):
+        text = f"{example.read_text()}options:\n  vhostuser_fp: {{back_end: testpmd}}\n"
+        open_one = tmp_path / name
+        open_one.write_text(text)
+        plays(run, open_one)
+
+
+@pytest.mark.xdist_group("dpdk")
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", sorted(NEED_SOCKET))
+def test_an_example_with_another_program(with_sockets, name, tmp_path):
+    """Run it with a real back end that the test has started, where the example expects one."""
+    run, example = with_sockets, str(ROOT / "examples" / name)
+    assert "it is not there" in run("plug", example, code=1).stderr
+    assert "it is not there" in run("check", example, code=3).stdout
+    run.host.run("ip", "tuntap", "add", "dev", "other", "mode", "tap", "multi_queue")
+    path = str(run.sockets / "switch.sock")
+    with locked(CACHE / "polling.lock"), run.host.enter():
+        testpmd.start("other", path, listen=True, mac=None, settings=dpdk.settings())
+        try:
+            assert json.loads(run("plug", "--json", example).stdout)["vifs"][0]["state"]
+            run("check", example)
+            assert "!" not in run("show", example).stdout
+            run("unplug", example)
+            assert (run.sockets / "switch.sock").is_socket(), "it is another program's"
+        finally:
+            testpmd.stop("other")
+    run("check", example, code=3)
 
 
 # --- what the switch is told ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 import os_vif
-from tests import lldpad, openvswitch, vifs, witness
+from os_vif.host.backends import taps, testpmd
+from os_vif.host.backends.testpmd_words import Settings
+from tests import dpdk, fast_path, lldpad, openvswitch, vifs, witness
 from tests.debian import PackagesError, locked
 
 UPLINK = """
@@ -68,6 +71,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         ("switch", openvswitch.prepare),
         ("dpdk_switch", functools.partial(openvswitch.prepare, dpdk=True)),
         ("station", lldpad.prepare),
+        ("testpmd_settings", dpdk.prepare),
     ):
         if fixture in needed:
             # The tests that need it say so themselves when it cannot be had.
@@ -95,5 +99,38 @@ def switch(inside: Any) -> Iterator[openvswitch.Switch]:
 @pytest.fixture
 def dpdk_switch(inside: Any) -> Iterator[openvswitch.Switch]:
     """Return the same with DPDK; one at a time, as it takes 0.6 GB and, at times, a processor."""
-    with locked(openvswitch.CACHE / "dpdk.lock"), _running(inside, dpdk=True) as made:
+    with locked(openvswitch.CACHE / "polling.lock"), _running(inside, dpdk=True) as made:
         yield made
+
+
+@pytest.fixture
+def testpmd_settings(inside: Any) -> Iterator[Settings]:
+    """Return how dpdk-testpmd runs on a private host; what the test leaves running is ended.
+
+    One test at a time, as each process takes a whole processor.
+    """
+    with locked(openvswitch.CACHE / "polling.lock"):
+        yield dpdk.settings()
+        for device in testpmd.devices():
+            testpmd.stop(device)
+
+
+@pytest.fixture
+def port(testpmd_settings: Settings, sockets: str) -> dpdk.Port:
+    """Return a tap, and a place for the socket that is to be behind it."""
+    taps.create(dpdk.DEVICE, {"multi_queue": True, "mac": dpdk.MAC, "up": True})
+    return dpdk.Port(testpmd_settings, f"{sockets}/vhost")
+
+
+@pytest.fixture
+def fast_path_settings(testpmd_settings: Settings) -> Iterator[Settings]:
+    """Return how the plugin ``vhostuser_fp`` runs dpdk-testpmd on a private host."""
+    with fast_path.on_testpmd(testpmd_settings):
+        yield testpmd_settings
+
+
+@pytest.fixture
+def sockets() -> Iterator[str]:
+    """Return a folder for sockets, whose path is short: that of a socket has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="fp-") as folder:
+        yield folder

@@ -2,20 +2,30 @@
 """A process that dies (SIGKILL) just before one of its changes of the host.
 
 A change is each netlink message that is not a question, each ioctl, each setting, each write for a
-PCI driver, each run of iptables, each OVSDB transaction that writes.  Nothing can happen between
-two of these.
+PCI driver, each run of iptables or fp-vdev, each OVSDB transaction that writes; of dpdk-testpmd its
+start, the wait until it forwards, that it is let go, each signal, and what is done to its files.
+Nothing else can happen between two of these.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from os_vif.host.backends import netlink, ovsdb, pci_drivers, sysctl
+from os_vif.host.backends import (
+    fp_vdev,
+    netlink,
+    ovsdb,
+    pci_drivers,
+    sysctl,
+    testpmd,
+    vhost_sockets,
+)
 
 
 def _die_before(number: int) -> None:
@@ -28,7 +38,7 @@ def _die_before(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         changes += 1
 
-    bind = pci_drivers._write
+    bind, command = pci_drivers._write, fp_vdev._run
     exchange, ioctl, run, write, transact = (
         netlink._exchange,
         fcntl.ioctl,
@@ -65,6 +75,30 @@ def _die_before(number: int) -> None:
         count()
         bind(*args)
 
+    def counted_command(*words: str) -> str:
+        if words[0] != "get":
+            count()
+        return command(*words)
+
+    fp_vdev._run = counted_command
+
+    def first_counted(act: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **options: Any) -> Any:
+            count()
+            return act(*args, **options)
+
+        return counted
+
+    for place, name in (
+        (testpmd.Detached, "let_go"),
+        (testpmd, "Detached"),
+        (testpmd, "_until_it_forwards"),
+        (signal, "pidfd_send_signal"),
+        (shutil, "rmtree"),
+        (vhost_sockets, "hand_over"),
+        (vhost_sockets, "make_way"),
+    ):
+        setattr(place, name, first_counted(getattr(place, name)))
     pci_drivers._write = counted_bind
     netlink._exchange = counted_exchange  # type: ignore[assignment]
     fcntl.ioctl = counted_ioctl  # type: ignore[assignment]

@@ -11,6 +11,7 @@ import pytest
 import os_vif
 from os_vif.host import observer, planner, runner, steps
 from os_vif.host.backends import addresses
+from os_vif.host.fast_path_steps import FAST_PATH_KINDS
 from os_vif.host.observed import Host, Route
 from os_vif.host.step import KERNEL as BY_KERNEL
 from os_vif.host.topology import Topology
@@ -27,7 +28,7 @@ KERNEL = 2
 def look(topology: Topology) -> Host:
     asked = planner.questions(topology)
     host = observer.observe(asked, {})
-    host.forwarding.update(observer.forwarding(sorted(asked.forwarding)))
+    observer.take_up(host, "forwarding", observer.look("forwarding", sorted(asked.forwarding)))
     for pair in asked.moves:
         for device in pair:
             if host.links[device] is not None:
@@ -126,7 +127,9 @@ def test_every_kind_of_step_was_among_them() -> None:
     marks = {"mark_function", "unmark_function"}
     # These take a switch: test_vsi_wire.py and test_qbh.py have them.
     told = {"associate_vsi", "disassociate_vsi", "set_port_profile", "clear_port_profile"}
-    assert seen == of_kernel - {"rename_link", "set_vf", "bind_driver"} - marks - told
+    # These take a fast path: test_fp_vdev.py and test_fast_path.py have them.
+    fast = set(FAST_PATH_KINDS)
+    assert seen == of_kernel - {"rename_link", "set_vf", "bind_driver"} - marks - told - fast
 
 
 @pytest.mark.parametrize("name", MODES)

@@ -28,15 +28,15 @@ HELPER = (
     f"{sys.executable} -c 'from oslo_privsep.daemon import helper_main as m; raise SystemExit(m())'"
 )
 BRIDGES, OTHERS = "vif_plug_linux_bridge_privileged", "os_vif_privileged"
-SWITCH = "vif_plug_ovs_privileged"
+SWITCH, FAST_PATH = "vif_plug_ovs_privileged", "vhostuser_fp_privileged"
 
 
 def as_nobody(
-    act: Callable[[], Any], *, section: str = BRIDGES, helper: str | None = HELPER
+    act: Callable[[], Any], *, section: str | tuple[str, ...] = BRIDGES, helper: str | None = HELPER
 ) -> None:
     """Run ``act`` in a child that has lost all privilege, and fail with what it says.
 
-    :param section: the configuration section of the daemon.
+    :param section: the configuration section of the daemon, or those of several.
     :param helper: the helper command of the daemon; None for one that cannot run.
     """
     from os_vif.host import privilege
@@ -48,10 +48,15 @@ def as_nobody(
         try:
             cfg.CONF([], project="os-vif-tests", default_config_files=[])
             command = helper or "/nonexistent/privsep-helper"
-            cfg.CONF.set_override("helper_command", command, section)
-            if helper:
-                contexts = {BRIDGES: privilege.linux_bridge, SWITCH: privilege.ovs}
-                contexts.get(section, privilege.default).start()
+            contexts = {
+                BRIDGES: privilege.linux_bridge,
+                SWITCH: privilege.ovs,
+                FAST_PATH: privilege.fast_path,
+            }
+            for name in (section,) if isinstance(section, str) else section:
+                cfg.CONF.set_override("helper_command", command, name)
+                if helper:
+                    contexts.get(name, privilege.default).start()
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
@@ -74,7 +79,8 @@ def counted() -> list[str]:
     from os_vif.host import privilege
 
     calls: list[str] = []
-    for context in (privilege.linux_bridge, privilege.ovs, privilege.default):
+    contexts = (privilege.linux_bridge, privilege.ovs, privilege.fast_path, privilege.default)
+    for context in contexts:
         channel = context.channel
         if channel is None:
             continue

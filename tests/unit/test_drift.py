@@ -132,6 +132,7 @@ def test_no_kind_of_step_is_without_words():
         "delete_unused",
         "delete_proxy",
         "del_br",
+        "del_fp_device",
         "disassociate_vsi",
         "clear_port_profile",
     }

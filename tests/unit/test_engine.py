@@ -26,9 +26,9 @@ SECTION = "os_vif_privileged"
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(observer, "observe", made.observe)
-    monkeypatch.setattr(observer, "forwarding", made.forwarding)
+    monkeypatch.setattr(observer, "look", made.look)
     monkeypatch.setattr(runner, "HANDLERS", made.handlers())
-    monkeypatch.setattr(dispatch, "is_privileged", lambda: True)
+    monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": True)
     return made
 
 
@@ -345,11 +345,11 @@ def test_rules_seen_and_unseen(world: World, monkeypatch: pytest.MonkeyPatch) ->
 
     class Daemon:
         @staticmethod
-        def run(_section: str, groups: Any, *, together: bool) -> Any:
+        def run(section: str, groups: Any, *, together: bool) -> Any:
             trips.append(len(groups))
-            return runner.run_plain(groups, together=together)
+            return runner.run_plain(groups, section, together=together)
 
-    monkeypatch.setattr(dispatch, "is_privileged", lambda: False)
+    monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": False)
     monkeypatch.setattr(dispatch, "_daemon", lambda: Daemon)
     engine.plug([again])
     assert trips == [1], "one round trip"

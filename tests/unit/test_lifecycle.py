@@ -223,7 +223,7 @@ def test_options_are_listed_as_copies(install):
     install(("third", ThirdPartyPlugin), ("noop", NoOpPlugin))
     listed = opts.list_plugins_opts()
     assert [(group, [opt.name for opt in group_opts]) for group, group_opts in listed] == [
-        ("os_vif_noop", []),
+        ("os_vif_noop", ["verify_sockets", "hypervisor_user"]),
         ("os_vif_third", ["colour"]),
     ]
     assert listed[1][1][0] is not ThirdPartyPlugin.CONFIG_OPTS[0]
@@ -284,3 +284,14 @@ def test_installed_plugins_are_found(tmp_path):
     )
     assert run.stdout == "a stranger plugs tap0\n"
     assert "Could not load 'missing'" in run.stderr
+
+
+def test_of_a_third_partys_plugin_nobody_tells_what_it_did(install):
+    from os_vif.cli.plugging import _state
+
+    install(("third", ThirdPartyPlugin))
+    os_vif.initialize()
+    [done] = os_vif.plug_many([(generic("third"), None)])
+    assert (done.error, done.told, _state(done, None, unplugging=False)) == (None, False, "plugged")
+    [gone] = os_vif.unplug_many([(generic("third"), None)])
+    assert _state(gone, None, unplugging=True) == "unplugged"

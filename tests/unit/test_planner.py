@@ -33,10 +33,7 @@ def world() -> World:
 
 
 def look(world: World, topology: Topology) -> Host:
-    asked = planner.questions(topology)
-    host = world.observe(asked)
-    host.forwarding.update(world.forwarding(asked.forwarding))
-    return host
+    return world.seen(planner.questions(topology))
 
 
 def plug(world: World, *resources: Resource, mark: Mark = OWNER) -> list[Step]:

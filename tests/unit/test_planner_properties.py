@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from os_vif import exception
 from os_vif.host import planner, steps
+from os_vif.host.fast_path import BackEnd, BackEndState, FastPathDevice
 from os_vif.host.function_marks import FunctionMark
 from os_vif.host.function_steps import NO_MAC
 from os_vif.host.observed import Address, Function, Host, Route
@@ -161,7 +162,39 @@ def given_away(draw: st.DrawFn, number: int = 1) -> Topology:
     return Topology(mark(number), tuple(resources))
 
 
-topologies = st.one_of(bridged(), routed(), direct(), given_away())
+@st.composite
+def fast(draw: st.DrawFn, number: int = 1) -> Topology:
+    """A VIF on a fast path: the device is 6WIND's, or a tap with a process."""
+    name, path, listens = fast_name(number), f"/run/vhost/{number}", draw(st.booleans())
+    mac = host_side_mac(guest_mac(number))
+    mtu = draw(st.sampled_from([1400, 1500]))
+    bridge = draw(st.sampled_from([None, "br0"]))
+    resources: list[Resource] = [Bridge(name="br0")] if bridge else []
+    if draw(st.booleans()):
+        device = FastPathDevice(
+            name=name, path=path, listens=listens, mac=mac, mtu=mtu, bridge=bridge
+        )
+        return Topology(mark(number), (*resources, device))
+    tap = Tap(name=name, mac=mac, mtu=mtu, multi_queue=True, bridge=bridge)
+    process = BackEnd(name=name, path=path, listens=listens, mac=mac, mtu=mtu)
+    return Topology(mark(number), (*resources, tap, process))
+
+
+def fast_name(number: int) -> str:
+    return f"vhu{vif_id(number)[:11]}"
+
+
+def remains(topology: Topology) -> Topology:
+    """Return the description with what any back end could have made, as its plugin has it."""
+    made = [item for item in topology.resources if isinstance(item, FastPathDevice | BackEnd)]
+    if not made:
+        return topology
+    own = {field: getattr(made[0], field) for field in ("name", "path", "listens", "mac", "mtu")}
+    tap = Tap(name=own["name"], mac=own["mac"], mtu=own["mtu"], multi_queue=True)
+    return Topology(topology.mark, (FastPathDevice(**own), tap, BackEnd(**own)))
+
+
+topologies = st.one_of(bridged(), routed(), direct(), given_away(), fast())
 
 
 # --- any host -------------------------------------------------------------------------------------
@@ -230,12 +263,31 @@ def hosts(draw: st.DrawFn) -> World:
         elif how == "renamed guest":
             other = dataclasses.replace(mark(number), instance="another")
             world.add_link(tap_name(number), "tap", str(other), group=77)
+    _fast_paths(draw, world)
     _cards(draw, world)
     _functions(draw, world)
     world.rules["os-vif someone else", False] = RULES
     if draw(st.booleans()):
         world.rules[comment_of(world, 1), False] = (("-i", "br0", "-j", "DROP"),)
     return world
+
+
+def _fast_paths(draw: st.DrawFn, world: World) -> None:
+    """Add a fast path's device or tap: the VIF's, marked or not, or another's."""
+    name = fast_name(1)
+    there = draw(st.sampled_from(["", "device", "unmarked", "tap", "gone", "stranger"]))
+    if there in ("device", "unmarked"):
+        alias = f"{mark(1)} made-by=fp-vdev" if there == "device" else ""
+        world.add_link(name, "", alias, mtu=1300)
+    elif there == "tap":
+        # Whatever else drifted, its process has set it up, and does so again.
+        queues = draw(st.integers(0, 1))
+        world.add_link(name, "tap", str(mark(1)), multi_queue=True, queues=queues, up=True)
+    elif there == "stranger":
+        world.add_link(name, "", str(mark(9)))
+    if there in ("tap", "gone"):
+        path = draw(st.sampled_from(["/run/vhost/1", "/run/vhost/old"]))
+        world.back_ends[name] = BackEndState(path, draw(st.booleans()), draw(st.booleans()))
 
 
 def _cards(draw: st.DrawFn, world: World) -> None:
@@ -308,9 +360,7 @@ def comment_of(_world: World, number: int) -> str:
 def look(world: World, *wanted: Topology) -> Host:
     host = Host()
     for topology in wanted:
-        asked = planner.questions(topology)
-        seen = world.observe(asked)
-        seen.forwarding.update(world.forwarding(asked.forwarding))
+        seen = world.seen(planner.questions(topology))
         for field in dataclasses.fields(host):
             getattr(host, field.name).update(getattr(seen, field.name))
     return host
@@ -322,7 +372,7 @@ Planner = Callable[[Topology, Host], Plan]
 def run(world: World, todo: list[Step]) -> None:
     handlers = world.handlers()
     for step in todo:
-        checked = steps.checked(step.kind, step.args)
+        checked = steps.checked(step.kind, step.args, steps.KINDS[step.kind].daemon)
         handlers[checked.kind](checked.args)
 
 
@@ -432,19 +482,19 @@ def test_killed_anywhere_and_unplugged(world: World, topology: Topology, kill: i
     plannable(world, topology)
     before = strangers(world)
     run(world, planner.plan_plug(topology, look(world, topology)).steps[:kill])
+    topology = remains(topology)
     settle(world, topology, planner.plan_unplug)
-    tap = any(isinstance(resource, Tap) for resource in topology.resources)
+    devices = {r.name for r in topology.resources if isinstance(r, Tap | Macvtap)}
     rules = {r.ipv6 for r in topology.resources if isinstance(r, ForwardRules)}
-    shares = {r.name for r in topology.resources if isinstance(r, Macvtap)}
     given = any(isinstance(resource, PciDevice) for resource in topology.resources)
     left = [
         item
         for item in owned(world, 1)
-        if (item == tap_name(1) and tap)
+        if item in devices
         or (item.startswith("os-vif ") and rules)
-        or item in shares
         or (item.startswith("os-vif,") and given)
     ]
+    left += [name for name in world.back_ends if name in devices]
     assert left == []
     assert planner.plan_unplug(topology, look(world, topology)).steps == []
     assert strangers(world) == before
@@ -471,6 +521,10 @@ def test_undoing_any_beginning_brings_all_back(
         if name in before["links"] and before["links"][name][2]["group"] == UNFINISHED_GROUP:
             # What somebody left half made may stay whole.
             before["links"][name] = after["links"].get(name)
+    for name in before["back_ends"].keys() - before["links"].keys():
+        # One that has lost its tap is of no use to anybody.
+        for picture in (before, after):
+            picture["back_ends"].pop(name, None)
     assert _without_kernels_choice(after) == _without_kernels_choice(before)
 
 
@@ -479,6 +533,9 @@ def _without_kernels_choice(picture: dict[str, Any]) -> dict[str, Any]:
     picture = copy.deepcopy(picture)
     for _kind, _alias, attributes in picture["links"].values():
         attributes.pop("queues", None)
+    for name, process in picture["back_ends"].items():
+        # One that hung is started anew.
+        picture["back_ends"][name] = (process.path, process.listens)
     return picture
 
 
@@ -585,6 +642,7 @@ def test_unplug_touches_nothing_of_strangers(world: World, topology: Topology, t
     stranger = Mark(vif_id(9), "linux_bridge")
     world.links.pop(tap_name(1), None)
     world.add_link(tap_name(1), "tap", str(stranger), up=True)
+    world.add_link(fast_name(1), "", str(stranger))
     world.handlers()["delete_links"]({"links": [["mv1", 0]]})
     lower = "vlan9" if "vlan9" in world.links else "eth2"
     world.add_link("mv1", "macvtap", str(stranger), link=lower, mode="vepa")

@@ -157,6 +157,40 @@ def test_ids_that_cannot_stand_in_a_mark(bad: Any) -> None:
         checks.word(bad, "plugin")
 
 
+@pytest.mark.parametrize(
+    ("bad", "expected"),
+    [
+        ("vhost.sock", "an absolute path"),
+        ("", "an absolute path"),
+        (None, "an absolute path"),
+        (b"/run/vhost.sock", "an absolute path"),
+        ("/run/a\0b", "an absolute path without control characters"),
+        ("/run/a\n", "an absolute path without control characters"),
+        ("/run/vhost/", "the path of a socket, which does not end in /"),
+        ("/", "the path of a socket, which does not end in /"),
+        ("/run/\ud800", "text that this host's file names can hold"),
+        ("/run/a\udc80", "text that this host's file names can hold"),
+        ("/" + 107 * "a", "at most 107 bytes (unix(7))"),
+        ("/a" + 53 * "\N{SNOWMAN}", "at most 107 bytes (unix(7))"),
+    ],
+)
+def test_paths_that_no_socket_has(bad: Any, expected: str) -> None:
+    for check in (checks.socket_path, checks.back_end_path):
+        with pytest.raises(exception.InvalidField) as caught:
+            check(bad, "VIFVHostUser.path")
+        assert str(caught.value) == (
+            f"VIFVHostUser.path: {bad!r} cannot be used: expected {expected}"
+        )
+
+
+def test_paths_of_sockets() -> None:
+    for path in ("/run/vhost/1", "/" + 106 * "a", "/run/a b,c", "/" + 35 * "\N{SNOWMAN}"):
+        assert checks.socket_path(path) == path
+    assert checks.back_end_path("/run/vhost.d/~a_1+2-3:4@5") == "/run/vhost.d/~a_1+2-3:4@5"
+    with pytest.raises(exception.InvalidField, match="only letters, digits and"):
+        checks.back_end_path("/run/a b,c")
+
+
 def test_resources_check_their_fields() -> None:
     tap = {"name": "tap0"}
     bad: list[tuple[Callable[..., Any], dict[str, Any], str]] = [

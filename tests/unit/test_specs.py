@@ -311,7 +311,7 @@ def test_options_that_contradict():
         ("tap.routed=maybe", "'maybe' cannot be used"),
         ("tap.routed", "expected GROUP.OPTION=VALUE"),
         ("routed=1", "expected GROUP.OPTION=VALUE"),
-        ("noop.x=1", "has no options"),
+        ("noop.x=1", "expected one of: verify_sockets, hypervisor_user"),
     ],
 )
 def test_a_wrong_setting(setting, said):

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from os_vif import exception
-from os_vif.host import runner, steps
+from os_vif.host import privilege, runner, steps
+from os_vif.host.fast_path import BackEndState
 from os_vif.host.function_marks import FunctionMark
 from os_vif.host.function_steps import NO_MAC
 from os_vif.host.observed import Address, Function, Host, Link, Route, as_mapping
 from os_vif.host.profiles import ASSOCIATED, PROFILE_SET, REQUEST_ASSOCIATE, PortState
-from os_vif.host.step import KERNEL, Step
+from os_vif.host.step import CALLER, KERNEL, Step
 from os_vif.host.topology import SHARED_MARK, Mark
 
 MARK = str(Mark("1234", "linux_bridge"))
@@ -75,7 +76,20 @@ GOOD: dict[str, dict[str, Any]] = {
         "timeout": 20,
     },
     "clear_port_profile": {"device": "eth0", "profile": "old", "instance": ""},
+    "add_fp_device": {"name": "tap0", "path": "/run/vhost/1", "listens": False},
+    "del_fp_device": {"name": "tap1"},
+    "start_back_end": {
+        "name": "tap0",
+        "path": "/run/vhost/1",
+        "listens": True,
+        "mac": "52:54:00:00:00:01",
+        "why": "it was killed",
+    },
+    "stop_back_end": {"name": "vhu1", "stale": "", "abandoned": False},
 }
+
+FINAL = {"delete_unused", "del_fp_device"}
+"""Kinds that nothing takes back."""
 
 
 def host() -> Host:
@@ -87,7 +101,9 @@ def host() -> Host:
             "tap1": Link("tap1", 7, "tap", MARK, tap),
             "br0": Link("br0", 2, "bridge", SHARED_MARK, {"up": True, "master": None}, marks),
             "eth0": Link("eth0", 3, "", "", {"up": True, "master": None}),
+            "vhu1": Link("vhu1", 8, "tap", MARK, {**tap, "queues": 1}),
         },
+        back_ends={"tap0": None, "vhu1": BackEndState("/run/vhost/1", listens=True)},
         addresses={"eth0": (Address(**ADDRESS),), "br0": ()},
         routes={"eth0": (Route(**ROUTE),), "br0": ()},
         proxies={"eth0": frozenset({"2001:db8::1"}), "br0": frozenset()},
@@ -102,31 +118,55 @@ def host() -> Host:
 def test_the_table_and_those_who_run_it_agree() -> None:
     of_kernel = {kind for kind, row in steps.KINDS.items() if row.by == KERNEL}
     assert of_kernel == runner.HANDLERS.keys() == GOOD.keys()
+    of_caller = {kind for kind, row in steps.KINDS.items() if row.by == CALLER}
+    assert of_caller == runner.CALLERS_HANDLERS.keys() == {"expect_socket"}
 
 
 @pytest.mark.parametrize("kind", sorted(steps.KINDS.keys() - runner.HANDLERS.keys()))
-def test_steps_of_the_database_do_not_cross_the_boundary(kind: str) -> None:
+def test_steps_of_the_callers_own_process_do_not_cross_the_boundary(kind: str) -> None:
     args = dict.fromkeys(steps.KINDS[kind].fields, "x")
     with pytest.raises(exception.InvalidField, match=kind):
-        runner.run_plain([[[kind, args, None, None]]], together=False)
+        runner.run_plain([[[kind, args, None, None]]], "", together=False)
+
+
+def checked(kind: Any, args: Any) -> Step:
+    """Return a step as the daemon that may run it sees it."""
+    row = steps.KINDS.get(kind) if isinstance(kind, str) else None
+    return steps.checked(kind, args, row.daemon if row else "")
+
+
+OF_PROGRAMS = ["add_fp_device", "del_fp_device", "start_back_end", "stop_back_end"]
+
+
+@pytest.mark.parametrize("kind", OF_PROGRAMS)
+def test_one_daemon_alone_starts_and_ends_programs(kind: str) -> None:
+    """Who may start another may not have programs run as root by that."""
+    assert checked(kind, GOOD[kind])
+    contexts = (privilege.linux_bridge, privilege.ovs, privilege.default)
+    harmless = ["delete_links", GOOD["delete_links"]]
+    for section in ["", *(context.cfg_section for context in contexts)]:
+        for step in ([kind, GOOD[kind], None, None], [*harmless, kind, GOOD[kind]]):
+            with pytest.raises(exception.InvalidField, match=f"step: '{kind}'") as caught:
+                runner.run_plain([[step]], section, together=False)
+            assert kind not in str(caught.value).partition("expected")[2]
 
 
 @pytest.mark.parametrize("kind", GOOD)
 def test_good_steps_pass_unchanged(kind: str) -> None:
-    step = steps.checked(kind, GOOD[kind])
+    step = checked(kind, GOOD[kind])
     assert step == Step(kind, GOOD[kind])
     assert json.loads(json.dumps(step.args)) == step.args, "plain data, as a socket carries it"
     assert steps.describe(step)
 
 
-@pytest.mark.parametrize("kind", sorted(GOOD.keys() - {"delete_unused"}))
+@pytest.mark.parametrize("kind", sorted(GOOD.keys() - FINAL))
 def test_taking_back_restores_the_model(kind: str) -> None:
     model = host()
     before = copy.deepcopy(model)
     step = Step(kind, GOOD[kind])
     undo = steps.inverse(model, step)
     assert undo is not None
-    steps.checked(undo.kind, undo.args)
+    checked(undo.kind, undo.args)
     steps.apply(model, step)
     assert model != before
     steps.apply(model, undo)
@@ -141,12 +181,12 @@ def test_the_fields_are_all_and_no_others(kind: str) -> None:
     good = GOOD[kind]
     for field in good:
         with pytest.raises(exception.InvalidField, match=kind):
-            steps.checked(kind, {key: good[key] for key in good if key != field})
+            checked(kind, {key: good[key] for key in good if key != field})
     with pytest.raises(exception.InvalidField, match=kind):
-        steps.checked(kind, {**good, "extra": 1})
+        checked(kind, {**good, "extra": 1})
     for args in (None, [], "", 7, list(good.items())):
         with pytest.raises(exception.InvalidField, match=kind):
-            steps.checked(kind, args)
+            checked(kind, args)
 
 
 JUNK = st.recursive(
@@ -169,7 +209,7 @@ JUNK = st.recursive(
 @given(st.one_of(JUNK, st.sampled_from(sorted(GOOD))), JUNK)
 def test_junk_is_refused(kind: Any, args: Any) -> None:
     with pytest.raises(exception.InvalidField):
-        steps.checked(kind, args)
+        checked(kind, args)
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -195,7 +235,7 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
         place = place[key]
     place[path[-1]] = junk
     try:
-        step = steps.checked(kind, args)
+        step = checked(kind, args)
     except exception.InvalidField:
         return
     # What passes can be described, written on a model and carried to the other side.
@@ -209,6 +249,7 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
         "top_regex",
         "bottom_regex",
         "profile",
+        "why",
     ):
         assert "/.." not in junk
         assert " " not in junk
@@ -277,11 +318,24 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
         ("set_port_profile", {"profile": "a\0"}),
         ("set_port_profile", {"instance": "00000000-0000-0000-0000-000000000000"}),
         ("clear_port_profile", {"device": "a b"}),
+        ("add_fp_device", {"name": "-h"}),
+        ("add_fp_device", {"name": "eth/0"}),
+        ("add_fp_device", {"path": "run/vhost/1"}),
+        ("add_fp_device", {"path": "/" + "a" * 107}),
+        ("add_fp_device", {"path": "/run/\0"}),
+        ("add_fp_device", {"listens": "server"}),
+        ("del_fp_device", {"name": ""}),
+        ("start_back_end", {"path": "/run/a,client=1"}),
+        ("start_back_end", {"path": "/run/a b"}),
+        ("start_back_end", {"mac": "52-54-00-00-00-01"}),
+        ("start_back_end", {"mac": None}),
+        ("stop_back_end", {"name": "../tap0"}),
+        ("stop_back_end", {"stale": "vhost.sock"}),
     ],
 )
 def test_what_a_stranger_may_not_ask_of_the_daemon(kind: str, change: dict[str, Any]) -> None:
     with pytest.raises(exception.InvalidField):
-        steps.checked(kind, {**GOOD[kind], **change})
+        checked(kind, {**GOOD[kind], **change})
 
 
 def test_what_others_came_to_use_is_not_taken_back() -> None:
@@ -328,18 +382,18 @@ def test_settings_are_said_as_people_say_them() -> None:
 )
 def test_settings_that_no_virtual_function_has(settings: dict[str, Any]) -> None:
     with pytest.raises(exception.InvalidField, match=r"set_vf\.settings"):
-        steps.checked("set_vf", {**GOOD["set_vf"], "settings": settings})
+        checked("set_vf", {**GOOD["set_vf"], "settings": settings})
 
 
 @pytest.mark.parametrize("field", ["driver", "override"])
 @pytest.mark.parametrize("name", ["../../module", "a/b", "vfio-pci\n", ".", "-x", "x" * 65, 7])
 def test_names_that_no_driver_has(field: str, name: Any) -> None:
     with pytest.raises(exception.InvalidField, match=rf"bind_driver\.{field}"):
-        steps.checked("bind_driver", {**GOOD["bind_driver"], field: name})
+        checked("bind_driver", {**GOOD["bind_driver"], field: name})
 
 
 @pytest.mark.parametrize("address", ["", "0000:03:10.8", "../../0000:03:10.2", "0000:03:10.2\n"])
 def test_addresses_that_no_function_has(address: str) -> None:
     for kind in ("set_vf", "bind_driver"):
         with pytest.raises(exception.InvalidField, match=rf"{kind}\.address"):
-            steps.checked(kind, {**GOOD[kind], "address": address})
+            checked(kind, {**GOOD[kind], "address": address})

@@ -31,21 +31,21 @@ from os_vif.cli.specs.kinds import (
 if TYPE_CHECKING:
     from os_vif.objects.vif import VIFBase, VIFPortProfileOpenVSwitch
 
-_BRIDGE = Field(
+SWITCH = Field(
     "bridge",
     INTERFACE,
     "the Open vSwitch bridge, which is made if it is missing (OpenStack's and OVN's is br-int)",
     required=True,
     known_as=("bridge", "bridge_name"),
 )
-_INTERFACE_ID = Field(
+INTERFACE_ID = Field(
     "interface_id",
     UUID,
     "the logical port, by which Neutron and OVN know it (external_ids:iface-id)",
     default="the VIF's id",
     known_as=("port_profile.interface_id", "interface_id", "iface_id"),
 )
-_DATAPATH = Field(
+DATAPATH = Field(
     "datapath",
     one_of("system", "netdev"),
     "the bridge's datapath: the kernel's (system) or the one in user space (netdev)",
@@ -189,13 +189,13 @@ OPENVSWITCH_TYPES = (
         "ovs",
         "VIFOpenVSwitch",
         (
-            _BRIDGE,
+            SWITCH,
             MAC_ADDRESS,
             NAME,
             ID,
             INSTANCE,
-            _INTERFACE_ID,
-            _DATAPATH,
+            INTERFACE_ID,
+            DATAPATH,
             _NETWORK,
             Field(
                 "create_port",
@@ -228,7 +228,7 @@ OPENVSWITCH_TYPES = (
         "ovs",
         "VIFBridge",
         (
-            _BRIDGE,
+            SWITCH,
             MAC_ADDRESS,
             Field(
                 "name",
@@ -239,8 +239,8 @@ OPENVSWITCH_TYPES = (
             ),
             ID,
             INSTANCE,
-            _INTERFACE_ID,
-            _DATAPATH,
+            INTERFACE_ID,
+            DATAPATH,
             _NETWORK,
         ),
         _hybrid,
@@ -254,7 +254,7 @@ OPENVSWITCH_TYPES = (
         "ovs",
         "VIFVHostUser",
         (
-            _BRIDGE,
+            SWITCH,
             Field(
                 "mode",
                 one_of("client", "server"),
@@ -280,7 +280,7 @@ OPENVSWITCH_TYPES = (
             ),
             ID,
             INSTANCE,
-            _INTERFACE_ID,
+            INTERFACE_ID,
             Field(
                 "datapath",
                 one_of("netdev"),
@@ -301,7 +301,7 @@ OPENVSWITCH_TYPES = (
         "ovs",
         "VIFHostDevice",
         (
-            _BRIDGE,
+            SWITCH,
             Field(
                 "device",
                 PCI,
@@ -319,8 +319,8 @@ OPENVSWITCH_TYPES = (
             ),
             ID,
             INSTANCE,
-            _INTERFACE_ID,
-            _DATAPATH,
+            INTERFACE_ID,
+            DATAPATH,
             _NETWORK,
         ),
         _host_device,

@@ -16,6 +16,7 @@ from os_vif.cli.specs.nodes import BadInput, Mapping, Mark, Node, Problem, Scala
 
 if TYPE_CHECKING:
     from os_vif.host.engine import Request
+    from os_vif.host.topology import Topology
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
 
@@ -280,15 +281,15 @@ def _read_typed(node: Mapping, into: Reading) -> Entry | None:
 def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | None]:
     """Return what the engine is to do for each VIF; None where its plugin does things itself.
 
-    :raises BadInput: a plugin refuses a VIF, or two VIFs have the same id or device
+    :raises BadInput: a plugin refuses a VIF, or two VIFs have the same id, device or socket
     """
     from os_vif import verbs
-    from os_vif.host import resources
 
     problems: list[Problem] = []
     requests: list[Request | None] = []
     ids: dict[str, Entry] = {}
     devices: dict[str, Entry] = {}
+    sockets: dict[str, Entry] = {}
     for entry in batch.entries:
         request = None
         try:
@@ -302,11 +303,10 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
         requests.append(request)
         held: list[tuple[dict[str, Entry], str, str]] = [(ids, str(entry.vif.id), "id")]
         if request is not None:
-            held += [
-                (devices, resource.name, "name")
-                for resource in request.topology.resources
-                if isinstance(resource, resources.Tap | resources.Macvtap)
-            ]
+            names, paths = _own(request.topology)
+            held += [(devices, name, "name") for name in names]
+            # Where both are there already, each can be taken away.
+            held += [(sockets, path, "path") for path in paths if not unplugging]
         for seen, value, field in held:
             first = seen.setdefault(value, entry)
             if first is not entry:
@@ -315,6 +315,18 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
     if problems:
         raise BadInput(problems)
     return requests
+
+
+def _own(topology: Topology) -> tuple[list[str], list[str]]:
+    """Return the names of the devices, and the paths of the sockets, that two VIFs cannot share."""
+    from os_vif.host.fast_path import BackEnd, FastPathDevice, VhostSocket
+    from os_vif.host.resources import Macvtap, Tap
+
+    found = topology.resources
+    return (
+        [item.name for item in found if isinstance(item, Tap | Macvtap | FastPathDevice)],
+        [item.path for item in found if isinstance(item, BackEnd | FastPathDevice | VhostSocket)],
+    )
 
 
 def _refused(entry: Entry, error: exception.InvalidField) -> Problem:
@@ -328,17 +340,17 @@ def _refused(entry: Entry, error: exception.InvalidField) -> Problem:
 
 
 # What an id, or else a device's name, is derived from.
-_SOURCES = {"id": ("id", "name", "mac"), "name": ("name", "id", "mac")}
+_SOURCES = {"id": ("id", "name", "mac"), "name": ("name", "id", "mac"), "path": ("path",)}
+_THINGS = {"id": "VIF id", "name": "device name", "path": "socket"}
 
 
 def _duplicate(first: Entry, second: Entry, field: str, value: str) -> Problem:
     there, _path = _source(first, field)
     here, path = _source(second, field)
-    thing = "VIF id" if field == "id" else "device name"
     derived = (
         "" if path == field else f" (it is derived; give another {path}, or the {field} itself)"
     )
-    message = f"{thing} {value!r} is taken by the VIF at {there}{derived}"
+    message = f"{_THINGS[field]} {value!r} is taken by the VIF at {there}{derived}"
     return Problem(here, _join(second.root, path), message)
 
 

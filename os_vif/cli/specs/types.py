@@ -13,8 +13,9 @@ from os_vif.cli.specs.linux import LINUX_TYPES
 from os_vif.cli.specs.macvtap import MACVTAP_TYPES
 from os_vif.cli.specs.openvswitch import OPENVSWITCH_TYPES
 from os_vif.cli.specs.sriov import SRIOV_TYPES
+from os_vif.cli.specs.vhostuser import VHOST_USER_TYPES
 
-_FAMILIES = (LINUX_TYPES, OPENVSWITCH_TYPES, MACVTAP_TYPES, SRIOV_TYPES)
+_FAMILIES = (LINUX_TYPES, OPENVSWITCH_TYPES, MACVTAP_TYPES, SRIOV_TYPES, VHOST_USER_TYPES)
 
 TYPES: dict[str, VIFType] = {row.name: row for family in _FAMILIES for row in family}
 """Every type, by name."""

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The types of vhost-user ports that are not Open vSwitch's own: a fast path's, any program's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from os_vif.cli.specs.family import (
+    ID,
+    INSTANCE,
+    MAC_ADDRESS,
+    NETWORK,
+    Values,
+    VIFType,
+    check_addresses,
+    identity_of,
+    network_of,
+)
+from os_vif.cli.specs.kinds import BOOL, INTERFACE, MAC, SOCKET, Field, one_of
+from os_vif.cli.specs.openvswitch import DATAPATH, INTERFACE_ID, SWITCH
+
+if TYPE_CHECKING:
+    from os_vif.objects.vif import VIFBase, VIFPortProfileBase
+
+_MODE = Field(
+    "mode",
+    one_of("client", "server"),
+    "the guest's part: server listens at path and survives a restart of the other side, client "
+    "connects to it",
+    required=True,
+    known_as=("mode", "VIFVHostUser.mode"),
+)
+_PATH = Field(
+    "path",
+    SOCKET,
+    "the socket, 107 bytes at most, in a folder that is there",
+    required=True,
+    known_as=("path", "VIFVHostUser.path"),
+)
+_DEVICE_NAME = Field(
+    "name",
+    INTERFACE,
+    "name of the fast path's device on the host, 15 characters at most",
+    default="vhu and the first 11 characters of the id",
+    known_as=("vif_name",),
+)
+_NETWORK = Field("network", NETWORK, "the network behind the device")
+
+
+def _socket(values: Values, plugin: str, profile: VIFPortProfileBase | None = None) -> VIFBase:
+    from os_vif.objects.vif import VIFVHostUser
+
+    of_bridge = {"bridge": values["bridge"]} if "bridge" in values else {}
+    vif = VIFVHostUser(
+        **identity_of(values, "vhu"),
+        plugin=plugin,
+        mode=values["mode"],
+        path=values["path"],
+        network=network_of(values, **of_bridge),
+    )
+    if profile is not None:
+        vif.port_profile = profile
+    return vif
+
+
+def _any_program(values: Values) -> VIFBase:
+    return _socket(values, "noop")
+
+
+def _on_bridge(values: Values) -> VIFBase:
+    from os_vif.objects.vif import VIFPortProfileFPBridge
+
+    profile = VIFPortProfileFPBridge(bridge_name=values["bridge"])
+    return _socket(values, "vhostuser_fp", profile)
+
+
+def _on_switch(values: Values) -> VIFBase:
+    from os_vif.objects.vif import VIFPortProfileFPOpenVSwitch
+
+    vif_id = identity_of(values, "vhu")["id"]
+    hybrid = values.get("hybrid", False)
+    profile = VIFPortProfileFPOpenVSwitch(
+        interface_id=values.get("interface_id") or vif_id,
+        datapath_type=values.get("datapath"),
+        hybrid_plug=hybrid,
+        bridge_name=f"qbr{vif_id[:11]}" if hybrid else values["bridge"],
+    )
+    return _socket(values, "vhostuser_fp", profile)
+
+
+def _by_itself(values: Values) -> VIFBase:
+    from os_vif.objects.vif import VIFPortProfileFPTap
+
+    profile = VIFPortProfileFPTap()
+    if "host_mac" in values:
+        profile.mac_address = values["host_mac"]
+    return _socket(values, "vhostuser_fp", profile)
+
+
+_ANY_EXAMPLE = """\
+type: vhostuser
+mode: client
+path: /run/switch/web.sock
+mac: 52:54:00:12:34:56
+"""
+
+_BRIDGE_EXAMPLE = """\
+type: fastpath-bridge
+bridge: br0
+mode: server
+path: /run/vhost/web.sock
+mac: 52:54:00:12:34:56
+"""
+
+_SWITCH_EXAMPLE = """\
+type: fastpath-openvswitch
+bridge: br-int
+mode: server
+path: /run/vhost/web.sock
+mac: 52:54:00:12:34:56
+"""
+
+_TAP_EXAMPLE = """\
+type: fastpath-tap
+mode: server
+path: /run/vhost/web.sock
+mac: 52:54:00:12:34:56
+"""
+
+VHOST_USER_TYPES = (
+    VIFType(
+        "fastpath-bridge",
+        "a vhost-user port of a fast path, whose device is on a Linux bridge",
+        "guests that share memory with a program, beside guests that do not",
+        "vhostuser_fp",
+        "VIFVHostUser",
+        (
+            Field(
+                "bridge",
+                INTERFACE,
+                "the Linux bridge, which is made if it is missing",
+                required=True,
+                known_as=("bridge_name", "VIFPortProfileFPBridge.bridge_name"),
+            ),
+            _MODE,
+            _PATH,
+            MAC_ADDRESS,
+            _DEVICE_NAME,
+            ID,
+            INSTANCE,
+            _NETWORK,
+        ),
+        _on_bridge,
+        _BRIDGE_EXAMPLE,
+        check_addresses,
+    ),
+    VIFType(
+        "fastpath-openvswitch",
+        "a vhost-user port of a fast path, whose device is a port of Open vSwitch",
+        "guests of OpenStack on hosts with 6WIND's fast path",
+        "vhostuser_fp",
+        "VIFVHostUser",
+        (
+            SWITCH,
+            _MODE,
+            _PATH,
+            Field(
+                "hybrid",
+                BOOL,
+                "put a Linux bridge between, where packets are filtered",
+                default="false",
+                known_as=("hybrid_plug",),
+            ),
+            MAC_ADDRESS,
+            _DEVICE_NAME,
+            ID,
+            INSTANCE,
+            INTERFACE_ID,
+            DATAPATH,
+            _NETWORK,
+        ),
+        _on_switch,
+        _SWITCH_EXAMPLE,
+        check_addresses,
+    ),
+    VIFType(
+        "fastpath-tap",
+        "a vhost-user port of a fast path that is on no switch; the host may route to it (options: "
+        "vhostuser_fp: routed: true)",
+        "guests in layer-3 networks (Calico)",
+        "vhostuser_fp",
+        "VIFVHostUser",
+        (
+            _MODE,
+            _PATH,
+            MAC_ADDRESS,
+            Field(
+                "host_mac",
+                MAC,
+                "MAC address of the host's end",
+                default="made from the guest's",
+                known_as=("mac_address", "VIFPortProfileFPTap.mac_address"),
+            ),
+            _DEVICE_NAME,
+            ID,
+            INSTANCE,
+            Field("network", NETWORK, "the network, and the guest's addresses in it"),
+        ),
+        _by_itself,
+        _TAP_EXAMPLE,
+        check_addresses,
+    ),
+    VIFType(
+        "vhostuser",
+        "a vhost-user socket that another program has made, or will make",
+        "guests on a switch of another make; nothing is done, and check can look at the socket "
+        "(options: noop: verify_sockets: true)",
+        "noop",
+        "VIFVHostUser",
+        (
+            _MODE,
+            _PATH,
+            MAC_ADDRESS,
+            ID,
+            INSTANCE,
+            Field("network", NETWORK, "the network"),
+        ),
+        _any_program,
+        _ANY_EXAMPLE,
+        check_addresses,
+    ),
+)
+"""Rows of the table."""
