@@ -8,6 +8,7 @@ imports the library when it runs.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import metadata
 from typing import Any
@@ -118,6 +119,8 @@ def _run(session: Session, arguments: list[str]) -> int:
     except click.ClickException as error:
         return _end(session, Exit.FAILED, error.format_message())
     except (KeyboardInterrupt, click.Abort):
+        # Another one, from an impatient finger, must not cut the answer off.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Every step is either done or not, and plugging converges.
         message = "interrupted; the same command, run again, goes on from here"
         return _end(session, Exit.INTERRUPTED, message)
@@ -127,7 +130,8 @@ def _run(session: Session, arguments: list[str]) -> int:
 def _end(session: Session, code: Exit, message: str) -> int:
     if not session.json:
         session.error(message)
-    return session.finish(code, errors=[{"type": code.name.lower(), "message": message}])
+    kind = code.name.title().replace("_", "")  # as the other errors have it: BadInput
+    return session.finish(code, errors=[{"type": kind, "message": message}])
 
 
 def _unexpected(session: Session, error: Exception) -> int:

@@ -58,6 +58,8 @@ def test_show_what_is_plugged(osvif):
         osvif("show", target)
     assert "tap0" not in osvif("show", "tap1").stdout
     assert "did you mean 'tap0'?" in osvif("show", "tpa0", code=2).stderr
+    [error] = osvif.json("show", "tpa0", code=2)["errors"]
+    assert error["type"] == "BadInput"
     parts = {part["key"]: part for part in osvif.json("show", "tap0")["parts"]}
     assert parts["tap0"]["below"] == "br0"
 
