@@ -9,6 +9,7 @@ and tells from the wire what the station asked for.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import socket
 import struct
 import threading
@@ -126,7 +127,11 @@ class VdpBridge:
 
     def _send(self, ethertype: int, body: bytes) -> None:
         frame = NEAREST_CUSTOMER_BRIDGE + self._mac + ethertype.to_bytes(2, "big") + body
-        self._wire.send(frame.ljust(60, b"\0"))
+        try:
+            self._wire.send(frame.ljust(60, b"\0"))
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise  # that is said of a link that is just going down, where nobody hears
 
 
 def _tlv(kind: int, value: bytes) -> bytes:
