@@ -17,7 +17,8 @@ from typing import Any
 from oslo_privsep import capabilities, daemon, priv_context
 
 from os_vif import exception
-from os_vif.host import observer, runner, trust
+from os_vif.host import observer, runner
+from os_vif.host.backends import trust
 from os_vif.host.fast_path import DAEMON
 
 # CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.

@@ -15,6 +15,7 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.host import steps
+from os_vif.host.backends import trust
 from os_vif.host.backends.testpmd_words import Settings
 from tests import fast_path, openvswitch, vifs, vifs_ovs, witness
 from tests.fast_path import assert_nothing_left, guest_of, kill, pid_of
@@ -186,6 +187,20 @@ def test_what_another_than_root_has_set_is_not_run(
     environment = "env OS_OS_VIF_VHOSTUSER_FP__TESTPMD_COMMAND=touch"
     refused_by_the_daemon(vif, f"{environment} {helper}", "environment variables are its starter's")
     assert not ran.exists()
+
+
+def test_a_file_behind_a_link_of_anothers(of_root: Path) -> None:
+    """Each link on the way counts, and where it is: what it leads to may be root's alone."""
+    (of_root / "root.conf").touch()
+    theirs = of_root / "theirs"
+    theirs.mkdir()
+    (theirs / "link").symlink_to(of_root / "root.conf")
+    (of_root / "conf").symlink_to(theirs / "link")
+    assert trust.untrusted_file(str(of_root / "conf")) == ""
+    os.chown(theirs, NOBODY, NOBODY)
+    said = trust.untrusted_file(str(of_root / "conf"))
+    assert said == f"{theirs} belongs to user {NOBODY}"
+    assert "No such file" in trust.untrusted_file(str(of_root / "none"))
 
 
 MAC = "52:54:00:00:00:01"

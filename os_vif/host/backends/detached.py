@@ -24,9 +24,6 @@ _PAUSE_S = 0.01
 # It starts the command, and ends all its group unless it is told a line in time.
 _SHELL = '"$@" <&1 >&2 & exec >&-; read -r _ || kill -KILL 0'
 
-# linux/fcntl.h
-_F_ADD_SEALS, _F_SEAL_SHRINK, _F_SEAL_GROW = 1033, 0x2, 0x4
-
 
 class Detached:
     """A process in a session of its own, which goes with this object unless it is let go.
@@ -129,7 +126,7 @@ def _memory() -> int:
     descriptor = os.memfd_create("words", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.truncate(descriptor, _WORDS)
-        fcntl.fcntl(descriptor, _F_ADD_SEALS, _F_SEAL_SHRINK | _F_SEAL_GROW)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     except BaseException:
         os.close(descriptor)
         raise

@@ -82,13 +82,12 @@ def _whose() -> tuple[str, str, int]:
         mode = -1
     if not 0 <= mode <= 0o777:
         raise _wrong("socket_mode", options.socket_mode, "octal, from 0000 to 0777")
-    nowhere = Place(Kind.NOTHING)
     try:
-        vhost_sockets.is_handed_over(nowhere, owner, "", mode)
+        vhost_sockets.user_id(owner)
     except OSError:
         raise _wrong("socket_owner", owner, "name or number of a user of this host") from None
     try:
-        vhost_sockets.is_handed_over(nowhere, "", group, mode)
+        vhost_sockets.group_id(group)
     except OSError:
         raise _wrong("socket_group", group, "name or number of a group of this host") from None
     return owner, group, mode

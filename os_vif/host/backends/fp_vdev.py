@@ -26,9 +26,6 @@ _KILL_S = 3.0
 _WORDS = 1 << 16
 """Bytes of what a command said that are read: the last ones."""
 
-# linux/fcntl.h
-_F_ADD_SEALS, _F_SEAL_GROW = 1033, 0x4
-
 
 def add(name: str, path: str, *, listens: bool) -> None:
     """Have a device made, with a vhost-user socket behind it.
@@ -153,7 +150,7 @@ def _memory() -> Iterator[int]:
     try:
         yield descriptor
     finally:
-        fcntl.fcntl(descriptor, _F_ADD_SEALS, _F_SEAL_GROW)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
         os.close(descriptor)
 
 

@@ -24,6 +24,8 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 
+from os_vif.host.backends import ways
+
 _ACL = "system.posix_acl_access"
 
 
@@ -79,7 +81,7 @@ def look(path: str) -> Place:
             return dataclasses.replace(
                 place,
                 kind=_state(held) if is_socket else Kind.OTHER,
-                what="" if is_socket else _what(found.st_mode),
+                what="" if is_socket else ways.what(found.st_mode),
                 owner=found.st_uid,
                 group=found.st_gid,
                 mode=stat.S_IMODE(found.st_mode),
@@ -105,7 +107,7 @@ def make_way(path: str) -> bool:
                 return False
             found = os.fstat(held)
             if not stat.S_ISSOCK(found.st_mode):
-                raise OSError(errno.EEXIST, f"{path} is {_what(found.st_mode)}, not a socket")
+                raise OSError(errno.EEXIST, f"{path} is {ways.what(found.st_mode)}, not a socket")
             state = _state(held)
             if state is Kind.UNKNOWN:
                 raise OSError(errno.EACCES, f"whether a process holds {path} cannot be told")
@@ -135,13 +137,13 @@ def hand_over(path: str, owner: str, group: str, mode: int) -> None:
     :raises OSError: there is none, it is not a socket, has a second name, or it is not allowed;
         EINVAL: there is no such user or group.
     """
-    user, members = _user_id(owner), _group_id(group)
+    user, members = user_id(owner), group_id(group)
     with _folder_of(path) as folder, _hold(os.path.basename(path), folder) as held:
         if held is None:
             raise OSError(errno.ENOENT, f"there is no socket {path}")
         found = os.fstat(held)
         if not stat.S_ISSOCK(found.st_mode):
-            raise OSError(errno.EEXIST, f"{path} is {_what(found.st_mode)}, not a socket")
+            raise OSError(errno.EEXIST, f"{path} is {ways.what(found.st_mode)}, not a socket")
         if found.st_nlink != 1:
             raise OSError(errno.EPERM, f"{path} has another name too, and may be another's")
         # The file itself, whatever its name means by now; fchmod(2) takes no O_PATH descriptor.
@@ -157,7 +159,7 @@ def is_handed_over(place: Place, owner: str, group: str, mode: int) -> bool:
 
     :raises OSError: EINVAL: there is no such user or group.
     """
-    user, members = _user_id(owner), _group_id(group)
+    user, members = user_id(owner), group_id(group)
     return user in (-1, place.owner) and members in (-1, place.group) and place.mode == mode
 
 
@@ -169,7 +171,7 @@ def unsafe_folder(path: str) -> str | None:
     :returns: None if only the folders' owners and groups could
     """
     try:
-        for folder, found in _way(path):
+        for folder, found in ways.walk(path):
             mode = found.st_mode
             if stat.S_ISDIR(mode) and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
                 return f"every user may replace what is in {folder} ({_rights(found)})"
@@ -188,9 +190,9 @@ def untrusted(path: str, owner: str) -> str | None:
     :returns: None if nobody else could
     :raises OSError: EINVAL: there is no such user.
     """
-    trusted = {0, os.geteuid(), _user_id(owner)}
+    trusted = {0, os.geteuid(), user_id(owner)}
     try:
-        for place, found in _way(path):
+        for place, found in ways.walk(path):
             mode = found.st_mode
             is_link = stat.S_ISLNK(mode)
             others = ""
@@ -220,12 +222,12 @@ def usable_by(path: str, user: str, *, listening: bool) -> str | None:
     :param listening: the user is to make the socket; else to connect to it, if it is there
     :raises OSError: EINVAL: there is no such user.
     """
-    number = _user_id(user)
+    number = user_id(user)
     if number == 0:
         return None
     groups = _groups_of(number)
     try:
-        for folder, found in _way(path):
+        for folder, found in ways.walk(path):
             if stat.S_ISLNK(found.st_mode):
                 continue
             above = found
@@ -234,7 +236,7 @@ def usable_by(path: str, user: str, *, listening: bool) -> str | None:
         with contextlib.suppress(FileNotFoundError):
             place = os.lstat(path)
             if not stat.S_ISSOCK(place.st_mode):
-                return f"{path} is {_what(place.st_mode)}, not a socket"
+                return f"{path} is {ways.what(place.st_mode)}, not a socket"
             if not listening and not _may(path, place, number, groups, os.W_OK):
                 return f"{user} may not connect to {path} ({_rights(place)})"
             sticky = above.st_mode & stat.S_ISVTX
@@ -327,56 +329,6 @@ def _state(held: int) -> Kind:
     return Kind.LIVE
 
 
-def _what(mode: int) -> str:
-    if stat.S_ISLNK(mode):
-        return "a symbolic link"
-    if stat.S_ISDIR(mode):
-        return "a folder"
-    return "a file" if stat.S_ISREG(mode) else "a special file"
-
-
-_LINKS_MAX = 40
-"""Symbolic links that the kernel follows on one way (path_resolution(7))."""
-
-
-def _parts(path: str) -> list[str]:
-    """Return the names in a path, the last one first, as they are taken off."""
-    return [part for part in path.split("/") if part not in ("", ".")][::-1]
-
-
-def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the folders and symbolic links on the way to a path, as path_resolution(7) goes it.
-
-    The last folder is where the path's last name is looked up.
-
-    :raises OSError: the way ends too early; the words name where.
-    """
-    left = _parts(os.path.dirname(path))
-    at, links = "/", 0
-    yield at, os.stat(at)
-    while left:
-        part = left.pop()
-        here = os.path.dirname(at) if part == ".." else os.path.join(at, part)
-        try:
-            found = os.lstat(here)
-            target = os.readlink(here) if stat.S_ISLNK(found.st_mode) else ""
-        except OSError as error:
-            raise OSError(error.errno, f"{here}: {error.strerror}") from error
-        if target:
-            yield here, found
-            links += 1
-            if links > _LINKS_MAX:
-                raise OSError(errno.ELOOP, f"{path}: {os.strerror(errno.ELOOP)}")
-            left += _parts(target)
-            if not target.startswith("/"):
-                continue
-            here, found = "/", os.stat("/")
-        elif not stat.S_ISDIR(found.st_mode):
-            raise OSError(errno.ENOTDIR, f"{here} is {_what(found.st_mode)}, not a folder")
-        at = here
-        yield at, found
-
-
 def _may(path: str, found: os.stat_result, user: int, groups: set[int], wanted: int) -> bool:
     """Apply path_resolution(7), "Permissions": the first class that fits decides alone."""
     with contextlib.suppress(OSError):
@@ -414,7 +366,7 @@ _ID_MAX = 2**32 - 2
 """The greatest user or group; the number above it is chown(2)'s for no change."""
 
 
-def _user_id(user: str) -> int:
+def user_id(user: str) -> int:
     """Return a user's number; -1, which chown(2) takes for no change, for ''.
 
     :raises OSError: EINVAL, and not ENOENT: this is no file that may come yet.
@@ -422,7 +374,11 @@ def _user_id(user: str) -> int:
     return _number(user, "user", lambda name: pwd.getpwnam(name).pw_uid)
 
 
-def _group_id(group: str) -> int:
+def group_id(group: str) -> int:
+    """Return a group's number, as :func:`user_id` a user's.
+
+    :raises OSError: EINVAL: there is no such group.
+    """
     return _number(group, "group", lambda name: grp.getgrnam(name).gr_gid)
 
 

@@ -7,6 +7,7 @@ root alone could have written counts.
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 
@@ -14,6 +15,7 @@ from oslo_config import cfg
 
 from os_vif import exception
 from os_vif.host import fast_path_options
+from os_vif.host.backends import ways
 
 
 def need_trusted_options() -> None:
@@ -22,15 +24,14 @@ def need_trusted_options() -> None:
     :raises InvalidField: somebody else could have set one.
     """
     options = fast_path_options.here()
+    untrusted = functools.cache(untrusted_file)  # most are set in one file
     for opt in fast_path_options.OPTS:
         found = cfg.CONF.get_location(opt.name, fast_path_options.GROUP)
         why = ""
-        if found is None:
-            continue
-        if found.location is cfg.Locations.environment:
+        if found is not None and found.location is cfg.Locations.environment:
             why = "environment variables are its starter's"
-        elif found.location is cfg.Locations.user:
-            why = untrusted_file(found.detail)
+        elif found is not None and found.location is cfg.Locations.user:
+            why = untrusted(found.detail)
         if why:
             raise exception.InvalidField(
                 field=f"[{fast_path_options.GROUP}] {opt.name}",
@@ -41,19 +42,14 @@ def need_trusted_options() -> None:
 
 def untrusted_file(path: str) -> str:
     """Return who but root could have changed a file, or put another in its place; '' for nobody."""
-    path = os.path.abspath(path) if not path.startswith("/") else path
-    for way in dict.fromkeys((path, os.path.realpath(path))):
-        parts = [part for part in way.split("/") if part]
-        for end in range(len(parts) + 1):
-            place = "/" + "/".join(parts[:end])
-            try:
-                found = os.lstat(place)
-            except OSError as error:
-                return f"of {place}: {error.strerror}"
+    try:
+        for place, found in ways.walk(os.path.join(os.getcwd(), path), to_file=True):
             if found.st_uid != 0:
                 return f"{place} belongs to user {found.st_uid}"
             # A sticky folder too: there another could have been the first to use the name.
             others = stat.S_IWOTH | (stat.S_IWGRP if found.st_gid else 0)
             if found.st_mode & others and not stat.S_ISLNK(found.st_mode):
                 return f"others may change {place} ({stat.filemode(found.st_mode)})"
+    except OSError as error:
+        return f"of {error.strerror}"
     return ""
