@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shlex
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import os_vif
 from os_vif.host.backends import testpmd
 from os_vif.host.backends.testpmd_words import Settings
-from tests import vifs, witness
+from tests import dpdk, vifs, witness
 from tests.vhost_user import FrontEnd
 
 
@@ -102,12 +100,7 @@ def kill(vif: Any) -> None:
 
 def kill_process_of(device: str) -> None:
     """End the dpdk-testpmd of a device with SIGKILL."""
-    process = os.pidfd_open(_pid(device))
-    try:
-        signal.pidfd_send_signal(process, signal.SIGKILL)
-        assert select.select([process], [], [], 10)[0]
-    finally:
-        os.close(process)
+    dpdk.kill(_pid(device))
 
 
 def assert_nothing_left(vif: Any) -> None:

@@ -95,6 +95,8 @@ def test_usable_with_an_access_control_list(folder: Path) -> None:
     try:
         os.setxattr(folder, "system.posix_acl_access", text)
     except OSError as error:
+        if os.environ.get("CI"):
+            raise
         pytest.skip(f"this file system keeps no access control lists: {error}")
     assert vhost_sockets.usable_by(path, "nobody", listening=True) is None
 
