@@ -54,6 +54,7 @@ BAD = {
     ),
     "unknown type": (BRIDGE.replace("bridge\n", "birdge\n", 1), ["did you mean 'bridge'?"]),
     "no YAML": ("a: [", ["this is not YAML"]),
+    "nested": ("vifs: " + "[" * 5000, ["vif.yaml:1:46: deeper than 40 levels"]),
     "empty": ("", ["there is no VIF in it"]),
     "unknown class": (wire(name="VIFBrigde"), ["no object 'VIFBrigde'", "mean 'VIFBridge'?"]),
     "newer version": (wire(version="1.9"), ["VIFBridge 1.9", "the newest known is 1.0"]),
@@ -112,6 +113,14 @@ def test_a_file_that_is_none(osvif):
     assert "Is a directory" in osvif("plug", ".", code=2).stderr
     (osvif.folder / "latin").write_bytes(b"type: tap\nname: \xe4\n")
     assert "latin:2:7: not UTF-8 text (byte 0xe4)" in osvif("plug", "latin", code=2).stderr
+
+
+def test_a_file_without_end(osvif):
+    said = "error: /dev/zero:1:1: larger than 64 MiB"
+    assert said in osvif("validate", "/dev/zero", code=2).stderr
+    with open("/dev/zero", "rb") as endless:
+        done = osvif("validate", "-", code=2, stdin=endless)
+    assert "error: <stdin>:1:1: larger than 64 MiB" in done.stderr
 
 
 # --- what only the host can tell: exit code 1 ---------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -97,8 +96,6 @@ def test_an_aliased_value_stands_where_the_alias_is():
         ("a: !!python/object/apply:os.system [id]", "Python objects are not taken"),
         ("a: !mine 1", "no meaning"),
         ("{<<: 1, a: 2}", "takes a mapping"),
-        ("[" * 5000, "deeper than"),
-        ("{a: " * 100_000, "deeper than"),
     ],
     ids=lambda text: text[:20],
 )
@@ -109,9 +106,9 @@ def test_refused(text, said):
 def test_a_bomb_is_refused_at_once():
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    begun = time.monotonic()
-    assert "larger than anybody needs" in problem_of("\n".join(lines)).message
-    assert time.monotonic() - begun < 1
+    problem = problem_of("\n".join(lines))
+    assert "larger than anybody needs" in problem.message
+    assert problem.mark.line < 7  # nothing of a7 to a11 was looked at
 
 
 def test_a_template_for_hundreds_is_no_bomb():

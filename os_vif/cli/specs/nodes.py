@@ -9,16 +9,13 @@ obeyed and no object is made, so nothing in a file can do anything.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from typing import Any
 
 import yaml
 
-MAX_DEPTH = 40
-"""Nested mappings and lists; a VIF on the wire has about ten."""
-
-MAX_GROWTH = 10
-"""How many times larger aliases may make a document (beyond that it is a bomb, not a template)."""
+from os_vif.cli.specs import bounds
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -118,34 +115,37 @@ def compose(source: str, text: str) -> list[Node]:
     """Return the documents of a YAML or JSON text; empty ones are left out.
 
     :param source: the file's name, for errors
-    :raises BadInput: it is no YAML, a key stands twice, or aliases make it grow beyond reason
+    :raises BadInput: it is no YAML, a key stands twice, or it is more than :mod:`bounds` allows
     """
     if text.lstrip().startswith(("{", "[")):
         # JSON may be indented with tabs, YAML may not; one blank for one tab keeps the columns.
         text = text.replace("\t", " ")
     composer = _Composer(source, text)
     try:
-        for event in yaml.parse(text, Loader=_PARSER):
+        for event in _events(text):
             composer.take(event)
-    except yaml.MarkedYAMLError as error:
-        where = error.problem_mark or error.context_mark
-        said = ", ".join(filter(None, (error.context, error.problem)))
-        composer.problem(composer.mark(where), f"this is not YAML: {said or error}")
-    except yaml.YAMLError as error:
-        # A character that may not stand in YAML at all; the reader knows only how far it came.
-        position = getattr(error, "position", 0)
-        line = text.count("\n", 0, position) + 1
-        column = position - text.rfind("\n", 0, position)
-        mark = Mark(source, line, column, 1, composer.line(line))
-        said = str(getattr(error, "reason", "") or error).partition("\n")[0]
-        composer.problem(mark, f"this is not YAML: {said}")
+    except _TooMuchError as error:
+        composer.problem(composer.mark(composer.here), str(error))
+    except _RefusedError as error:
+        composer.problem(*composer.why(error.args[0]))
     if composer.problems:
         raise BadInput(composer.problems)
     return [node for node in composer.documents if not (isinstance(node, Scalar) and node.is_null)]
 
 
-class _TooMuch(yaml.MarkedYAMLError):
+class _TooMuchError(Exception):
     """The text is YAML, but more of it than anybody needs."""
+
+
+class _RefusedError(Exception):
+    """The library does not take the text; its exception is the argument."""
+
+
+def _events(text: str) -> Iterator[Any]:
+    try:
+        yield from yaml.parse(text, Loader=_PARSER)
+    except Exception as error:  # whatever it raises where its own bounds are passed
+        raise _RefusedError(error) from None
 
 
 class _Composer:
@@ -153,6 +153,7 @@ class _Composer:
 
     def __init__(self, source: str, text: str) -> None:
         self.source = source
+        self.text = text
         self.lines = text.splitlines()
         self.documents: list[Node] = []
         self.problems: list[Problem] = []
@@ -160,7 +161,7 @@ class _Composer:
         self.keys: list[Scalar | None] = []
         self.anchors: dict[str, Node] = {}
         self.sizes: dict[int, int] = {}
-        self.real = 0
+        self.values = 0
         self.here: Any = None
 
     def line(self, number: int) -> str:
@@ -174,8 +175,29 @@ class _Composer:
         line: int = start.line + 1
         return Mark(self.source, line, start.column + 1, width, self.line(line))
 
+    def _mark_at(self, offset: int) -> Mark:
+        line = self.text.count("\n", 0, offset) + 1
+        column = offset - self.text.rfind("\n", 0, offset)
+        return Mark(self.source, line, column, 1, self.line(line))
+
     def problem(self, mark: Mark, message: str, field: str = "") -> None:
         self.problems.append(Problem(mark, field, message))
+
+    def why(self, error: Exception) -> tuple[Mark, str]:
+        """Say why the library refused the text; our own bounds come before what it says."""
+        passed = bounds.excess(self.text)
+        if passed:
+            return self._mark_at(passed[1]), passed[0]
+        if isinstance(error, yaml.MarkedYAMLError):
+            said = ", ".join(filter(None, (error.context, error.problem)))
+            where = error.problem_mark or error.context_mark or self.here
+            return self.mark(where), f"this is not YAML: {said or error}"
+        if isinstance(error, yaml.reader.ReaderError):
+            # A character that may not stand in YAML at all; the reader knows only how far it came.
+            said = str(error.reason).partition("\n")[0]
+            return self._mark_at(error.position), f"this is not YAML: {said}"
+        said = str(error).partition("\n")[0] or type(error).__name__
+        return self.mark(self.here), f"this cannot be read as YAML: {said}"
 
     def take(self, event: Any) -> None:
         self.here = event.start_mark
@@ -196,8 +218,8 @@ class _Composer:
 
     def _start(self, event: Any) -> None:
         self._check_tag(event)
-        if len(self.open) >= MAX_DEPTH:
-            raise _TooMuch(problem=f"deeper than {MAX_DEPTH} levels", problem_mark=event.start_mark)
+        if len(self.open) >= bounds.MAX_DEPTH:
+            raise _TooMuchError(bounds.TOO_DEEP)
         mark = self.mark(event.start_mark)
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         node: Mapping | Sequence = Mapping(mark, []) if is_mapping else Sequence(mark, [])
@@ -226,33 +248,27 @@ class _Composer:
     def _alias(self, event: Any) -> None:
         node = self.anchors.get(event.anchor)
         if node is None:
-            raise _TooMuch(
-                problem=f"no anchor &{event.anchor} stands before this alias",
-                problem_mark=event.start_mark,
-            )
+            raise _TooMuchError(f"no anchor &{event.anchor} stands before this alias")
         if any(node is outer for outer in self.open):
-            raise _TooMuch(
-                problem=f"*{event.anchor} contains itself", problem_mark=event.start_mark
-            )
+            raise _TooMuchError(f"*{event.anchor} contains itself")
         size = self.sizes.get(id(node), 1)
         if isinstance(node, Scalar):  # as a field it stands here, not where its anchor is
             node = Scalar(self.mark(event.start_mark, event.end_mark), node.text, node.plain)
         self._finished(node, size)
 
     def _finished(self, node: Node, size: int) -> None:
-        self.real += 1
+        self.values += 1
+        if self.values > bounds.MAX_VALUES:
+            raise _TooMuchError(bounds.TOO_MANY)
         self.sizes.setdefault(id(node), size)
         if not self.open:
             self.documents.append(node)
             return
         parent = self.open[-1]
         self.sizes[id(parent)] += size
-        if self.sizes[id(parent)] > MAX_GROWTH * self.real + 10_000:
+        if bounds.grown(self.sizes[id(parent)], self.values):
             # Without the guard a file of 1 kB could keep us busy for years.
-            raise _TooMuch(
-                problem="aliases make this document larger than anybody needs",
-                problem_mark=self.here,
-            )
+            raise _TooMuchError(bounds.GROWN)
         if isinstance(parent, Sequence):
             parent.items.append(node)
         elif self.keys[-1] is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from os_vif import exception
-from os_vif.cli.specs import family, kinds, nodes, types, wire
+from os_vif.cli.specs import bounds, family, kinds, nodes, types, wire
 from os_vif.cli.specs.kinds import Reading, suggest
 from os_vif.cli.specs.nodes import BadInput, Mapping, Mark, Node, Problem, Scalar, what
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from os_vif.host.topology import Topology
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
-
-MAX_BYTES = 64 * 1024 * 1024
 
 Options = dict[tuple[str, str], tuple[str | list[str], Mark]]
 """``options:`` of the documents: by plugin and option, the text and where it stands."""
@@ -106,15 +104,14 @@ def _text_of(name: str) -> str:
     source = "<stdin>" if name == "-" else name
     try:
         if name == "-":
-            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+            data = sys.stdin.buffer.read(bounds.MAX_BYTES + 1)
         else:
             with Path(name).open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
+                data = file.read(bounds.MAX_BYTES + 1)
     except OSError as error:
         raise BadInput([Problem(Mark(source, 1, 1), "", error.strerror or str(error))]) from None
-    if len(data) > MAX_BYTES:
-        message = f"larger than {MAX_BYTES // 2**20} MiB"
-        raise BadInput([Problem(Mark(source, 1, 1), "", message)])
+    if len(data) > bounds.MAX_BYTES:
+        raise BadInput([Problem(Mark(source, 1, 1), "", bounds.TOO_LARGE)])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
