@@ -146,7 +146,8 @@ def depth_of(text, loader):
 
 
 # What a count of brackets could stumble over.
-PIECES = [*"[]{},:-?\n'\"#%|>&*!a\\", ": ", "- ", "? ", "\n  ", "\n ", " #", "&a ", "*a ", "!t "]
+PIECES = [*"[]{},:-?\n'\"#%|>&*a\\", ": ", "- ", "? ", "\n  ", "\n ", " #", "&a ", "*a "]
+PIECES += ["!t ", "![a] "]
 PIECES += ["|\n", ">-\n", "|2\n", '"["', "'['", "''", "\n---\n", "\r\n", "\u2028", "\xa0", "it's"]
 PIECES += ["x:[", "[a, b]", "{a: b}", "a: ", "\na: ", "\n  a: ", "\n- ", "\n  - ", "\n    [["]
 

@@ -32,7 +32,7 @@ GROWN = "aliases make this document larger than anybody needs"
 _BREAKS = str.maketrans(dict.fromkeys("\r\x85\u2028\u2029", "\n"))
 _GAP = re.compile(r"(?:[ \t\n\ufeff]+|#[^\n]*)*+")
 _DOCUMENT = re.compile(r"(?:---|\.\.\.)(?=[ \t\n]|\Z)")
-_TAG = re.compile(r"!(?:<[^> \t\n]*>?|[^ \t\n,\[\]{}]*)")
+_TAG = re.compile(r"!(?:<[^> \t\n]*>?|[^ \t\n,]*)")
 _NAME = re.compile(r"[\w-]*", re.ASCII)
 _SINGLE = re.compile(r"'(?:[^']|'')*+'?")
 _DOUBLE = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
