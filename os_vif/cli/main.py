@@ -74,7 +74,9 @@ class _Group(click.Group):
 
 Colours follow NO_COLOR. Privilege: run as root, or configure the helper of oslo.privsep."""),
 )
-@click.version_option(metadata.version("os-vif"), prog_name="os-vif")
+@click.version_option(
+    metadata.version("os-vif"), prog_name="os-vif", message="%(prog)s, version %(version)s"
+)
 @shared_options
 @click.pass_context
 def cli(context: click.Context) -> None:

@@ -14,11 +14,26 @@ from os_vif.cli.session import Exit, Session
 from os_vif.cli.specs import family, kinds, types
 from os_vif.cli.table import Column, print_table
 
-TYPE = click.Choice(list(types.TYPES))
+
+def _known(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if name not in types.TYPES:
+            suggestion = kinds.suggest(name, types.TYPES)
+            raise click.BadParameter(f"there is no type {name!r}; {suggestion}", ctx, param)
+    return value
+
+
+def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in types.TYPES if name.startswith(incomplete)]
+
+
+_type_names = click.argument(
+    "names", nargs=-1, metavar="[TYPE]...", callback=_known, shell_complete=_complete
+)
 
 
 @click.command("types", cls=Taught)
-@click.argument("names", nargs=-1, type=TYPE, metavar="[TYPE]...")
+@_type_names
 @shared_options
 @click.pass_obj
 def types_(session: Session, names: tuple[str, ...]) -> int:
@@ -103,7 +118,7 @@ def _flat(fields: tuple[kinds.Field, ...], path: str) -> list[tuple[str, kinds.F
 
 
 @click.command("schema", cls=Taught)
-@click.argument("names", nargs=-1, type=TYPE, metavar="[TYPE]...")
+@_type_names
 @shared_options
 @click.pass_obj
 def schema(session: Session, names: tuple[str, ...]) -> int:

@@ -174,9 +174,10 @@ def test_an_uplink_of_another_bridge(osvif):
     ("words", "said"),
     [
         (["plgu", "x"], "there is no command 'plgu'; did you mean 'plug'?"),
-        (["plug"], "Missing argument"),
+        (["plug"], "FILE"),
         (["plug", "--josn", "x"], "--json"),
-        (["types", "brige"], "'brige' is not one of 'bridge', 'tap'"),
+        (["types", "brige"], "there is no type 'brige'; did you mean 'bridge'?"),
+        (["schema", "bridge", "x"], "there is no type 'x'; expected one of: bridge, tap"),
         (["gc"], "say what to keep"),
         (["gc", "--keep-none", "--keep-id", "x"], "say what to keep"),
         (["show", "nothing"], "neither a file nor the id or device of a plugged VIF"),

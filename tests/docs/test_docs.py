@@ -136,7 +136,7 @@ def test_a_command_and_what_is_shown_below_it_are_told_apart() -> None:
         ("```console\n$ echo one\ntwo\n```\n", "said:\none"),
         ("```yaml\ntype: bridge\n```\n", "missing"),
         ("```python\nassert 1 == 2\n```\n", "AssertionError"),
-        ("```pycon\n>>> 1 + 1\n3\n```\n", "Got:"),
+        ("```pycon\n>>> 6 * 7\n41\n```\n", "42"),
     ],
 )
 def test_a_page_that_is_wrong_fails(text: str, why: str, host: PrivateHost, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_any_object_will_do(inside: Any) -> None:
         os_vif.unplug(anything, mock.sentinel.instance)
 
 
+@pytest.mark.filterwarnings("ignore:.* is an invalid UUID:FutureWarning")  # on purpose
 def test_any_object_will_do_with_every_verb(inside: Any) -> None:
     from os_vif.objects.vif import VIFBridge, VIFVHostUser
 

@@ -214,6 +214,7 @@ def test_another_instance_is_another_mark(card: Card) -> None:
     assert card.marks["lo"] == [marked(1, PF), marked(1, NIC)]
 
 
+@pytest.mark.filterwarnings("ignore:.* is an invalid UUID:FutureWarning")  # on purpose
 def test_a_mark_without_room(card: Card) -> None:
     vif = vifs_sriov.device(1, NIC, kind="generic")
     vif.id = "v" * 64

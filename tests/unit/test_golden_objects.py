@@ -14,6 +14,10 @@ from oslo_versionedobjects import fixture
 
 from os_vif import objects
 
+pytestmark = pytest.mark.filterwarnings(  # one of the objects is deprecated
+    "ignore:Using class 'VIFPortProfileOVSRepresentor':PendingDeprecationWarning"
+)
+
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "golden.json").read_text())
 OBJECTS = GOLDEN["objects"]
 CHANGES = "versioned_object.changes"
@@ -127,7 +131,6 @@ def test_coercion(kind):
         made = class_of(name)()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # malformed UUIDs, for now accepted
-            warnings.simplefilter("ignore", PendingDeprecationWarning)
             if isinstance(expected, dict):
                 with pytest.raises(getattr(builtins, expected["raises"])):
                     setattr(made, field, ast.literal_eval(text))

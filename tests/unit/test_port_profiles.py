@@ -94,6 +94,7 @@ def test_what_a_vsi_cannot_do_without() -> None:
         described(qbg(), vlan=1)
 
 
+@pytest.mark.filterwarnings("ignore:.* is an invalid UUID:FutureWarning")  # on purpose
 def test_a_port_profile() -> None:
     wanted = PortProfileQbh(link="eth0", profile="gold", instance=GUEST, timeout=7)
     assert described(VIFPortProfile8021Qbh(profile_id="gold")) == wanted
