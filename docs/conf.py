@@ -3,11 +3,15 @@
 
 import importlib.metadata
 import sys
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import os_vif
+
+# oslo.versionedobjects imports eventlet, by way of oslo.messaging.
+warnings.filterwarnings("ignore", r"\s+Eventlet is deprecated")
 
 # autodoc documents the versioned objects too, which exist only from here on.
 os_vif.initialize()
