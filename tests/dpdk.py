@@ -58,7 +58,7 @@ def settings(**fields: Any) -> Settings:
         socket_owner="",
         socket_group="",
         socket_mode=0o660,
-        seconds=15,
+        seconds=30,
     )
     return dataclasses.replace(made, **fields)
 
@@ -95,7 +95,7 @@ def virtio_user(guest: PrivateHost, path: str, mac: str, *, server: bool) -> Ite
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
         while "UP" not in guest.links().get(device, {}).get("flags", ()):
             assert process.poll() is None, (
                 (process.stdout and process.stdout.read()) or b""
@@ -105,7 +105,7 @@ def virtio_user(guest: PrivateHost, path: str, mac: str, *, server: bool) -> Ite
         yield device
     finally:
         try:
-            process.communicate(timeout=10)
+            process.communicate(timeout=30)
         finally:
             process.kill()
             process.wait()
@@ -148,7 +148,7 @@ def queues(device: str = DEVICE) -> int:
 
 def seen(**wanted: Any) -> testpmd.Testpmd:
     """Return the process once it is as wanted."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while True:
         found = testpmd.look(DEVICE)
         if found is not None and all(getattr(found, name) == wanted[name] for name in wanted):
@@ -161,7 +161,7 @@ def kill(pid: int) -> None:
     process = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(process, signal.SIGKILL)
-        assert select.select([process], [], [], 10)[0]
+        assert select.select([process], [], [], 30)[0]
     finally:
         os.close(process)
 
@@ -187,7 +187,7 @@ def testpmds() -> list[int]:
 
 def assert_no_process() -> None:
     """Fail unless all that was started in this network namespace has ended."""
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 30
     while found := processes():
         assert time.monotonic() < deadline, found
         time.sleep(0.01)

@@ -31,7 +31,7 @@ add)
     case "$mood" in
     hang) sleep 60; ip link add "$2" type veth peer name "far${2#???}" ;;
     silent) exit 0 ;;
-    helper) sleep 5 & ;;
+    helper) sleep 60 & echo $! > "$here/helper" ;;
     esac
     case "$mood" in
     "" | half* | slow | helper) ip link add "$2" type veth peer name "far${2#???}" || exit 1 ;;
@@ -86,6 +86,14 @@ class FpVdev:
         (self._folder / "sockfolder").write_text(f"{folder}\n")
         (self._folder / "sockmode").write_text(f"{mode}\n")
 
+    def was_asked(self) -> bool:
+        """Tell whether it was asked anything since the last :meth:`calls`."""
+        return (self._folder / "calls").exists()
+
+    def helper(self) -> int:
+        """Return the process that it left running."""
+        return int((self._folder / "helper").read_text())
+
     def calls(self) -> list[str]:
         """Return what it was asked since the last time, each as one text."""
         log = self._folder / "calls"
@@ -103,6 +111,6 @@ def far(device: str) -> str:
 def on_fp_vdev(folder: Path, **options: object) -> Iterator[FpVdev]:
     """Have the fast path be 6WIND's, by a command in this folder."""
     made = FpVdev(folder)
-    options = {"fp_vdev_command": made.command, "back_end_timeout": 5, **options}
+    options = {"fp_vdev_command": made.command, "back_end_timeout": 30, **options}
     with vifs.configured("vhostuser_fp", back_end="6wind", **options):
         yield made

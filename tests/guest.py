@@ -17,7 +17,7 @@ TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x100
 VNET_HEADER = b"\0" * 10
 BROADCAST = "ff:ff:ff:ff:ff:ff"
-_ASKS, _PAUSE = 40, 0.25
+_ASKS, _PAUSE = 120, 0.25
 ETH_IPV4, ETH_ARP, ETH_IPV6 = 0x0800, 0x0806, 0x86DD
 
 
@@ -88,7 +88,7 @@ class Guest:
     def send(self, frame: bytes) -> None:
         os.write(self.descriptor, VNET_HEADER + frame)
 
-    def frames(self, seconds: float = 5.0) -> Iterator[bytes]:
+    def frames(self, seconds: float = 30.0) -> Iterator[bytes]:
         """Yield frames as they come, until none has come for ``seconds``."""
         while True:
             ready, _, _ = select.select([self.descriptor], [], [], seconds)
@@ -96,7 +96,7 @@ class Guest:
                 return
             yield os.read(self.descriptor, 70000)[len(VNET_HEADER) :]
 
-    def until(self, wanted: bytes, seconds: float = 5.0) -> list[bytes]:
+    def until(self, wanted: bytes, seconds: float = 30.0) -> list[bytes]:
         """Return the frames up to the first that holds ``wanted``.
 
         :raises TimeoutError: none came.
@@ -113,7 +113,7 @@ class Guest:
 
     def wait_for(self, other: Guest) -> None:
         """Send frames until one arrives: a bridge port forwards some time after it is opened."""
-        for attempt in range(500):
+        for attempt in range(3000):
             probe = b"are you there %d" % attempt
             frame = ethernet(other.mac, self.mac, ETH_ARP, probe + b"\0" * 40)
             with contextlib.suppress(OSError):  # EIO: the tap is not up

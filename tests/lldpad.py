@@ -30,7 +30,7 @@ from tests.openvswitch import CACHE
 
 DAEMON = "usr/sbin/lldpad"
 ASK = "usr/sbin/vdptool"
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds for a daemon to come up, or two of them to agree, on a busy machine."""
 
 _ANSWER_S = 3.0

@@ -33,7 +33,7 @@ DPDK_DAEMON = "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 DAEMON = "usr/lib/openvswitch-switch/ovs-vswitchd"
 
 TCP_PORT, SSL_PORT = 6640, 6641
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds for a daemon to come up on a busy machine; a second is usual."""
 
 DPDK_ARGUMENTS = (
@@ -107,7 +107,7 @@ class Switch:
 
     # --- asking ---------------------------------------------------------------------------------
 
-    def vsctl(self, *arguments: str, check: bool = True, timeout: int = 10) -> str:
+    def vsctl(self, *arguments: str, check: bool = True, timeout: int = 30) -> str:
         """Run ovs-vsctl; see ovs-vsctl(8). It waits for ovs-vswitchd unless told ``--no-wait``.
 
         :param check: fail the test, with what it said, unless it ends with 0
@@ -122,12 +122,12 @@ class Switch:
 
     def appctl(self, *arguments: str, check: bool = True) -> str:
         """Ask ovs-vswitchd; see ovs-vswitchd(8), "Runtime Management Commands"."""
-        options = [f"--target={self._control('vswitchd')}", "--timeout=10"]
+        options = [f"--target={self._control('vswitchd')}", "--timeout=30"]
         return self._tool("usr/bin/ovs-appctl", *options, *arguments, check=check)
 
     def ofctl(self, *arguments: str, check: bool = True) -> str:
         """Run ovs-ofctl, which finds the bridges' sockets in :attr:`folder`."""
-        return self._tool("usr/bin/ovs-ofctl", "--timeout=10", *arguments, check=check)
+        return self._tool("usr/bin/ovs-ofctl", "--timeout=30", *arguments, check=check)
 
     def argv(self, program: str) -> list[str]:
         """Return the start of the command line of another program of the tree, on the host."""

@@ -150,7 +150,7 @@ class FrontEnd(Guest):
             self._listener.bind(path)
             self._listener.listen()
 
-    def start(self, seconds: float = 5.0) -> None:
+    def start(self, seconds: float = 30.0) -> None:
         """Meet the back end, and give it the queues; it has taken them when this returns.
 
         :raises TimeoutError: none came, or it does not answer.
@@ -189,20 +189,20 @@ class FrontEnd(Guest):
     def send(self, frame: bytes) -> None:
         """Give the back end a frame.
 
-        :raises TimeoutError: it has not taken any of the last 256 for five seconds.
+        :raises TimeoutError: it has not taken any of the last 256 for 30 seconds.
         """
         queue = self._queues[_TRANSMIT]
         while (done := queue.take()) is not None:
             self._free.append(done[0])
         if not self._free:
-            self._free.append(self._wait_for(queue, 5.0)[0])
+            self._free.append(self._wait_for(queue, 30.0)[0])
         slot = self._free.pop()
         content = bytes(_NET_HEADER) + frame
         assert len(content) <= _BUFFER, f"a frame of {len(frame)} bytes"
         ctypes.memmove(queue.shared.buffers[slot], content, len(content))
         queue.offer(slot, len(content))
 
-    def receive(self, timeout: float = 5.0) -> bytes:
+    def receive(self, timeout: float = 30.0) -> bytes:
         """Return the next frame.
 
         :raises TimeoutError: none came in so many seconds.
@@ -214,7 +214,7 @@ class FrontEnd(Guest):
         queue.offer(slot, _BUFFER, _WRITE_ONLY)
         return frame
 
-    def frames(self, seconds: float = 5.0) -> Iterator[bytes]:
+    def frames(self, seconds: float = 30.0) -> Iterator[bytes]:
         """Yield frames as they come, until none has come for ``seconds``."""
         while True:
             try:

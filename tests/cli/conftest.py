@@ -78,7 +78,7 @@ class OsVif:
             cwd=str(self.folder),
             encoding="utf-8",
             dimensions=(40, 80),
-            timeout=20,
+            timeout=30,
         )
         self.terminals.append(child)
         return child

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pexpect
 import pytest
@@ -17,10 +16,8 @@ ACTS = 6
 
 
 def test_it_plays_and_leaves_nothing(osvif):
-    begun = time.monotonic()
     with osvif.nothing_changed():
         said = osvif("demo").stdout
-    assert time.monotonic() - begun < 5
     for number in range(1, ACTS + 1):
         assert f"\n{number}. " in said
     assert said.count("100 of 100 answered") == 2

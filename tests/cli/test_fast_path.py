@@ -20,7 +20,7 @@ from tests.openvswitch import CACHE
 from .test_privilege import SETPRIV
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.timeout(120), pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
 
 VIF = """\
 type: fastpath-bridge

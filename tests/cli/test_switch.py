@@ -184,7 +184,7 @@ def test_a_port_that_waits_for_the_hypervisor(osvif: OsVif, switch: Switch) -> N
     [vif] = osvif.json("check", file)["vifs"]
     assert (vif["state"], vif["drifts"]) == ("waiting", [])
     osvif.host.run("ip", "tuntap", "add", "tap0", "mode", "tap")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while osvif("check", file).stdout.startswith("waiting"):
         assert time.monotonic() < deadline
     assert osvif("check", file).stdout.startswith("healthy")

@@ -223,7 +223,6 @@ def commands_of(settings):
 
 
 @pytest.mark.xdist_group("dpdk")
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", sorted(NEED_TESTPMD))
 def test_an_example_with_testpmd(with_sockets, name, tmp_path):
     run, example = with_sockets, ROOT / "examples" / name
@@ -249,7 +248,6 @@ def test_an_example_where_no_back_end_is_installed(switched, with_sockets, name,
 
 
 @pytest.mark.xdist_group("dpdk")
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", sorted(NEED_FP_VDEV))
 def test_an_example_with_fp_vdev(switched, with_sockets, name, tmp_path):
     """Run it with a stand-in, and with the back end that there is for everybody."""
@@ -268,7 +266,6 @@ def test_an_example_with_fp_vdev(switched, with_sockets, name, tmp_path):
 
 
 @pytest.mark.xdist_group("dpdk")
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", sorted(NEED_SOCKET))
 def test_an_example_with_another_program(with_sockets, name, tmp_path):
     """Run it with a real back end that the test has started, where the example expects one."""
@@ -293,7 +290,6 @@ def test_an_example_with_another_program(with_sockets, name, tmp_path):
 # --- what the switch is told ----------------------------------------------------------------------
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("name", sorted(NEED_LLDPAD))
 def test_an_example_with_lldpad(run, name, monkeypatch):
     """Run it with two real ones: the station's, and one that is the switch."""

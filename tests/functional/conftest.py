@@ -52,7 +52,7 @@ def uplink(inside: Any) -> Any:
     """Return a private host with the uplink ``eth0``."""
     witness.ip(UPLINK)
     # The kernel's own route to an IPv6 address comes a moment after the address.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(witness.ask("-6 route show table local root 2001:db8::/64")) < 2:
         assert time.monotonic() < deadline, "the kernel made no local routes"
         time.sleep(0.001)
@@ -83,7 +83,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _running(host: Any, **options: Any) -> Iterator[openvswitch.Switch]:
     made = openvswitch.Switch(host, **options)
     try:
-        with vifs.configured("ovs", ovsdb_connection=made.remote, ovs_vsctl_timeout=10):
+        with vifs.configured("ovs", ovsdb_connection=made.remote, ovs_vsctl_timeout=30):
             yield made
     finally:
         made.close()

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.functional
 ENVIRONMENT = {"PATH": os.defpath}
 
 
-def is_open(reads: int) -> bool:
-    """Tell whether a process still has the other end of a pipe open."""
-    deadline = time.monotonic() + 0.5
+def is_open(reads: int, patience: float = 30) -> bool:
+    """Tell whether a process has the other end of a pipe open, and keeps it so long."""
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
             return bool(os.read(reads, 1))
@@ -36,7 +36,7 @@ def is_open(reads: int) -> bool:
 def sleeper() -> Any:
     """Return a command that sleeps, and an end of a pipe whose other end it holds."""
     reads, writes = os.pipe2(os.O_NONBLOCK)
-    script = f"exec 9>/proc/{os.getpid()}/fd/{writes}; echo $$; exec sleep 30"
+    script = f"exec 9>/proc/{os.getpid()}/fd/{writes}; echo $$; exec sleep 60"
     made = ["sh", "-c", script], reads
     yield made, writes
     os.close(reads)
@@ -44,7 +44,7 @@ def sleeper() -> Any:
 
 def started(argv: list[str]) -> Detached:
     made = Detached(argv, ENVIRONMENT)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not made.said():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -60,7 +60,7 @@ def test_whether_it_is_let_go(sleeper: Any, let_go: bool) -> None:
         pid = int(made.said()[0])
         if let_go:
             made.let_go()
-    assert is_open(reads) == let_go
+    assert is_open(reads, 0.5 if let_go else 30) == let_go
     if let_go:
         os.kill(pid, signal.SIGKILL)
         assert not is_open(reads)
@@ -68,7 +68,7 @@ def test_whether_it_is_let_go(sleeper: Any, let_go: bool) -> None:
 
 def test_it_has_ended() -> None:
     with Detached(["true"], ENVIRONMENT) as made:
-        assert made.has_ended(5)
+        assert made.has_ended(30)
         assert made.said() == []
 
 

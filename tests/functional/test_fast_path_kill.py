@@ -23,7 +23,6 @@ from tests.switch_witness import assert_only_bridges, make_bridge
 pytestmark = [
     pytest.mark.functional,
     pytest.mark.slow,
-    pytest.mark.timeout(120),
     pytest.mark.xdist_group("dpdk"),
 ]
 

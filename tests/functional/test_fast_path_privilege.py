@@ -138,7 +138,7 @@ def test_on_a_switch(inside: Any, helper: str, sockets: str, hybrid: bool) -> No
             os_vif.unplug(vif, vifs.instance())
 
         with (
-            vifs.configured("ovs", ovsdb_connection=switch.tcp, ovs_vsctl_timeout=10),
+            vifs.configured("ovs", ovsdb_connection=switch.tcp, ovs_vsctl_timeout=30),
             vifs.configured("vhostuser_fp", back_end="testpmd"),
         ):
             as_nobody(act, section=FAST_PATH, helper=helper)

@@ -30,7 +30,7 @@ MTU = 1400
 
 @pytest.fixture
 def command(inside: Any, tmp_path: Path) -> Iterator[FpVdev]:
-    with fp_vdev.on_fp_vdev(tmp_path, back_end_timeout=1) as made:
+    with fp_vdev.on_fp_vdev(tmp_path) as made:
         yield made
 
 
@@ -261,7 +261,10 @@ def test_it_says_how_it_is_set_up(command: FpVdev, path: str) -> None:
 
 def test_it_hangs(command: FpVdev, path: str) -> None:
     command.be("hang")
-    with calls.refused("did not end within 1 s"):
+    with (
+        vifs.configured("vhostuser_fp", back_end_timeout=1),
+        calls.refused("did not end within 1 s"),
+    ):
         plug(fast_path.on_bridge(1, path))
     assert command.calls() == [added(path)]
 
@@ -270,7 +273,10 @@ def test_it_hangs_when_it_should_delete(command: FpVdev, path: str) -> None:
     vif = fast_path.on_bridge(1, path)
     plug(vif)
     command.be("hang", "del")
-    with pytest.raises(exception.UnplugException, match="del did not end within 1 s"):
+    with (
+        vifs.configured("vhostuser_fp", back_end_timeout=1),
+        pytest.raises(exception.UnplugException, match="del did not end within 1 s"),
+    ):
         unplug(vif)
     assert [item.mark.vif_id for item in os_vif.list_vifs()] == [vif.id]
     command.be("", "del")
@@ -390,7 +396,6 @@ def nothing_of_ours(host: PrivateHost) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_plug_killed(inside: Any, vif: Any) -> None:
     number, was_killed = 0, True
     while was_killed:
@@ -411,7 +416,6 @@ def test_plug_killed(inside: Any, vif: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_unplug_killed(inside: Any, vif: Any) -> None:
     number, was_killed = 0, True
     while was_killed:
@@ -424,7 +428,6 @@ def test_unplug_killed(inside: Any, vif: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_killed_and_cleaned_up(inside: Any, vif: Any) -> None:
     """What has no mark yet a clean-up does not know; plugging or unplugging the VIF does."""
     number, was_killed = 0, True

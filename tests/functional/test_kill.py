@@ -148,7 +148,6 @@ def nothing_of_ours() -> bool:
     return (left, rules, os_vif.list_vifs()) == ([], [], [])
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", MODES)
 def test_plug_killed_and_plugged_again(name: str) -> None:
     mode = MODES[name]
@@ -166,7 +165,6 @@ def test_plug_killed_and_plugged_again(name: str) -> None:
     assert number >= 2, "that few changes?"
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", MODES)
 def test_plug_killed_and_unplugged(name: str) -> None:
     mode = MODES[name]
@@ -183,7 +181,6 @@ def test_plug_killed_and_unplugged(name: str) -> None:
         number += 1
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", MODES)
 def test_unplug_killed_and_unplugged_again(name: str) -> None:
     mode = MODES[name]
@@ -200,7 +197,6 @@ def test_unplug_killed_and_unplugged_again(name: str) -> None:
             number += 1
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["bridge and tap", "rules", "routed tap"])
 def test_unplug_killed_and_plugged_again(name: str) -> None:
     mode = MODES[name]
@@ -217,7 +213,6 @@ def test_unplug_killed_and_plugged_again(name: str) -> None:
         number += 1
 
 
-@pytest.mark.timeout(120)
 def test_bulk_unplug_killed_and_unplugged_again() -> None:
     """Several go in one request by their group, which is set first."""
     mode = MODES["tap"]

@@ -73,7 +73,7 @@ class Wire:
         frame = guest.ethernet(target, "52:00:00:00:0e:01", KIND, text + b"\0" * 46)
         self.socket.send(frame)
 
-    def hears(self, text: bytes, seconds: float = 5.0) -> bool:
+    def hears(self, text: bytes, seconds: float = 30.0) -> bool:
         while select.select([self.socket], [], [], seconds)[0]:
             frame, place = self.socket.recvfrom(70000)
             if text in frame and place[2] != socket.PACKET_OUTGOING:
@@ -463,7 +463,7 @@ def test_several_queues(card: Any) -> None:
             os.write(queue, guest.VNET_HEADER + frame)
             assert wire.hears(text)
         wire.say(vif.address, b"to any")
-        ready, _, _ = select.select(queues, [], [], 5)
+        ready, _, _ = select.select(queues, [], [], 30)
         assert ready
         wire.socket.close()
     finally:
@@ -565,7 +565,6 @@ def machine() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("begin", ["plug", "unplug", "replace"])
 def test_killed_and_the_card_comes_back(begin: str) -> None:
     """Wherever a passthrough is killed: unplugged, the card is as it was found."""

@@ -21,7 +21,7 @@ from tests.functional.test_concurrency import (
     in_threads,
 )
 
-pytestmark = [pytest.mark.functional, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.functional, pytest.mark.slow]
 
 MODES = [vifs_ovs.plain, vifs_ovs.hybrid]
 IDS = ["tap", "hybrid"]

@@ -67,13 +67,12 @@ def test_reached(reachable: openvswitch.Switch, how: str) -> None:
 def test_a_certificate_that_is_not_trusted(
     reachable: openvswitch.Switch, inside: Any, who: str, ca: str
 ) -> None:
-    began = time.monotonic()
+    # It will not get better: without a time limit, whoever tried again would do so for ever.
     with (
-        asking(reachable.ssl, ovs_vsctl_timeout=30, **files(reachable, who, ca)),
+        asking(reachable.ssl, ovs_vsctl_timeout=0, **files(reachable, who, ca)),
         pytest.raises(exception.PlugException, match=r"ssl:127\.0\.0\.1:6641: .*certificate"),
     ):
         plug(vifs_ovs.plain())
-    assert time.monotonic() - began < 15, "it will not get better"
     assert vifs.tap_name(1) not in inside.links()
 
 
@@ -113,7 +112,7 @@ def test_a_server_of_another_kind(inside: Any, tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
         with socket.socket() as client:
             while client.connect_ex(("127.0.0.1", 6640)):
                 assert time.monotonic() < deadline

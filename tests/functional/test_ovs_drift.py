@@ -46,7 +46,7 @@ def check_and_cure(switch: Switch, vif: Any, what: str, named: str) -> None:
     said = [steps.describe(step) for step in steps_left(vif)]
     assert any(named in line for line in said), f"{named} is not in {said}"
     plug(vif)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     # A patch port's own error goes when ovs-vswitchd next looks at its peer.
     while witness.differences(healthy, snapshot(switch)) and time.monotonic() < deadline:
         time.sleep(0.05)

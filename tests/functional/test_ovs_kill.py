@@ -13,7 +13,7 @@ from tests import switch_witness, vifs, vifs_ovs
 from tests.functional.calls import plug, steps_left, unplug
 from tests.functional.killing import killed
 
-pytestmark = [pytest.mark.functional, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.functional, pytest.mark.slow]
 
 MODES: dict[str, Callable[[], Any]] = {
     "tap": vifs_ovs.plain,

@@ -39,7 +39,7 @@ def plug_as_hypervisor(switch: Switch, vif: Any) -> None:
 
 def wait_for_port(switch: Switch, name: str) -> None:
     """Wait until Open vSwitch has noticed a device."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while "PROMISC" not in witness.ask(f"link show dev {name}")[0]["flags"]:
         assert time.monotonic() < deadline, switch.vsctl("list", "Interface", name)
         time.sleep(0.01)

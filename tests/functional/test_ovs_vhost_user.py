@@ -75,7 +75,7 @@ class Place:
 
     def until_link_is(self, state: str, name: str = NAME) -> None:
         """Wait until Open vSwitch says that a guest is there (up), or is not (down)."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while (seen := self.switch.get("Interface", name, "link_state")) != state:
             assert time.monotonic() < deadline, f"the link of {name} is {seen}"
             time.sleep(0.02)

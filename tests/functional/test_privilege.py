@@ -213,7 +213,7 @@ def test_open_vswitch(inside: Any, make: Any, trips: int) -> None:
             os_vif.unplug(vif, vifs.instance())
             assert len(calls) == 2 * trips
 
-        with vifs.configured("ovs", ovsdb_connection=switch.tcp, ovs_vsctl_timeout=10):
+        with vifs.configured("ovs", ovsdb_connection=switch.tcp, ovs_vsctl_timeout=30):
             as_nobody(act, section=SWITCH)
         assert switch.vsctl("list-ports", "br-int") == ""
         assert set(inside.links()) == {"br-int", "ovs-netdev"}

@@ -29,7 +29,7 @@ from tests.functional.killing import killed
 from tests.lldpad import PROBES, Lldpad, agree, instance, number_of, until
 from tests.vdp_bridge import ACK, HARD, KEEP, SILENCE, VdpBridge
 
-pytestmark = [pytest.mark.functional, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.functional]
 
 VSI = Vsi(
     manager=3,
@@ -113,7 +113,7 @@ def bridge(station: Lldpad, beside: Any) -> Iterator[VdpBridge]:
 
 
 def test_an_association_and_its_end(station: Lldpad, far: Lldpad) -> None:
-    assert vdp.associate("eth0", VSI, 10)
+    assert vdp.associate("eth0", VSI, 30)
     assert far.listed() == {VSI.instance: ACK}, "the switch's own list"
     assert held() == {VSI.instance: 0}
     [shown] = station.shown()
@@ -126,29 +126,29 @@ def test_an_association_and_its_end(station: Lldpad, far: Lldpad) -> None:
         "hints": "0",
         "filter": "42-52:54:00:11:22:33",
     }
-    assert not vdp.associate("eth0", VSI, 10), "there is nothing to do"
+    assert not vdp.associate("eth0", VSI, 30), "there is nothing to do"
     second = other(1, vlan=ANY_VLAN)
-    assert vdp.associate("eth0", second, 10)
-    assert far.listed() == {VSI.instance: ACK, second.instance: ACK}
+    assert vdp.associate("eth0", second, 30)
+    until(lambda: far.listed() == {VSI.instance: ACK, second.instance: ACK})
 
-    assert vdp.disassociate("eth0", VSI, 10)
+    assert vdp.disassociate("eth0", VSI, 30)
     assert held() == {second.instance: 0}
     until(lambda: far.listed() == {second.instance: ACK})
-    assert not vdp.disassociate("eth0", VSI, 10), "there is nothing to do"
-    assert vdp.associate("eth0", VSI, 10), "and again"
-    assert far.listed() == {VSI.instance: ACK, second.instance: ACK}
+    assert not vdp.disassociate("eth0", VSI, 30), "there is nothing to do"
+    assert vdp.associate("eth0", VSI, 30), "and again"
+    until(lambda: far.listed() == {VSI.instance: ACK, second.instance: ACK})
 
 
 @pytest.mark.usefixtures("far")
 def test_a_vsi_that_is_there_with_another_mac() -> None:
-    vdp.associate("eth0", VSI, 10)
+    vdp.associate("eth0", VSI, 30)
     with pytest.raises(vdp.Invalid, match="another MAC or VLAN"):
-        vdp.disassociate("eth0", dataclasses.replace(VSI, mac="52:54:00:11:22:34"), 10)
+        vdp.disassociate("eth0", dataclasses.replace(VSI, mac="52:54:00:11:22:34"), 30)
 
 
 @pytest.mark.slow
 def test_the_switch_hangs(far: Lldpad) -> None:
-    vdp.associate("eth0", VSI, 10)
+    vdp.associate("eth0", VSI, 30)
     far.pause()
     with pytest.raises(vdp.Pending, match="has not answered within 1 s"):
         vdp.associate("eth0", other(1), 1)
@@ -278,12 +278,12 @@ def test_a_device_that_is_not_there() -> None:
 
 
 def test_what_the_switch_hears(station: Lldpad, bridge: VdpBridge) -> None:
-    assert vdp.associate("eth0", VSI, 10)
+    assert vdp.associate("eth0", VSI, 30)
     fields = (3, 0x123456, 2, VSI.instance, "52:54:00:11:22:33", 42)
     assert bridge.asked == [vdp_bridge.Asked(vdp_bridge.ASSOCIATE, *fields)]
-    assert not vdp.associate("eth0", VSI, 10)
+    assert not vdp.associate("eth0", VSI, 30)
     assert len(bridge.asked) == 1, "a re-plug asks the switch nothing"
-    assert vdp.disassociate("eth0", VSI, 10)
+    assert vdp.disassociate("eth0", VSI, 30)
     assert bridge.asked[1:] == [vdp_bridge.Asked(vdp_bridge.DISASSOCIATE, *fields)]
     assert station.listed() == {}
 
@@ -304,7 +304,7 @@ def test_every_reason_in_words(bridge: VdpBridge) -> None:
     for number, (status, words) in enumerate(reasons.items()):
         bridge.answer = status
         with pytest.raises(vdp.Refused) as refused:
-            vdp.associate("eth0", other(number), 10)
+            vdp.associate("eth0", other(number), 30)
         said = str(refused.value.strerror)
         assert words in said
         assert f"VDP error {status & 15}" in said
@@ -320,7 +320,7 @@ def test_every_reason_in_words(bridge: VdpBridge) -> None:
 
 def test_a_refusal_that_lldpad_keeps(station: Lldpad, bridge: VdpBridge) -> None:
     """Its answer must not be taken for that to the next request."""
-    assert vdp.associate("eth0", other(1), 10), "both do VDP by now"
+    assert vdp.associate("eth0", other(1), 30), "both do VDP by now"
     bridge.answer = KEEP | 2
     assert killed(lambda: plug(profile()), 1), "just before it takes back what was refused"
     assert station.listed() == {VSI.instance: KEEP | 2, other(1).instance: 0}
@@ -334,7 +334,7 @@ def test_a_refusal_that_lldpad_keeps(station: Lldpad, bridge: VdpBridge) -> None
 @pytest.mark.slow
 @pytest.mark.usefixtures("station")
 def test_silence(bridge: VdpBridge) -> None:
-    assert vdp.associate("eth0", VSI, 10)
+    assert vdp.associate("eth0", VSI, 30)
     bridge.answer = SILENCE
     made = plug(profile(other(1), timeout=1))
     assert isinstance(made.error, exception.StepFailed)
@@ -354,7 +354,7 @@ def test_silence(bridge: VdpBridge) -> None:
 def test_lldpad_gives_up(beside: Any) -> None:
     """It lists such a VSI for ever, and takes no other request for it."""
     with contextlib.closing(VdpBridge(beside, "wire0", delay=16)) as bridge:
-        assert vdp.associate("eth0", VSI, 10)
+        assert vdp.associate("eth0", VSI, 30)
         bridge.answer = SILENCE
         with pytest.raises(vdp.TimedOut, match=r"did not answer in time.*until it is restarted"):
             vdp.associate("eth0", other(1), 5)

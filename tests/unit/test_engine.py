@@ -291,14 +291,14 @@ def test_those_who_wait_are_served_together(world: World, monkeypatch: pytest.Mo
         served.append(len(requests))
         if len(served) == 1:
             first_in.set()
-            assert go.wait(10)
+            assert go.wait(30)
         settle(plan, requests, **options)
 
     monkeypatch.setattr(engine, "_settle", watched)
     requests = [request(number) for number in range(1, 31)]
     threads = [threading.Thread(target=engine.unplug, args=([one],)) for one in requests]
     threads[0].start()
-    assert first_in.wait(10)
+    assert first_in.wait(30)
     [turn] = [turn for turn in engine._turns.values() if turn.serving.locked()]
     for position, thread in enumerate(threads[1:], 1):
         thread.start()
