@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real command, in a network namespace of its own: the fixture ``osvif``."""
+"""The real command, in a network namespace of its own: the fixture ``osvif``.
+
+Each call is a process. Most are forked from one that has imported the command already (see
+:mod:`tests.command`); on terminals, with ``before`` and where a test asks for it the installed
+script is run.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,25 +20,30 @@ import pexpect
 import pytest
 
 from tests import witness
+from tests.command import COMMAND, ForkServer
 
-COMMAND = str(Path(sys.executable).parent / "os-vif")
 # Nothing of the caller's terminal or locale.
 ENVIRONMENT = {
     key: value
     for key, value in os.environ.items()
     if key not in ("NO_COLOR", "FORCE_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "COLUMNS")
 } | {"LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+SERVER = ForkServer(ENVIRONMENT)
 
 BRIDGE = "type: bridge\nbridge: br0\nname: tap0\nmac: 52:54:00:12:34:56\nfiltered: true\n"
 TAP = "type: tap\nname: tap1\nmac: 52:54:00:12:34:57\n"
 
 
 class OsVif:
-    """Runs the command on a private host, in an empty folder."""
+    """Runs the command on a private host, in an empty folder.
+
+    :ivar apart: start the installed script each time, not a fork of a process that has loaded it.
+    """
 
     def __init__(self, host: Any, folder: Path) -> None:
         self.host = host
         self.folder = folder
+        self.apart = False
         self.terminals: list[pexpect.spawn[str]] = []
 
     def file(self, text: str, name: str = "vif.yaml") -> str:
@@ -49,10 +58,12 @@ class OsVif:
 
         :param before: a command that runs it, as in ``("setpriv", ...)``
         """
-        options["env"] = ENVIRONMENT | options.get("env", {})
-        done: subprocess.CompletedProcess[str] = self.host.run(
-            *before, COMMAND, *words, check=False, cwd=self.folder, **options
-        )
+        options |= {"env": ENVIRONMENT | options.get("env", {}), "cwd": self.folder}
+        done: subprocess.CompletedProcess[str]
+        if before:
+            done = self.host.run(*before, COMMAND, *words, check=False, **options)
+        else:
+            done = SERVER.run(self.host, *words, apart=self.apart, **options)
         said = f"{done.stdout}{done.stderr}"
         assert done.returncode == code, said
         assert "Traceback" not in said

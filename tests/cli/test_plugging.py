@@ -23,7 +23,9 @@ instance: {name: web}
 """
 
 
-def test_there_and_back(osvif):
+@pytest.mark.parametrize("apart", [False, True], ids=["served", "installed"])
+def test_there_and_back(osvif, apart):
+    osvif.apart = apart
     name = osvif.file(BRIDGE)
     assert osvif("plug", name).stdout.startswith("plugged  tap0  VIF ")
     links = osvif.host.links()

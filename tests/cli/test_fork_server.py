@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fork server of :mod:`tests.command`: a call to it is what a process of its own would be."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import COMMAND, ForkServer
+from tests.conftest import PrivateHost
+
+from .conftest import BRIDGE, ENVIRONMENT, SERVER, TAP
+
+pytestmark = pytest.mark.functional
+
+PROGRAM = """\
+import atexit, os, signal, sys, threading, time, warnings, weakref
+exec(sys.argv.pop(1))
+"""
+
+LOOK = """\
+import gc, json, locale, stat
+STREAMS = ((sys.stdin, sys.__stdin__), (sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__))
+SAME = ("SigB", "SigI", "SigC", "Cap", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp")
+print(json.dumps({
+    "argv": [sys.argv, sys.orig_argv[1:]], "path": sys.path, "flags": str(sys.flags),
+    "cwd": os.getcwd(), "umask": oct(os.umask(0)), "environment": dict(os.environ),
+    "group": os.getpgid(0), "session": os.getsid(0), "nice": os.nice(0),
+    "globals": {name: str(value) for name, value in globals().items() if name != "__loader__"},
+    "main": sys.modules["__main__"].__dict__ is globals(), "threads": threading.active_count(),
+    "comm": open("/proc/self/comm").read(), "network": os.readlink("/proc/self/ns/net"),
+    "signals": {number: str(signal.getsignal(number)) for number in signal.valid_signals()},
+    "kernel": [line for line in open("/proc/self/status") if line.startswith(SAME)],
+    "limits": open("/proc/self/limits").read(), "locale": locale.setlocale(locale.LC_ALL),
+    "descriptors": sorted(os.listdir("/proc/self/fd")), "warnings": str(warnings.filters),
+    "collector": [gc.isenabled(), gc.get_threshold()],
+    "streams": [[str(type(one)), one.name, one.mode, one.encoding, one.errors, one.newlines,
+        one.line_buffering, one.write_through, one.isatty(), one.fileno(), str(type(one.buffer)),
+        one.buffer.name, one.buffer.seekable(), one is other] for one, other in STREAMS],
+}, indent=1, sort_keys=True))
+"""
+
+
+class Here(PrivateHost):
+    """The tests' own namespace."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+
+
+class Program:
+    """A program that runs the source in its first word, served as the command is."""
+
+    def __init__(self, path: Path, **environment: str) -> None:
+        path.write_text(f"#!{sys.executable}\n{PROGRAM}")
+        path.chmod(0o755)
+        self.environment = ENVIRONMENT | {"PYTHONUNBUFFERED": ""} | environment
+        self.server = ForkServer(self.environment, str(path))
+
+    def __call__(
+        self, *words: str, host: Any = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return self.server.run(host or Here(), *words, **options)
+
+    def start(self, source: str, *streams: int) -> Any:
+        [stdin, stdout, stderr] = streams
+        return self.server.start(
+            Here(), source, env=self.environment, streams=(stdin, stdout, stderr)
+        )
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    made = Program(tmp_path_factory.mktemp("program") / "program")
+    yield made
+    made.server.close()
+
+
+def both(say: Any, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run it in both ways, which must not differ in a byte; return what it said."""
+    served, apart = (say(*words, apart=apart, **options) for apart in (False, True))
+    said = (apart.returncode, apart.stdout, apart.stderr)
+    assert (served.returncode, served.stdout, served.stderr) == said
+    return served
+
+
+# --- as a process of its own ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_it_begins_as_a_process_does(unbuffered: str, host: Any, tmp_path: Path) -> None:
+    say = Program(tmp_path / "program", PYTHONUNBUFFERED=unbuffered)
+    (tmp_path / "below").mkdir()
+    environment = say.environment | {"SOME": "th\udcffing", "OVS_RUNDIR": "/nowhere"}
+    words = (LOOK, "one", "", "two words", "\udcff")
+    former = os.umask(0o37)
+    try:
+        said = both(say, *words, host=host, cwd=tmp_path / "below", env=environment)
+        both(say, *words, host=host, env=environment, input="something")
+    finally:
+        os.umask(former)
+        say.server.close()
+    assert said.returncode == 0, said.stderr
+    assert '"umask": "0o37"' in said.stdout
+    assert f'"cwd": "{tmp_path}/below"' in said.stdout
+    assert f'"network": "{os.readlink(f"/proc/{host.pid}/ns/net")}"' in said.stdout
+    assert '"descriptors": [\n  "0",\n  "1",\n  "2",\n  "3"\n ]' in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("", 0),
+        ("sys.exit()", 0),
+        ("sys.exit(7)", 7),
+        ("sys.exit(300)", 300 & 255),
+        ("sys.exit('too bad')", 1),
+        ("sys.stdout.write('not flushed'); os._exit(9)", 9),
+        ("print('flushed', end=''); sys.stderr.write('too')", 0),
+        ("sys.stdout.write('x' * 1_000_000)", 0),
+        ("print('a\\r\\nb\\rc'); sys.stdout.buffer.write('ä'.encode())", 0),
+        ("print(input().encode(), sys.stdin.read().encode())", 0),
+        ("1 / 0", 1),
+        ("raise BaseException('x') from ValueError('y')", 1),
+        ("raise BaseExceptionGroup('some', [KeyError(1), SystemExit(2)])", 1),
+        ("exec('sys.exit(')", 1),
+        ("sys.excepthook = lambda *error: print(error[:2])\n1 / 0", 1),
+        ("raise KeyboardInterrupt", -signal.SIGINT),
+        ("os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT),
+        ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+        ("os.kill(os.getpid(), signal.SIGPIPE); print('ignored')", 0),
+        ("os.abort()", -signal.SIGABRT),
+        ("atexit.register(print, 'last words'); sys.exit(3)", 3),
+        ("atexit.register(int, 'x')", 0),
+        ("threading.Timer(0.2, print, ['from a thread']).start(); sys.exit(4)", 4),
+        ("threading.Thread(target=int, args='x', name='one').start()", 0),
+        ("threading.Thread(target=time.sleep, args=[60], daemon=True).start()", 0),
+        ("os.close(1); print('nobody hears')", 120),
+        ("sys.stdout.close(); sys.exit(5)", 5),
+        ("weakref.finalize(os, print, 'the end')", 0),
+        ("class A:\n    def __del__(self): print('deleted')\na = A()", 0),
+        ("warnings.warn('look out')", 0),
+        ("os.fork() or sys.exit(2)\nprint(os.waitstatus_to_exitcode(os.wait()[1]))", 0),
+        ("os.execlp('sh', 'sh', '-c', 'echo $0; exit 6')", 6),
+    ],
+)
+def test_it_ends_as_a_process_does(program: Program, source: str, code: int) -> None:
+    said = both(program, source, input="first\nand\r\nmore", timeout=20)
+    assert said.returncode == code, said
+
+
+def test_a_reader_that_has_gone(osvif: Any) -> None:
+    """And one that has no room: the command says so with its exit code."""
+    with open("/dev/full", "wb") as full, open(os.devnull) as nothing:
+        reader, writer = os.pipe()
+        os.close(reader)
+        for output, expected in ((full.fileno(), 1), (writer, 141)):
+            streams = nothing.fileno(), output, full.fileno()
+            served = SERVER.start(osvif.host, "types", env=ENVIRONMENT, streams=streams).wait()
+            names = dict(zip(("stdin", "stdout", "stderr"), streams, strict=True))
+            argv = osvif.host.argv(COMMAND, "types")
+            apart = subprocess.call(argv, env=ENVIRONMENT, **names)  # type: ignore[call-overload]
+            assert served == apart == expected
+        os.close(writer)
+
+
+@pytest.mark.slow
+def test_the_command_says_the_same(osvif: Any) -> None:
+    bridge, tap = osvif.file(BRIDGE, "bridge.yaml"), osvif.file(TAP, "tap.yaml")
+    bad = osvif.file(BRIDGE.replace("52:54", "53:54"), "bad.yaml")
+
+    def say(*words: str, apart: bool) -> subprocess.CompletedProcess[str]:
+        done = SERVER.run(osvif.host, *words, apart=apart, cwd=osvif.folder)
+        # How long it took differs.
+        done.stdout = re.sub(r"[\d.]+ ?[µm]?s\b|(?<=seconds\": )[\d.]+", "TIME", done.stdout)
+        return done
+
+    osvif("plug", tap)
+    for words in (
+        *([], ["--help"], ["plug", "--help"], ["plgu"], ["plug", "--josn"], ["schema"]),
+        *(["host-info"], ["completion", "zsh"], ["validate", "--json", bridge, tap, bad]),
+        *(["list"], ["show"], ["show", bridge], ["check", "--json", tap, bridge]),
+        *(["plan", "-v", bridge], ["plug", "-v", tap]),
+        *(["list", "--ovsdb", "unix:/nowhere", "-v"], ["list", "--netns", "x"]),
+        *(["gc", "--keep-none", "--dry-run"], ["demo"], ["demo", "--json"]),
+    ):
+        both(say, *words)
+    changing = []
+    for apart in (False, True):
+        changing.append([say(*words, apart=apart) for words in (["plug", bridge], ["show"])])
+        changing[-1].append(say("unplug", "-v", bridge, apart=apart))
+        osvif.host.run("ip", "link", "delete", "br0")
+    for served, alone in zip(*changing, strict=True):
+        assert (served.stdout, served.stderr) == (alone.stdout, alone.stderr)
+
+
+# --- one server, many calls -----------------------------------------------------------------------
+
+
+def test_two_calls_share_no_state(program: Program) -> None:
+    source = """
+import os_vif, random
+print(hasattr(os_vif, "left"), "LEFT" in os.environ, os.getcwd(), random.random(), os.getpid())
+os_vif.left = os.environ["LEFT"] = "behind"
+os.chdir("/")
+sys.path.clear()
+"""
+    first, second = (program(source).stdout.split() for _time in range(2))
+    assert first[:3] == second[:3] == ["False", "False", os.getcwd()]
+    assert first[3] != second[3], "chance is another one each time"
+    assert first[4] != second[4]
+
+
+SLEEPER = """
+def end(number, frame):
+    os.write(1, b"ended\\n")  # not print: the signal may come while it prints
+    sys.exit(5)
+signal.signal(signal.SIGTERM, end)
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_signal_reaches_it(program: Program) -> None:
+    reader, writer = os.pipe()
+    with open(os.devnull) as nothing, os.fdopen(reader) as told:
+        running = program.start(SLEEPER, nothing.fileno(), writer, writer)
+        os.close(writer)
+        assert told.readline() == "begun\n"
+        os.kill(running.pid, signal.SIGTERM)
+        assert told.read() == "ended\n"
+    assert running.wait() == 5
+    assert not Path(f"/proc/{running.pid}").exists(), "no zombie is left"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_one_that_takes_too_long_is_killed(program: Program, apart: bool) -> None:
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        program("print(os.getpid(), flush=True); time.sleep(60)", timeout=2, apart=apart)
+    assert caught.value.timeout == 2
+    assert not Path(f"/proc/{int(caught.value.stdout)}").exists()
+
+
+def test_side_by_side(program: Program) -> None:
+    """One that waits does not hold up another."""
+    source = "print(sys.stdin.read())"
+    reader, writer = os.pipe()
+    with open(os.devnull, "w") as nothing:
+        waiting = program.start(source, reader, nothing.fileno(), nothing.fileno())
+        os.close(reader)
+        assert program(source, input="done").stdout == "done\n"
+        assert Path(f"/proc/{waiting.pid}").exists()
+        os.close(writer)
+        assert waiting.wait() == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_it_goes_with_the_process_that_started_it(how: signal.Signals) -> None:
+    code = (
+        "import os, time; from tests.command import ForkServer; "
+        "print(ForkServer(dict(os.environ)).pid, flush=True); time.sleep(60)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, env=ENVIRONMENT
+    )
+    assert starter.stdout
+    with starter.stdout as told:
+        server = os.pidfd_open(int(told.readline()))
+    starter.send_signal(how)
+    starter.wait()
+    deadline = time.monotonic() + 20
+    while _runs(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.close(server)
+
+
+def _runs(process: int) -> bool:
+    try:
+        signal.pidfd_send_signal(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# --- what cannot be served ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"LC_ALL": "C"}, {"LANG": "de_DE.UTF-8"}, {"TZ": "Asia/Tokyo"}, {"LD_PRELOAD": ""}),
+        *({"PYTHONIOENCODING": "latin-1"}, {"PYTHONWARNINGS": "error"}),
+        {"HOME": "/nowhere"},  # stevedore looks for its cache there
+    ],
+    ids="".join,
+)
+def test_what_acts_at_the_start_needs_a_process_of_its_own(
+    osvif: Any, changed: dict[str, str]
+) -> None:
+    assert SERVER.can_serve(ENVIRONMENT)
+    assert not SERVER.can_serve(ENVIRONMENT | changed)
+    without = {name: ENVIRONMENT[name] for name in ENVIRONMENT.keys() - {"LC_ALL"}}
+    assert not SERVER.can_serve(without)
+
+
+@pytest.mark.parametrize("name", ["OVS_RUNDIR", "NO_COLOR", "COLUMNS", "FORCE_COLOR", "PATH"])
+def test_what_the_command_looks_at_later_does_not(name: str) -> None:
+    assert SERVER.can_serve(ENVIRONMENT | {name: "1"})

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process that has loaded what the command loads, and becomes the command when it is asked to.
+
+    python fork_server.py SCRIPT LISTENER NETWORK
+
+SCRIPT is the command as it is installed, LISTENER the number of the socket requests come from
+(:class:`tests.command.ForkServer` sends them), NETWORK a descriptor of the network namespace to
+stay in. Each request makes a child, which takes over the descriptors it was sent, runs SCRIPT as
+an interpreter would, and ends as one does. Only starting the interpreter and importing is saved,
+so nothing may be imported here that keeps what a fresh process would find out anew: ``prepare``
+sees to that. The server ends when its standard input does, which is when the tests' process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import io
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+LATER = {
+    "os_vif.cli.configuration",  # reads OVS_RUNDIR
+    "os_vif.host.backends.ovsdb",  # imports ovs, which reads it too
+    "os_vif.host.backends.switch",
+    "os_vif.host.backends.switch_changes",
+    "os_vif.host.privilege",  # adds sections to the configuration
+    "os_vif.host.switch_runner",
+}
+"""What the command imports by itself, each time."""
+
+LIBRARIES = ("oslo_privsep.daemon", "oslo_privsep.priv_context", "rich.progress", "rich.table")
+
+
+# --- loading --------------------------------------------------------------------------------------
+
+
+def prepare() -> set[str]:
+    """Import the command and what it imports later; return the variables that were looked at."""
+    before = _state()
+    with _reads() as variables, warnings.catch_warnings():
+        # As in the command: deprecations of libraries are for those who install them.
+        warnings.simplefilter("ignore")
+        package = importlib.import_module("os_vif")
+        for name in ("os_vif.cli.main", *LIBRARIES):
+            importlib.import_module(name)
+        for module in pkgutil.walk_packages(package.__path__, "os_vif."):
+            if module.name not in LATER:
+                importlib.import_module(module.name)
+    early = LATER.intersection(sys.modules)
+    assert not early, f"what imports one of {early} belongs into LATER too"
+    after = _state()
+    assert after == before, f"importing has changed {before} to {after}"
+    return variables
+
+
+def _state() -> Any:
+    """Return what importing must leave alone."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    filters = list(warnings.filters)
+    return handlers, filters, os.listdir("/proc/self/fd"), threading.active_count(), os.getcwd()
+
+
+@contextlib.contextmanager
+def _reads() -> Iterator[set[str]]:
+    """Collect the names of variables that are looked at in ``os.environ``."""
+    found: set[str] = set()
+    environment: Any = type(os.environ)
+    look = environment.__getitem__
+
+    def noting(self: Any, name: str) -> Any:
+        found.add(name)
+        return look(self, name)
+
+    environment.__getitem__ = noting
+    try:
+        yield found
+    finally:
+        environment.__getitem__ = look
+
+
+# --- serving --------------------------------------------------------------------------------------
+
+
+def join(network: int) -> None:
+    """Enter a network namespace (os.setns is younger than Python 3.11)."""
+    if LIBC.setns(network, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns failed")
+
+
+def serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Make children until standard input ends.
+
+    :returns: in a child the request, and the descriptors that came with it; None in the server
+    """
+    poll = select.poll()
+    poll.register(0)
+    poll.register(listener, select.POLLIN)
+    running: dict[int, tuple[int, socket.socket]] = {}
+    while True:
+        for ready, _events in poll.poll():
+            if ready == 0:
+                return None
+            if ready in running:
+                poll.unregister(ready)
+                pid, client = running.pop(ready)
+                os.close(ready)
+                _, status = os.waitpid(pid, 0)
+                # One that was not waited for has gone.
+                with client, contextlib.suppress(OSError):
+                    client.send(b"%d" % status)
+                continue
+            client, _ = listener.accept()
+            message, descriptors, _, _ = socket.recv_fds(client, 1 << 20, 4)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # eventlet's, of forks
+                pid = os.fork()
+            if not pid:
+                for other in (client, listener, *(item[1] for item in running.values())):
+                    other.close()
+                return json.loads(message), descriptors
+            for descriptor in descriptors:
+                os.close(descriptor)
+            watched = os.pidfd_open(pid)
+            with contextlib.suppress(OSError):
+                socket.send_fds(client, [b"%d" % pid], [watched])
+            running[watched] = pid, client
+            poll.register(watched, select.POLLIN)
+
+
+# --- becoming the command -------------------------------------------------------------------------
+
+
+def become(script: str, request: dict[str, Any], descriptors: list[int]) -> None:
+    """Give this child what the process that it stands for would have been started with."""
+    *streams, network = descriptors
+    join(network)
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.setpgid(0, request["group"])
+    os.chdir(request["folder"])
+    os.umask(request["umask"])
+    # Not another object: libraries hold this one.
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = [script, *request["words"]]
+    sys.orig_argv = [sys.executable, *sys.argv]
+    Path("/proc/self/comm").write_text(Path(script).name)
+    sys.stdin = sys.__stdin__ = _stream(0, sys.stdin)
+    sys.stdout = sys.__stdout__ = _stream(1, sys.stdout)
+    sys.stderr = sys.__stderr__ = _stream(2, sys.stderr)
+    sys.excepthook = _without_this_file
+
+
+def _stream(number: int, before: Any) -> Any:
+    """Make a standard stream, as ``create_stdio`` of Python/pylifecycle.c does."""
+    mode = "w" if number else "r"
+    unbuffered = before.write_through and mode == "w"
+    buffer: Any = open(number, f"{mode}b", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
+    getattr(buffer, "raw", buffer).name = before.name
+    stream: Any = io.TextIOWrapper(
+        buffer,
+        encoding=before.encoding,
+        errors=before.errors,
+        newline="\n",
+        line_buffering=not before.write_through and (number == 2 or os.isatty(number)),
+        write_through=before.write_through,
+    )
+    stream.mode = mode
+    return stream
+
+
+def _without_this_file(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    sys.__excepthook__(kind, error.with_traceback(trace.tb_next), trace.tb_next)
+
+
+def _main(script: str) -> types.ModuleType:
+    module = types.ModuleType("__main__")
+    module.__dict__.update(
+        __annotations__={}, __builtins__=__builtins__, __cached__=None, __file__=script
+    )
+    return module
+
+
+# At the top level, so that the command ends as a program does: an exception is shown, threads are
+# waited for, handlers run, streams are flushed.
+script = sys.argv[1]
+sys.path[0] = str(Path(script).parent)
+requests = socket.socket(fileno=int(sys.argv[2]))
+join(int(sys.argv[3]))
+os.close(int(sys.argv[3]))
+read = prepare()
+code = compile(Path(script).read_bytes(), script, "exec")
+# A child that collects garbage would otherwise write to every page it shares with the server.
+gc.collect()
+gc.freeze()
+print(f"ready {json.dumps(sorted(read))}", flush=True)  # noqa: T201
+asked = serve(requests)
+if asked:
+    become(script, *asked)
+    this = sys.modules["__main__"]
+    sys.modules["__main__"] = _main(script)
+    exec(code, sys.modules["__main__"].__dict__)  # noqa: S102
