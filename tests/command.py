@@ -126,7 +126,6 @@ class ForkServer:
 
         :param streams: the descriptors of its standard input, output and error
         """
-        self._start()
         [umask] = [
             int(line.split()[1], 8)
             for line in Path("/proc/thread-self/status").read_text().splitlines()
@@ -140,9 +139,14 @@ class ForkServer:
             "group": os.getpgid(0),
         }
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with open(f"/proc/{host.pid}/ns/net") as network:
+        with contextlib.ExitStack() as opened:
+            descriptors = list(streams)
+            # One that it is in already may not be its to enter.
+            kinds = ("net", "mnt") if _mounts(host.pid) != _mounts(self.pid) else ("net",)
+            for kind in kinds:
+                namespace = opened.enter_context(open(f"/proc/{host.pid}/ns/{kind}"))
+                descriptors.append(namespace.fileno())
             client.connect(self._address)
-            descriptors = [*streams, network.fileno()]
             socket.send_fds(client, [json.dumps(request).encode()], descriptors)
         return Served(client)
 
@@ -228,6 +232,10 @@ class ForkServer:
             self._read = frozenset(json.loads(said.removeprefix("ready ")))
             self._process = process
             atexit.register(self.close)
+
+
+def _mounts(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/ns/mnt")
 
 
 def _interpreter(script: str) -> str:

@@ -38,13 +38,12 @@ class PrivateHost:
             pytest.fail(
                 "tests in network namespaces need root, or: unshare --map-root-user --net make test"
             )
-        self._holder = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", _HOLDER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        self._hold("unshare", "--net", "sh", "-c", _HOLDER)
+
+    def _hold(self, *command: str) -> None:
+        self._holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._holder.stdout
-        assert self._holder.stdout.readline() == b"ready\n", "no private network namespace"
+        assert self._holder.stdout.readline() == b"ready\n", "no private namespace"
         self.pid = self._holder.pid
 
     def close(self) -> None:
@@ -111,6 +110,27 @@ class PrivateHost:
         """Return the devices as ``ip -details`` sees them, by name, without the loopback."""
         found = json.loads(self.run("ip", "-details", "-json", "link", "show").stdout)
         return {link["ifname"]: link for link in found if link["ifname"] != "lo"}
+
+
+_KINDS = {"net": "net", "mount": "mnt"}
+
+
+class HostWithRun(PrivateHost):
+    """A private host as programs see it that have a /run of their own.
+
+    :param host: lives as long as this.
+    :param folder: what is mounted there.
+    """
+
+    def __init__(self, host: PrivateHost, folder: str) -> None:
+        script = 'mount --bind "$1" /run && echo ready && exec cat >/dev/null'
+        own = ("unshare", "--mount", "--propagation", "private", "--")
+        self._hold(*host.argv(*own, "sh", "-c", script, "sh", folder))
+
+    def argv(self, *command: str) -> list[str]:
+        """Return the command line that runs ``command`` here, in the same folder."""
+        namespaces = (f"--{kind}=/proc/{self.pid}/ns/{name}" for kind, name in _KINDS.items())
+        return ["nsenter", *namespaces, "--wd=.", "--", *command]
 
 
 @pytest.fixture

@@ -32,7 +32,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 LATER = {
@@ -98,9 +97,9 @@ def _reads() -> Iterator[set[str]]:
 # --- serving --------------------------------------------------------------------------------------
 
 
-def join(network: int) -> None:
-    """Enter a network namespace (os.setns is younger than Python 3.11)."""
-    if LIBC.setns(network, CLONE_NEWNET):
+def join(namespace: int) -> None:
+    """Enter a namespace (os.setns is younger than Python 3.11)."""
+    if LIBC.setns(namespace, 0):
         raise OSError(ctypes.get_errno(), "setns failed")
 
 
@@ -127,7 +126,7 @@ def serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
                     client.send(b"%d" % status)
                 continue
             client, _ = listener.accept()
-            message, descriptors, _, _ = socket.recv_fds(client, 1 << 20, 4)
+            message, descriptors, _, _ = socket.recv_fds(client, 1 << 20, 5)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # eventlet's, of forks
                 pid = os.fork()
@@ -149,8 +148,9 @@ def serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
 
 def become(script: str, request: dict[str, Any], descriptors: list[int]) -> None:
     """Give this child what the process that it stands for would have been started with."""
-    *streams, network = descriptors
-    join(network)
+    streams, namespaces = descriptors[:3], descriptors[3:]
+    for namespace in namespaces:
+        join(namespace)
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.command import COMMAND, ForkServer
-from tests.conftest import PrivateHost
+from tests.conftest import HostWithRun, PrivateHost
 
 from .conftest import BRIDGE, ENVIRONMENT, SERVER, TAP
 
@@ -156,6 +157,14 @@ def test_it_begins_as_a_process_does(unbuffered: str, host: Any, tmp_path: Path)
 def test_it_ends_as_a_process_does(program: Program, source: str, code: int) -> None:
     said = both(program, source, input="first\nand\r\nmore", timeout=20)
     assert said.returncode == code, said
+
+
+def test_it_sees_what_is_mounted_for_it(program: Program, host: Any, tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    source = "print(os.listdir('/run'), os.getcwd(), os.readlink('/proc/self/ns/mnt'))"
+    with contextlib.closing(HostWithRun(host, str(tmp_path))) as seen:
+        said = both(program, source, host=seen, cwd=tmp_path).stdout
+    assert said.startswith(f"['there'] {tmp_path} mnt:[")
 
 
 def test_a_reader_that_has_gone(osvif: Any) -> None:

@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 
+from tests.conftest import HostWithRun
 from tests.functional.vsi import Station
 from tests.vdp_bridge import ASSOCIATE, DISASSOCIATE, VdpBridge
 
@@ -33,30 +34,31 @@ def station():
 
 
 def test_from_the_file_to_the_switch(station, tmp_path):
-    command = OsVif(station.host, tmp_path)
-    run = str(station.lldpad.pid_file.parent)
     # The command looks for lldpad in /run.
-    inner = 'mount --bind "$0" /run && exec "$@"'
-    before = ("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", inner, run)
+    seen = HostWithRun(station.host, str(station.lldpad.pid_file.parent))
+    command = OsVif(seen, tmp_path)
     name = command.file(VSI)
-    with contextlib.closing(VdpBridge(station.beside, "wire0")) as bridge:
+    with (
+        contextlib.closing(seen),
+        contextlib.closing(VdpBridge(station.beside, "wire0")) as bridge,
+    ):
         station.agreed()
         bridge.asked.clear()
-        said = command("plan", name, before=before).stdout
+        said = command("plan", name).stdout
         assert "associate VSI b679325f-ca89-4ee0-a8be-6db1409b69ea (manager 3" in said
         assert bridge.asked == []
-        command("plug", name, before=before)
+        command("plug", name)
         [heard] = bridge.asked
         assert (heard.mode, heard.instance, heard.version) == (
             *(ASSOCIATE, "b679325f-ca89-4ee0-a8be-6db1409b69ea", 2),
         )
-        assert "already plugged" in command("plug", name, before=before).stdout
-        command("check", name, before=before)
+        assert "already plugged" in command("plug", name).stdout
+        command("check", name)
         bridge.take_back(heard)
-        said = command("check", name, before=before, code=3).stdout
+        said = command("check", name, code=3).stdout
         assert "VSI b679325f-ca89-4ee0-a8be-6db1409b69ea is not associated" in said
-        command("plug", name, before=before)
-        command("gc", "--keep-none", "--yes", before=before)
+        command("plug", name)
+        command("gc", "--keep-none", "--yes")
         modes = [asked.mode for asked in bridge.asked]
         # lldpad says again that a VSI is there, when it is slow.
         assert modes[:2] == [ASSOCIATE, ASSOCIATE]
@@ -64,7 +66,7 @@ def test_from_the_file_to_the_switch(station, tmp_path):
 
         bridge.answer = 2
         with command.nothing_changed():
-            said = command("plug", name, before=before, code=1).stderr
+            said = command("plug", name, code=1).stderr
         assert "insufficient resources (VDP error 2)" in said
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from os_vif.host.backends import testpmd, vdp
 from tests import dpdk
-from tests.conftest import PrivateHost
+from tests.command import ForkServer
+from tests.conftest import HostWithRun, PrivateHost
 from tests.debian import locked
 from tests.lldpad import PROBES, Lldpad, agree, until
 from tests.openvswitch import CACHE, Switch
@@ -23,7 +24,7 @@ from tests.port_responder import ASSOCIATE, DISASSOCIATE, PortResponder
 pytestmark = pytest.mark.functional
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = str(Path(sys.executable).parent / "os-vif")
+SERVER = ForkServer(os.environ)
 EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file())
 NEED_VLAN = {"bridge-vlan.yaml"}
 NEED_SWITCH = {f"openvswitch{mode}.yaml" for mode in ("", "-own-bridge", "-hybrid")}
@@ -62,15 +63,19 @@ def run(host):
     def run(*words, code=0):
         # Where Open vSwitch's own tools look for it; no test meets the machine's.
         environment = os.environ | {"OVS_RUNDIR": run.folder} | run.environment
-        done = host.run(*run.command, *words, check=False, env=environment)
+        done = run.server.run(run.seen, *words, env=environment)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
-    run.host = host
+    run.host = run.seen = host
     run.folder = "/nowhere"
     run.environment = {}
-    run.command = [COMMAND]
-    return run
+    run.server = SERVER
+    yield run
+    if run.seen is not host:
+        run.seen.close()
+    if run.server is not SERVER:
+        run.server.close()
 
 
 @pytest.fixture
@@ -200,9 +205,7 @@ esac
 def with_sockets(run, tmp_path):
     """Return a command that has a /run of its own, with the folder that the examples name."""
     (tmp_path / "run" / "vhost").mkdir(parents=True)
-    script = 'mount --bind "$1" /run && shift && exec "$@"'
-    own = str(tmp_path / "run")
-    run.command = ["unshare", "--mount", "sh", "-c", script, "sh", own, COMMAND]
+    run.seen = HostWithRun(run.host, str(tmp_path / "run"))
     run.sockets = tmp_path / "run" / "vhost"
     return run
 
@@ -213,6 +216,7 @@ def configured(run, folder, **options):
     lines = [f"{name} = {value}\n" for name, value in options.items()]
     (folder / ".os-vif" / "os-vif.conf").write_text("".join(["[os_vif_vhostuser_fp]\n", *lines]))
     run.environment = {"HOME": str(folder)}
+    run.server = ForkServer(os.environ | run.environment)
 
 
 def commands_of(settings):
@@ -304,9 +308,7 @@ def test_an_example_with_lldpad(run, name, monkeypatch):
             agree("eth1", iter(PROBES), lambda instance: instance in far.listed())
             until(lambda: not far.listed())
         # Its PID file is where lldpad has it, for the command as for itself.
-        mount = 'mount --bind "$1" /run && shift && exec "$@"'
-        own = str(station.pid_file.parent)
-        run.command = ["unshare", "--mount", "sh", "-c", mount, "sh", own, COMMAND]
+        run.seen = HostWithRun(host, str(station.pid_file.parent))
         example = str(ROOT / "examples" / name)
         plugged = json.loads(run("plug", "--json", example).stdout)["vifs"]
         assert list(far.listed()) == [vif["id"] for vif in plugged], "the switch knows"
@@ -317,10 +319,9 @@ def test_an_example_with_lldpad(run, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(NEED_LLDPAD))
-def test_an_example_where_no_lldpad_runs(run, name):
+def test_an_example_where_no_lldpad_runs(run, name, tmp_path):
     before = run.host.links()
-    mount = 'mount -t tmpfs none /run && exec "$@"'
-    run.command = ["unshare", "--mount", "sh", "-c", mount, "sh", COMMAND]
+    run.seen = HostWithRun(run.host, str(tmp_path))
     said = run("plug", str(ROOT / "examples" / name), code=1).stderr
     assert "lldpad is not running" in said
     assert run.host.links() == before
@@ -337,14 +338,18 @@ def test_an_example_where_the_driver_knows_no_profiles(run, name):
 
 
 @pytest.mark.parametrize("name", sorted(NEED_PROFILES))
-def test_an_example_with_a_port_profile(run, name):
+def test_an_example_with_a_port_profile(run, name, tmp_path):
     """Run it against what stands in for the driver; no such card has been tried."""
     with contextlib.closing(PortResponder(run.host)) as driver:
         stand_in = (
-            "from os_vif.cli.main import main; from os_vif.host.backends import port_profile; "
-            f"port_profile.ADDRESSEE = {driver.port_id}; main()"
+            f"#!{sys.executable}\nfrom os_vif.cli.main import main\n"
+            "from os_vif.host.backends import port_profile\n"
+            f"port_profile.ADDRESSEE = {driver.port_id}\nmain()\n"
         )
-        run.command = [sys.executable, "-c", stand_in]
+        command = tmp_path / "os-vif"
+        command.write_text(stand_in)
+        command.chmod(0o755)
+        run.server = ForkServer(os.environ, str(command))
         plays(run, ROOT / "examples" / name)
         assert [wish.request for wish in driver.wishes] == [ASSOCIATE, DISASSOCIATE]
         assert driver.wishes[0].profile == "gold"
