@@ -30,6 +30,7 @@ from typing import Any
 COMMAND = str(Path(sys.executable).parent / "os-vif")
 APART = "OS_VIF_APART" in os.environ
 SERVER = Path(__file__).with_name("fork_server.py")
+SERVED = Path(__file__).with_name("served_command.py")
 
 # What the C library, the interpreter and what it imports by itself (site) look at.
 AT_START = (
@@ -74,11 +75,12 @@ class ForkServer:
     """Runs the command; started on first use, it ends with this process, however that ends.
 
     :ivar environment: what calls have beside what they ask for, and the server was started with.
+    :ivar script: the command as it is installed.
     """
 
     def __init__(self, environment: Mapping[str, str], script: str = COMMAND) -> None:
         self.environment = environment
-        self._script = script
+        self.script = script
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
@@ -100,7 +102,7 @@ class ForkServer:
         if apart or APART or wordy or not usual or not self.can_serve(environment):
             options["env"] = environment
             done: subprocess.CompletedProcess[str] = host.run(
-                self._script, *words, check=False, **options
+                self.script, *words, check=False, **options
             )
             return done
         return self._run(host, words, **{**options, "env": environment})
@@ -150,6 +152,22 @@ class ForkServer:
             socket.send_fds(client, [json.dumps(request).encode()], descriptors)
         return Served(client)
 
+    def install(self, folder: Path) -> None:
+        """Make a program in this folder that shells run as the command, by this server."""
+        self._start()
+        described = {
+            "address": self._address,
+            "pid": self.pid,
+            "script": self.script,
+            "environment": self._began_with,
+            "at_start": AT_START,
+            "read": sorted(self._read),
+        }
+        (folder / "server.json").write_text(json.dumps(described))
+        program = folder / Path(self.script).name
+        program.write_text(f"#!{sys.executable} -IS\n{SERVED.read_text()}")
+        program.chmod(0o755)
+
     def _run(
         self,
         host: Any,
@@ -171,15 +189,17 @@ class ForkServer:
             for descriptor in streams:
                 os.close(descriptor)
         said = {read_out: bytearray(), read_err: bytearray()}
-        argv = [self._script, *words]
+        argv = [self.script, *words]
+        in_time = False
         try:
             in_time = _exchange(said, write_in, (input or "").encode(), timeout)
         finally:
             os.close(read_out)
             os.close(read_err)
+            if not in_time:
+                served.send_signal(signal.SIGKILL)
+                served.wait()
         if not in_time:
-            served.send_signal(signal.SIGKILL)
-            served.wait()
             assert timeout is not None
             out, err = (bytes(part) for part in said.values())
             raise subprocess.TimeoutExpired(argv, timeout, out, err)
@@ -215,7 +235,7 @@ class ForkServer:
                 listener.listen()
                 numbers = listener.fileno(), _HOME
                 process = subprocess.Popen(
-                    [_interpreter(self._script), str(SERVER), self._script, *map(str, numbers)],
+                    [_interpreter(self.script), str(SERVER), self.script, *map(str, numbers)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,

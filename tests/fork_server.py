@@ -112,6 +112,7 @@ def serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     poll.register(0)
     poll.register(listener, select.POLLIN)
     running: dict[int, tuple[int, socket.socket]] = {}
+    watching: dict[int, int] = {}
     while True:
         for ready, _events in poll.poll():
             if ready == 0:
@@ -120,11 +121,21 @@ def serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
                 poll.unregister(ready)
                 pid, client = running.pop(ready)
                 os.close(ready)
+                if watching.pop(client.fileno(), None):
+                    poll.unregister(client)
                 _, status = os.waitpid(pid, 0)
                 # One that was not waited for has gone.
                 with client, contextlib.suppress(OSError):
                     client.send(b"%d" % status)
                 continue
+            if ready in watching:
+                # Who asked for it was killed: so it would have been.
+                poll.unregister(ready)
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(watching.pop(ready), signal.SIGKILL)
+                continue
+            if ready != listener.fileno():
+                continue  # handled in this round
             client, _ = listener.accept()
             message, descriptors, _, _ = socket.recv_fds(client, 1 << 20, 5)
             with warnings.catch_warnings():
@@ -140,7 +151,9 @@ def serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
             with contextlib.suppress(OSError):
                 socket.send_fds(client, [b"%d" % pid], [watched])
             running[watched] = pid, client
+            watching[client.fileno()] = watched
             poll.register(watched, select.POLLIN)
+            poll.register(client, 0)
 
 
 # --- becoming the command -------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -300,6 +301,86 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+# --- from a shell ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shell(program: Program, tmp_path: Path) -> Any:
+    """Return what runs a script where ``program`` is the served one, or the installed one."""
+    program.server.install(tmp_path)
+    installed = Path(program.server.script).parent
+
+    def run(script: str, *words: str, apart: bool = False, **options: Any) -> Any:
+        path = f"{installed if apart else tmp_path}:{os.environ['PATH']}"
+        options["env"] = program.environment | options.get("env", {}) | {"PATH": path}
+        done = Here().run("bash", "-c", script, "bash", *words, check=False, **options)
+        done.stderr = re.sub(r"(?m)^(bash: line \d+: +)\d+", r"\1PID", done.stderr)
+        return done
+
+    return run
+
+
+def served(said: str, program: Program) -> bool:
+    return int(said.rsplit(maxsplit=1)[-1]) == program.server.pid
+
+
+def test_a_shell_starts_it_as_a_process(shell: Any, program: Program, host: Any) -> None:
+    look = LOOK.replace("os.getpgid(0)", "'its own'").replace("dict(os.environ)", "0")
+    said = both(shell, 'umask 27; cd /; echo x | program "$@"', look, "", "a b", "\udcff")
+    assert said.returncode == 0, said.stderr
+    parent = shell('program "$@"', "print(os.getppid())").stdout
+    assert served(parent, program)
+    in_namespace = f"nsenter --net=/proc/{host.pid}/ns/net -- " + 'program "$@"'
+    look = "print(os.listdir('/sys/class/net'), os.readlink('/proc/self/ns/net'))"
+    both(shell, in_namespace, look)
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "KILL", "USR1", "ABRT", "PIPE"])
+def test_a_shell_sees_how_it_ends(shell: Any, name: str) -> None:
+    source = f"signal.signal(signal.SIG{name}, 0) if {name!r} != 'KILL' else 0\n"
+    source += f"os.kill(os.getpid(), signal.SIG{name})"
+    script = 'program "sys.exit(7)"; echo $?; program "1 / 0"; echo $?; program "$1"; echo $?'
+    said = both(shell, f"ulimit -c 0; {script}", source).stdout
+    assert said == f"7\n1\n{128 + signal.Signals[f'SIG{name}']}\n"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_shell_sends_it_signals(shell: Any, apart: bool) -> None:
+    script = """
+        coproc program "$1" & read -r said <&"${COPROC[0]}"
+        pid=$COPROC_PID
+        exec 3<&"${COPROC[0]}"
+        kill -TERM $pid; cat <&3; wait $pid; echo $said $?
+    """
+    assert shell(script, SLEEPER, apart=apart).stdout == "ended\nbegun 5\n"
+
+
+def test_one_whose_stand_in_is_killed_is_killed(shell: Any) -> None:
+    script = """
+        mkfifo pipe; program "$1" >pipe &
+        exec 3<pipe; read -r pid <&3; kill -KILL $!; cat <&3; ls /proc/$pid
+    """
+    source = "print(os.getpid(), flush=True); time.sleep(60)"
+    with tempfile.TemporaryDirectory() as folder:
+        said = shell(script, source, cwd=folder)
+    assert "No such file" in said.stderr
+    assert said.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        *('LC_ALL=C program "$1"', 'program "$1" 5</dev/null', 'program "$1" 2>&-'),
+        *('ulimit -n 99; program "$1"', 'trap "" HUP; program "$1"', 'unshare --uts program "$1"'),
+        *('setsid --wait program "$1"', 'setpriv --no-new-privs program "$1"'),
+    ],
+)
+def test_what_a_shell_changes_that_a_fork_cannot(shell: Any, program: Program, script: str) -> None:
+    said = both(shell, script, "print(os.listdir('/proc/self/fd'), sys.stderr)").stdout
+    assert said
+    assert not served(shell(f"{script}; true", "print(os.getppid())").stdout, program)
 
 
 # --- what cannot be served ------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Try out one page: ``python try_page.py PAGE``, in a namespace and an empty folder of its own.
+"""Try out one page: ``python try_page.py PAGE PROGRAMS``, where it finds an empty folder.
+
+PROGRAMS is a folder whose programs come before those installed; it may be left out.
 
 Commands end with 0, unless the next one shows ``$ echo $?``. Where output is shown it is compared,
 both streams of it; ``...`` stands for anything, and durations and kernel-given numbers are not
@@ -81,6 +83,12 @@ def _try_python(block: Block, names: dict[str, Any], page: Path) -> None:
     exec(compile(source, str(page), "exec"), names)  # noqa: S102
 
 
+def surroundings(folder: Path) -> dict[str, str]:
+    """Return the environment of a page that is tried in this folder."""
+    # A locale with box-drawing characters; packages that a page shows are found in its folder.
+    return {"LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(folder.resolve())}
+
+
 def try_page(page: Path) -> None:
     """Try out all blocks of a page, in order.
 
@@ -102,9 +110,9 @@ def try_page(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    # A locale with box-drawing characters; packages that a page shows are found in its folder.
-    os.environ.update(LC_ALL="C.UTF-8", PYTHONWARNINGS="ignore", PYTHONPATH=str(Path.cwd()))
+    programs = [*sys.argv[2:], str(Path(sys.executable).parent), os.environ["PATH"]]
+    os.environ["PATH"] = ":".join(programs)
+    os.environ.update(surroundings(Path.cwd()))
     try:
         try_page(Path(sys.argv[1]))
     except Differs as error:
