@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every target prepares what it needs by itself, in .venv and .cache of this checkout.
+# Every target prepares what it needs by itself, in .venv and .cache of this checkout, of what is
+# locked in requirements.
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -8,10 +9,11 @@ ARGS ?=
 
 BIN := .venv/bin
 BOOTSTRAP := $(PYTHON) tools/bootstrap.py
-PYTEST := $(BIN)/pytest $(if $(filter-out 0,$(WORKERS)),--numprocesses=$(WORKERS) --dist=loadgroup)
+PARALLEL := $(if $(filter-out 0,$(WORKERS)),--numprocesses=$(WORKERS) --dist=loadgroup)
+PYTEST := $(BIN)/pytest $(PARALLEL)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint static docs unit pytest test-lab bench coverage clean
+.PHONY: help demo test lint static docs unit pytest test-lab bench coverage lock clean
 
 help:  ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -63,6 +65,10 @@ coverage:  ## all tests, and which lines they do not reach; pages in .cache/cove
 	@$(BOOTSTRAP) --system test test
 	@install -d -m 1777 .cache/coverage  # tests start processes of other users; they report too
 	$(PYTEST) --cov --cov-report=term --cov-report=html $(ARGS)
+
+lock:  ## renew requirements: the newest versions that pyproject.toml allows, with their hashes
+	-@$(BOOTSTRAP) test  # what is locked may be gone from the index: then PATH's uv will do
+	@$(BIN)/python tools/lock.py $(ARGS)
 
 clean:  ## remove .venv and everything made by these targets
 	rm -rf .venv .cache build dist docs/_build *.egg-info .hypothesis

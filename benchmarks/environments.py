@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the contenders need on disk, each in a place of its own below ``.cache/bench``.
 
-Everything comes from the package index and from Debian, once; later runs find it there.
+Everything comes from the package index (what is locked in ``requirements``) and from Debian, once;
+later runs find it there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tests import debian
+from tools import bootstrap
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "bench"
@@ -25,7 +27,8 @@ LIBVIRT_PACKAGES = (
 )
 
 OURS = "os-vif-6"
-REFERENCES = {"os-vif-4.3.1": "os-vif==4.3.1", "os-vif-5.3.0": "os-vif==5.3.0"}
+REFERENCES = {"os-vif-4.3.1": "reference-4", "os-vif-5.3.0": "reference-5"}
+"""The lock of each."""
 
 _SHOWN = (
     *("os-vif", "oslo.versionedobjects", "oslo.privsep", "oslo.config", "stevedore", "pyroute2"),
@@ -58,20 +61,29 @@ def python(environment: str) -> Path:
     return CACHE / environment / "bin" / "python"
 
 
-def _virtual_environment(name: str, *install: str, upgrade: bool = False) -> None:
-    """Make it unless its stamp says it is complete; `upgrade` installs again into it."""
+def _virtual_environment(name: str, lock: str, project: Path | None = None) -> None:
+    """Make it of what is locked, unless its stamp says it is complete.
+
+    :param project: a source tree that is installed as well, anew each time
+    """
     stamp = CACHE / name / "complete"
-    if stamp.exists() and not upgrade:
+    locks = "".join((bootstrap.LOCKS / f"{each}.txt").read_text() for each in ("build", lock))
+    made = stamp.exists() and stamp.read_text() == locks
+    if made and project is None:
         return
-    if not stamp.exists():
+    if not made:
         shutil.rmtree(CACHE / name, ignore_errors=True)
         _run(sys.executable, "-m", "venv", CACHE / name)
     quiet = ("--quiet", "--no-input", "--disable-pip-version-check")
     stamp.unlink(missing_ok=True)
-    _run(python(name), "-m", "pip", "install", *quiet, *install)
+    pip = [str(python(name)), "-m", "pip", "install", *quiet]
+    for command in bootstrap.lock_commands(pip, lock):
+        _run(*command)
+    if project is not None:
+        _run(*pip, "--no-deps", "--no-build-isolation", project)
     # Cold start is measured with warm byte code, also for files pip did not compile.
     _run(python(name), "-m", "compileall", "-qq", next((CACHE / name).glob("lib/python*")))
-    stamp.touch()
+    stamp.write_text(locks)
 
 
 def install_reference(name: str) -> None:
@@ -82,14 +94,12 @@ def install_reference(name: str) -> None:
 def install_ours() -> None:
     """This checkout, installed as a user has it: an editable install would start slower."""
     stamp = CACHE / OURS / "complete"
-    sources = [ROOT / "pyproject.toml"]
+    sources = [ROOT / "pyproject.toml", *bootstrap.LOCKS.glob("*.txt")]
     for package in ("os_vif", "vif_plug_ovs", "vif_plug_linux_bridge"):
         sources += (ROOT / package).rglob("*.py")
     if not sources[0].exists():
         raise SetupError(f"{sources[0].name} is missing: this is not a checkout of os-vif")
-    newest = max(source.stat().st_mtime for source in sources)
-    changed = stamp.exists() and stamp.stat().st_mtime < newest
-    if stamp.exists() and not changed:
+    if stamp.exists() and stamp.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
         return
     # From a copy: setuptools builds in place, and would ship what an earlier build left there.
     skip = shutil.ignore_patterns(
@@ -98,7 +108,7 @@ def install_ours() -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "os-vif"
         shutil.copytree(ROOT, copy, ignore=skip)
-        _virtual_environment(OURS, str(copy), upgrade=changed)
+        _virtual_environment(OURS, "run", copy)
 
 
 def install_cni() -> Path:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the checkout's own environment in ``.venv``, and install what a task needs.
 
+What is installed, and its sha256, is locked in ``requirements`` (see ``tools/lock.py``).
+
 The Makefile calls this before each target. It uses the standard library only, since it is what
 runs first on a machine that has nothing else, and it says what it does in one line a step; the
 full output is in ``.cache/bootstrap.log``. When all is there already it ends at once.
@@ -32,6 +34,7 @@ NEWEST_PYTHON = (3, 14)
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "bootstrap.json"
+LOCKS = ROOT / "requirements"
 CACHE = ROOT / ".cache"
 LOG = CACHE / "bootstrap.log"
 
@@ -47,6 +50,13 @@ NETWORK_TROUBLE = (
     "NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError"
     "|SSLError|connection broken|failed to connect",
 )
+
+
+# What pip prints when a file is not the locked one, and when the index has no such version; in
+# both cases the packages' names follow.
+OTHER_FILE = "DO NOT MATCH THE HASHES"
+NO_VERSION = "No matching distribution found for "
+PINNED = r"[\w.-]+(?:\[.*?\])?==[^\s;]+"
 
 
 class BootstrapError(Exception):
@@ -166,17 +176,39 @@ def apt_install(packages: "list[str]", why: str) -> None:
     )
 
 
+def lock_commands(install: "list[str]", *names: str) -> "list[list[str]]":
+    """Return the commands that install what is locked under `names`, and nothing else.
+
+    What has to be built is built with what is locked, too: it is installed first, and no build
+    has an environment of its own.
+
+    Args:
+        install: `pip install` or `uv pip install`, with the options of the moment
+        names: of files in requirements
+    """
+    locks = [word for name in names for word in ("--requirement", str(LOCKS / f"{name}.txt"))]
+    hashed = [*install, "--require-hashes"]
+    return [
+        [*hashed, "--requirement", str(LOCKS / "build.txt")],
+        [*hashed, "--no-build-isolation", *locks],
+    ]
+
+
 class Environment:
     """The virtual environment, and the stamp that tells for what it was made.
 
-    The stamp holds a key made of pyproject.toml, the Python version and the checkout's place (a
-    virtual environment cannot be moved), and the extras that are installed. It is taken away
-    while pip works: an environment without a stamp is half-made, and is made anew.
+    The stamp holds a key made of the locks, the Python version and the checkout's place (a virtual
+    environment cannot be moved), a digest of pyproject.toml, and the extras that are installed.
+    With another key the environment is made anew, so that it holds nothing but what is locked. The
+    stamp is taken away while pip works: an environment without one is half-made.
     """
 
     def __init__(self) -> None:
-        digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-        self._key = [digest, sys.version.split()[0], str(ROOT)]
+        locks = hashlib.sha256()
+        for path in sorted(LOCKS.glob("*.txt")):
+            locks.update(path.read_bytes())
+        self._key = [locks.hexdigest(), sys.version.split()[0], str(ROOT)]
+        self._project = [hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()]
         self._stamp = self._read_stamp()
 
     @staticmethod
@@ -185,22 +217,26 @@ class Environment:
             return {}
         try:
             stamp = json.loads(STAMP.read_text())
-            return {"key": list(stamp["key"]), "extras": list(stamp["extras"])}
+            return {name: list(stamp[name]) for name in ("key", "project", "extras")}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
 
     def has(self, extras: "list[str]") -> bool:
         """Whether the environment is up to date and holds `extras`."""
-        return self._stamp.get("key") == self._key and set(extras) <= set(self._stamp["extras"])
+        return (
+            self._stamp.get("key") == self._key
+            and self._stamp["project"] == self._project
+            and set(extras) <= set(self._stamp["extras"])
+        )
 
     def make(self, extras: "list[str]") -> None:
         """Bring the environment up to date, with `extras` beside those it has."""
-        if self._stamp.get("key", [])[1:] != self._key[1:]:
+        if self._stamp.get("key") != self._key:
             self._create()
             self._stamp = {}
         wanted = sorted({*extras, *self._stamp.get("extras", [])})
         self._install(wanted)
-        self._stamp = {"key": self._key, "extras": wanted}
+        self._stamp = {"key": self._key, "project": self._project, "extras": wanted}
         STAMP.write_text(json.dumps(self._stamp) + "\n")
 
     @staticmethod
@@ -225,36 +261,50 @@ class Environment:
     def _install(extras: "list[str]") -> None:
         stamp = STAMP.read_bytes() if STAMP.exists() else None
         STAMP.unlink(missing_ok=True)
-        project = f".[{','.join(extras)}]" if extras else "."
         what = f"with {', '.join(extras)} " if extras else ""
-        pip = [str(VENV / "bin" / "pip"), "install", "--disable-pip-version-check"]
+        pip = [str(VENV / "bin" / "pip"), "install", "--disable-pip-version-check", "--no-input"]
         try:
             run_logged(
                 f"installing os-vif {what}into .venv",
-                [*pip, "--no-input", "--editable", project],
+                *lock_commands(pip, "run", *extras),
+                [*pip, "--no-deps", "--no-build-isolation", "--editable", "."],
                 # pip's own five tries take most of a minute when there is no network at all.
                 env={"PIP_RETRIES": os.environ.get("PIP_RETRIES", "2")},
             )
         except BootstrapError as error:
-            if stamp is not None:  # pip resolves and fetches all before it changes anything
+            if stamp is not None:  # what is locked is added to; what was there stays as it was
                 STAMP.write_bytes(stamp)
-            trouble = network_trouble()
-            if trouble is None:
+            why = pips_trouble(LOG.read_text(errors="replace").rpartition("\n$ ")[2])
+            if why is None:
                 raise
             raise BootstrapError(
-                f"the Python package index could not be reached ({trouble}). Check the"
-                " network or the proxy, or set PIP_INDEX_URL to a mirror this machine reaches;"
-                f" pip's own words are in {LOG.relative_to(ROOT)}"
+                f"{why}; pip's own words are in {LOG.relative_to(ROOT)}"
             ) from error
 
 
-def network_trouble() -> "str | None":
-    """Return in a few words how the last command failed to reach the network, if it did."""
-    output = LOG.read_text(errors="replace").rpartition("\n$ ")[2]
+def pips_trouble(output: str) -> "str | None":
+    """Return what went wrong in words for the person at the terminal, if `output` of pip tells."""
     for words in NETWORK_TROUBLE:
         found = re.search(words, output, re.IGNORECASE)
         if found:
-            return found[0]
+            return (
+                f"the Python package index could not be reached ({found[0]}). Check the network"
+                " or the proxy, or set PIP_INDEX_URL to a mirror this machine reaches"
+            )
+    _, other_file, names = output.partition(OTHER_FILE)
+    if other_file:
+        return (
+            f"{' and '.join(re.findall(PINNED, names))}: what was fetched is not the file that is"
+            " locked in requirements (another sha256), so it was not installed. Find out who"
+            " changed it, the package index or the lock (git diff requirements), before you go on"
+        )
+    _, no_version, names = output.partition(NO_VERSION)
+    if no_version:
+        return (
+            f"the Python package index has no {names.split()[0]}, which is locked in requirements,"
+            f" for Python {sys.version.split()[0]}. A mirror may be behind (PIP_INDEX_URL names"
+            " another); `make lock` locks what there is now"
+        )
     return None
 
 

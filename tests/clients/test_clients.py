@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nova, Kuryr-Kubernetes and Zun, unmodified, on this library.
 
-They share one environment, which takes a few seconds to make and is kept in ``.cache/clients``.
-In it this checkout stands in the place of os-vif. Each client then runs those of its own tests
-that have to do with os-vif, and converts ports into VIFs as it does in production; the result is
-compared with what the same client makes of the same ports on os-vif 5.3.0.
+They share one environment of what ``requirements/clients.txt`` locks, which takes a few seconds to
+make and is kept in ``.cache/clients``. In it this checkout stands in the place of os-vif. Each
+client then runs those of its own tests that have to do with os-vif, and converts ports into VIFs
+as it does in production; the result is compared with what the same client makes of the same ports
+on os-vif 5.3.0.
 """
 
 import fcntl
@@ -18,24 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from tools import bootstrap
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENT = ROOT / ".cache" / "clients"
-CONSTRAINTS = HERE / "constraints.txt"
-REQUIREMENTS = [
-    "nova==34.0.0",
-    "kuryr-kubernetes==10.0.0",
-    "zun==18.0.0",
-    # What their tests import and their wheels do not ask for.
-    "ddt",
-    "fixtures",
-    "oslotest",
-    "requests-mock",
-    "testscenarios",
-    "testtools",
-    "wsgi-intercept",
-]
-
 # Since openstacksdk 1.0 a resource hands out copies of its lists. These tests extend one in place,
 # so they fail with os-vif 5.3.0 in just the same way, and os-vif has no part in them.
 COPIED_LISTS = [
@@ -109,9 +97,8 @@ def run(*command, **options):
 @functools.cache
 def client_python():
     """Python with the three clients and this checkout as their os-vif, made if need be."""
-    wanted = "\n".join(
-        [sys.version, *REQUIREMENTS, CONSTRAINTS.read_text(), (ROOT / "pyproject.toml").read_text()]
-    )
+    made_from = ("requirements/build.txt", "requirements/clients.txt", "pyproject.toml")
+    wanted = "\n".join([sys.version, *((ROOT / name).read_text() for name in made_from)])
     ENVIRONMENT.parent.mkdir(exist_ok=True)
     with ENVIRONMENT.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # other workers, and other runs in this checkout
@@ -125,14 +112,21 @@ def made_once(wanted):
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     made = run(sys.executable, "-m", "venv", "--without-pip", str(ENVIRONMENT))
     assert made.returncode == 0, made.stderr
-    what = ["--constraint", str(CONSTRAINTS), "--editable", str(ROOT), *REQUIREMENTS]
     # uv takes 3 s where pip takes 60; but the index may be one only pip is configured for.
     for installer in (
         ["uv", "pip", "install", "--python", str(python)],
         ["pip", "--python", str(python), "install"],
     ):
-        installed = run(sys.executable, "-m", *installer, *what)
-        if installed.returncode == 0:
+        # The clients ask for os-vif, which is not locked: it is this checkout.
+        install = [sys.executable, "-m", *installer, "--no-deps"]
+        for command in (
+            *bootstrap.lock_commands(install, "clients"),
+            [*install, "--no-build-isolation", "--editable", str(ROOT)],
+        ):
+            installed = run(*command)
+            if installed.returncode:
+                break
+        else:
             made_for.write_text(wanted)
             return str(python)
     pytest.fail(f"the clients cannot be installed:\n{installed.stderr}")
