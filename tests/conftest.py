@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests import debian
+
 CLONE_NEWNET = 0x40000000
 _HOLDER = "ip link set lo up && echo ready && exec cat >/dev/null"
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -28,6 +30,15 @@ def _join(descriptor: int) -> None:
     """Move the calling thread into a network namespace (os.setns is younger than Python 3.11)."""
     if _LIBC.setns(descriptor, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "setns failed: these tests need root")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the packages whose version may be why a test fails."""
+    if others := debian.differences(debian.unpacked_versions(), debian.verified()):
+        terminalreporter.write_line(
+            "Debian packages other than those these tests were verified with: " + ", ".join(others),
+            yellow=True,
+        )
 
 
 class PrivateHost:

@@ -5,21 +5,58 @@ apt runs with lists, archives and an *empty* list of installed packages of its o
 program's whole dependency closure down to libc lands in one folder: it is the same on every
 machine, needs no root to get, starts no service, and leaves the machine's packages alone. Only
 the sources (``/etc/apt``) are the machine's own, unless :attr:`Apt.settings` say otherwise.
+
+``debian-versions.toml`` beside this file says with which versions the tests were last verified.
+Debian keeps but the newest of a suite, so they cannot be asked for; other ones are named when they
+are unpacked, and at the end of each run of pytest. ``python -m tests.debian`` writes the file, from
+what is unpacked.
 """
 
 from __future__ import annotations
 
 import fcntl
 import functools
+import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import tomllib
+import urllib.parse
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+CACHE = Path(__file__).resolve().parent.parent / ".cache"
+VERIFIED = Path(__file__).with_name("debian-versions.toml")
+_NOTE = "debian-versions.json"
+"""In the root of an unpacked tree: what it is for, and the versions of what was asked for."""
+
+WANTED_BY = {
+    "Open vSwitch": (
+        *("tests/functional/test_ovs*.py", "tests/cli/test_switch.py", "tests/docs"),
+        *("tests/examples", "tests/lab/devices"),
+    ),
+    "DPDK": (
+        *("tests/functional/test_fast_path*.py", "tests/functional/test_testpmd*.py"),
+        *("tests/cli/test_fast_path.py", "tests/examples"),
+    ),
+    "lldpad": (
+        *("tests/functional/test_vdp.py", "tests/functional/test_vsi*.py"),
+        *("tests/cli/test_port_profiles.py", "tests/examples"),
+    ),
+    "lab": ("tests/lab", "tests/functional/test_ovs_vhost_user.py"),
+    "libvirt": ("benchmarks",),
+}
+"""Which tests need what the packages are for (:attr:`Apt.user`)."""
+
+_UNKNOWN = re.compile(
+    r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate"
+)
 
 
 class PackagesError(Exception):
@@ -73,6 +110,12 @@ class Apt:
                 f"{self.user} is made of Debian's packages, and this machine has no {command}:"
                 " run the tests on Debian or Ubuntu, or in a container of one"
             ) from None
+        if done.returncode and (unknown := _UNKNOWN.search(done.stderr)):
+            raise PackagesError(
+                f"{suite()} has no package {unknown[1] or unknown[2]}, or none that this machine's"
+                f" apt can reach; it is for {self.user}, which is needed by"
+                f" {', '.join(WANTED_BY[self.user])}"
+            )
         if done.returncode:
             raise PackagesError(f"{command} {' '.join(arguments)} failed:\n{done.stderr.strip()}")
         for line in done.stderr.splitlines():
@@ -115,23 +158,95 @@ class Apt:
             raise PackagesError(f"{self.user} needs {suite}, and no source of this machine has it")
         return said.split()[0]
 
-    def unpack(self, package: str, into: Path) -> None:
-        """Download ``package`` alone and unpack it below ``into``."""
+    def unpack(self, package: str, into: Path) -> dict[str, str]:
+        """Download ``package`` alone and unpack it below ``into``; return its version by name."""
         folder = self.folder / "archives"
         say(f"downloading {package}", self.user)
         self._run("apt-get", "download", package, cwd=folder)
-        self._extract(into)
+        return self._extract(into)
 
-    def unpack_closure(self, into: Path, *packages: str) -> None:
-        """Download ``packages`` and all they depend on, and unpack them below ``into``."""
+    def unpack_closure(self, into: Path, *packages: str) -> dict[str, str]:
+        """Download ``packages`` and all they depend on, and unpack them below ``into``.
+
+        :returns: all their versions by name
+        """
         say(f"downloading {' and '.join(packages)} and the libraries needed", self.user)
         self._run("apt-get", "install", "--yes", "--download-only", *packages)
-        self._extract(into)
+        return self._extract(into)
 
-    def _extract(self, into: Path) -> None:
+    def _extract(self, into: Path) -> dict[str, str]:
+        versions = {}
         for archive in sorted((self.folder / "archives").glob("*.deb")):
             subprocess.run(["dpkg", "-x", str(archive), str(into)], check=True)
+            package, version, _architecture = archive.stem.split("_")
+            versions[package] = urllib.parse.unquote(version)  # an epoch's colon is %3a
             archive.unlink()
+        return versions
+
+
+# --- which versions -------------------------------------------------------------------------------
+
+
+def suite() -> str:
+    """Return the codename of this machine's release, or whatever it calls itself."""
+    release = platform.freedesktop_os_release()
+    return release.get("VERSION_CODENAME") or release["PRETTY_NAME"]
+
+
+def note(tree: Path, user: str, versions: Mapping[str, str]) -> None:
+    """Keep with an unpacked tree which versions were asked for, and say which are not verified."""
+    (tree / _NOTE).write_text(json.dumps({"user": user, "versions": dict(versions)}))
+    for difference in differences({user: versions}, verified()):
+        say(f"not what the tests were verified with: {difference}", user)
+
+
+def unpacked_versions(cache: Path = CACHE) -> dict[str, dict[str, str]]:
+    """Return the versions of what is unpacked below ``cache``, by what it is for."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted([*cache.glob(f"*/{_NOTE}"), *cache.glob(f"*/*/{_NOTE}")]):
+        noted = json.loads(path.read_text())
+        found.setdefault(noted["user"], {}).update(noted["versions"])
+    return found
+
+
+def verified() -> dict[str, dict[str, str]]:
+    """Return the versions that the tests were last verified with, by what they are for."""
+    recorded = tomllib.loads(VERIFIED.read_text())
+    del recorded["suite"]
+    return recorded
+
+
+Versions = Mapping[str, Mapping[str, str]]
+
+
+def differences(found: Versions, known: Versions) -> list[str]:
+    """Return in words which packages have another version than the one that is known."""
+    return sorted(
+        {
+            f"{package} {old or '(none)'} -> {version}"
+            for user, versions in found.items()
+            for package, version in versions.items()
+            if (old := known.get(user, {}).get(package)) != version
+        }
+    )
+
+
+def record(found: Versions, known: Versions) -> str:
+    """Return the text of the file: what is known, but for what is found anew."""
+    lines = [
+        "# SPDX-License-Identifier: Apache-2.0",
+        "# The versions of Debian's packages that the tests were last verified with.",
+        "# Made by `.venv/bin/python -m tests.debian`, see CONTRIBUTING.md.",
+        f'suite = "{suite()}"',
+    ]
+    for user in sorted({*found, *known}):
+        lines += ["", f'["{user}"]']
+        versions = found.get(user) or known[user]
+        lines += [f'{package} = "{versions[package]}"' for package in sorted(versions)]
+    return "\n".join(lines) + "\n"
+
+
+# --- unpacked once --------------------------------------------------------------------------------
 
 
 def command(tree: Path, program: str) -> list[str]:
@@ -178,7 +293,8 @@ def _fetched(tree: Path, user: str, packages: tuple[str, ...]) -> Path | str:
                 apt = Apt(Path(folder), user)
                 apt.update()
                 with complete_or_absent(tree) as partial:
-                    apt.unpack_closure(partial, *packages)
+                    versions = apt.unpack_closure(partial, *packages)
+                    note(partial, user, {name: versions[name] for name in packages})
         except PackagesError as error:
             return str(error)
     return tree
@@ -201,3 +317,10 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    here = unpacked_versions()
+    for each in differences(here, verified()) or ["all is as it was recorded"]:
+        say(each, VERIFIED.name)
+    VERIFIED.write_text(record(here, verified()))

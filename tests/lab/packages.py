@@ -95,11 +95,14 @@ def prepare(cache: Path) -> Parts:
             apt = Apt(Path(folder), "lab")
             apt.update()
             with debian.complete_or_absent(parts.qemu) as tree:
-                _with_new_qemu(apt).unpack_closure(tree, QEMU_PACKAGE)
+                versions = _with_new_qemu(apt).unpack_closure(tree, QEMU_PACKAGE)
+                debian.note(tree, apt.user, {QEMU_PACKAGE: versions[QEMU_PACKAGE]})
             with debian.complete_or_absent(parts.busybox) as tree:
-                apt.unpack(BUSYBOX_PACKAGE, tree)
+                debian.note(tree, apt.user, apt.unpack(BUSYBOX_PACKAGE, tree))
             with debian.complete_or_absent(parts.kernel) as tree:
-                apt.unpack(apt.dependency(KERNEL_PACKAGE), tree)
+                # The package's name has the release in it: another with each of its versions.
+                (version,) = apt.unpack(apt.dependency(KERNEL_PACKAGE), tree).values()
+                debian.note(tree, apt.user, {KERNEL_PACKAGE: version})
                 # modules.dep and modules.alias are made only when a kernel is installed.
                 release = Parts(parts.qemu, tree, parts.busybox).release
                 depmod = [str(parts.busybox_binary), "depmod", "-b", str(tree), release]
