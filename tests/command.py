@@ -16,6 +16,7 @@ import json
 import os
 import re
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -220,7 +221,6 @@ class ForkServer:
         if self._process:
             self._process.communicate()
             self._process = None
-            self._folder.cleanup()
 
     def _start(self) -> None:
         with self._lock:
@@ -228,8 +228,9 @@ class ForkServer:
                 assert self._process.poll() is None, "the fork server has ended"
                 return
             self._began_with = dict(self.environment)
-            self._folder = tempfile.TemporaryDirectory(prefix="command-")
-            self._address = f"{self._folder.name}/socket"
+            # The server removes it when it ends.
+            folder = tempfile.mkdtemp(prefix="command-")
+            self._address = f"{folder}/socket"
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
                 listener.bind(self._address)
                 listener.listen()
@@ -248,6 +249,7 @@ class ForkServer:
             said = process.stdout.readline()
             if not said.startswith("ready "):
                 said += process.communicate()[0]
+                shutil.rmtree(folder)
                 raise AssertionError(f"the fork server did not start: {said}")
             self._read = frozenset(json.loads(said.removeprefix("ready ")))
             self._process = process

@@ -231,3 +231,7 @@ if asked:
     this = sys.modules["__main__"]
     sys.modules["__main__"] = _main(script)
     exec(code, sys.modules["__main__"].__dict__)  # noqa: S102
+else:
+    address = Path(requests.getsockname())
+    address.unlink()
+    address.parent.rmdir()

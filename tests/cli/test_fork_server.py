@@ -183,34 +183,49 @@ def test_a_reader_that_has_gone(osvif: Any) -> None:
         os.close(writer)
 
 
-@pytest.mark.slow
-def test_the_command_says_the_same(osvif: Any) -> None:
-    bridge, tap = osvif.file(BRIDGE, "bridge.yaml"), osvif.file(TAP, "tap.yaml")
-    bad = osvif.file(BRIDGE.replace("52:54", "53:54"), "bad.yaml")
+@pytest.fixture
+def say(osvif: Any) -> Any:
+    """Return what runs the command where a VIF is plugged, and a bridge and bad input are not."""
+    osvif.file(BRIDGE, "bridge.yaml")
+    osvif.file(BRIDGE.replace("52:54", "53:54"), "bad.yaml")
+    osvif("plug", osvif.file(TAP, "tap.yaml"))
 
-    def say(*words: str, apart: bool) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, apart: bool) -> subprocess.CompletedProcess[str]:
         done = SERVER.run(osvif.host, *words, apart=apart, cwd=osvif.folder)
         # How long it took differs.
         done.stdout = re.sub(r"[\d.]+ ?[µm]?s\b|(?<=seconds\": )[\d.]+", "TIME", done.stdout)
         return done
 
-    osvif("plug", tap)
-    for words in (
-        *([], ["--help"], ["plug", "--help"], ["plgu"], ["plug", "--josn"], ["schema"]),
-        *(["host-info"], ["completion", "zsh"], ["validate", "--json", bridge, tap, bad]),
-        *(["list"], ["show"], ["show", bridge], ["check", "--json", tap, bridge]),
-        *(["plan", "-v", bridge], ["plug", "-v", tap]),
-        *(["list", "--ovsdb", "unix:/nowhere", "-v"], ["list", "--netns", "x"]),
-        *(["gc", "--keep-none", "--dry-run"], ["demo"], ["demo", "--json"]),
-    ):
-        both(say, *words)
+    return run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("", "--help", "plug --help", "plgu", "plug --josn", "schema", "host-info"),
+        *("completion zsh", "validate --json bridge.yaml tap.yaml bad.yaml", "list", "show"),
+        *("show bridge.yaml", "check --json tap.yaml bridge.yaml", "plan -v bridge.yaml"),
+        *("plug -v tap.yaml", "list --ovsdb unix:/nowhere -v", "list --netns x"),
+        *("gc --keep-none --dry-run", "demo", "demo --json"),
+    ],
+)
+def test_the_command_says_the_same(say: Any, words: str) -> None:
+    both(say, *words.split())
+
+
+def test_the_command_does_the_same(say: Any, osvif: Any) -> None:
     changing = []
     for apart in (False, True):
-        changing.append([say(*words, apart=apart) for words in (["plug", bridge], ["show"])])
-        changing[-1].append(say("unplug", "-v", bridge, apart=apart))
-        osvif.host.run("ip", "link", "delete", "br0")
-    for served, alone in zip(*changing, strict=True):
-        assert (served.stdout, served.stderr) == (alone.stdout, alone.stderr)
+        with osvif.nothing_changed():
+            changing.append(
+                [
+                    say(*words.split(), apart=apart)
+                    for words in ("plug bridge.yaml", "show", "unplug -v bridge.yaml")
+                ]
+            )
+            osvif.host.run("ip", "link", "delete", "br0")
+    for forked, alone in zip(*changing, strict=True):
+        assert (forked.stdout, forked.stderr) == (alone.stdout, alone.stderr)
 
 
 # --- one server, many calls -----------------------------------------------------------------------
