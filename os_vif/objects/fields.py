@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Field types of our own: three enumerations and a list of IP addresses."""
 
+from typing import TYPE_CHECKING
+
 import netaddr
 from oslo_versionedobjects import fields
+
+if TYPE_CHECKING:
+    _IPAddressesField = fields.AutoTypedField[list[netaddr.IPAddress]]
+else:
+    _IPAddressesField = fields.AutoTypedField  # generic since oslo.versionedobjects 3.10
 
 
 class VIFDirectMode(fields.Enum):
@@ -57,7 +64,7 @@ class VIFHostDeviceDevTypeField(fields.BaseEnumField):
     AUTO_TYPE = VIFHostDeviceDevType()
 
 
-class ListOfIPAddressField(fields.AutoTypedField[list[netaddr.IPAddress]]):
+class ListOfIPAddressField(_IPAddressesField):
     """A list of IPv4 and IPv6 addresses."""
 
     AUTO_TYPE = fields.List(fields.IPAddress())

@@ -131,11 +131,14 @@ def test_coercion(kind):
         made = class_of(name)()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # malformed UUIDs, for now accepted
+            given = ast.literal_eval(text)
             if isinstance(expected, dict):
-                with pytest.raises(getattr(builtins, expected["raises"])):
-                    setattr(made, field, ast.literal_eval(text))
+                # In which way something else than text is no address is up to netaddr's version.
+                odd = () if isinstance(given, str) else (AttributeError, ValueError)
+                with pytest.raises((getattr(builtins, expected["raises"]), *odd)):
+                    setattr(made, field, given)
                 continue
-            setattr(made, field, ast.literal_eval(text))
+            setattr(made, field, given)
         value = getattr(made, field)
         if isinstance(value, list):
             value = [str(item) for item in value]
