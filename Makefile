@@ -13,7 +13,8 @@ PARALLEL := $(if $(filter-out 0,$(WORKERS)),--numprocesses=$(WORKERS) --dist=loa
 PYTEST := $(BIN)/pytest $(PARALLEL)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint static docs unit pytest test-lab bench coverage lock clean
+.PHONY: help demo test lint static docs unit pytest test-lab test-newest test-oldest bench coverage \
+    lock clean
 
 help:  ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -56,6 +57,13 @@ test-lab:  ## the tests in guests with Debian's own kernel: lab and qemu
 	@$(BOOTSTRAP) --system test test
 	$(BIN)/python -m tests.lab.runner $(ARGS)
 	$(if $(ARGS),,$(BIN)/pytest -m qemu tests/functional)
+
+test-newest:  ## the tests with the newest of everything, in .cache/newest; not in CI
+test-oldest:  ## the same with the oldest that pyproject.toml allows, in .cache/oldest
+test-newest test-oldest:
+	@$(BOOTSTRAP) --system test test
+	@$(BIN)/python tools/bounds.py $(@:test-%=%)
+	$(@:test-%=.cache/%)/bin/pytest --ignore=tests/clients $(PARALLEL) $(ARGS)
 
 bench:  ## measure plug and unplug against os-vif 4 and 5, CNI, ip, libvirt and the floor
 	@$(BOOTSTRAP) --system bench test
