@@ -289,13 +289,14 @@ class SpecFields(FromCode):
     def run(self) -> list[nodes.Node]:
         from os_vif.cli.specs import types
 
-        rows = list(_rows(types.TYPES[self.arguments[0]].fields, ""))
+        rows = list(_rows(types.all_types()[self.arguments[0]].fields, ""))
         heads = ("field", "what", "meaning")
         return self.parse(self.table(heads, rows, "35 25 40"))
 
 
 def _rows(fields: Iterable[Any], path: str) -> Iterable[tuple[str, str, str]]:
-    from os_vif.cli.specs.kinds import Group, ListOf
+    from os_vif.specs import Group
+    from os_vif.specs.kinds import ListOf
 
     for field in fields:
         name = f"{path}{field.name}"

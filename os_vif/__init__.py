@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from os_vif.objects.vif import VIFBase
     from os_vif.plugin import PluginBase
 
+    __version__: str
+
 __all__ = [
     "check",
     "gc",
@@ -54,13 +56,26 @@ _REFUSALS = (
 # Callers' tests set this to None to start afresh: the name is part of the contract.
 _EXT_MANAGER: "extension.ExtensionManager[Any] | None" = None
 
+_told: set[str] = set()
+"""What has been said of plugins that cannot be loaded: who loads anew need not hear it again."""
+
+if not TYPE_CHECKING:  # there, any name at all would be taken for one of ours
+
+    def __getattr__(name: str) -> str:
+        """Return ``__version__``, which whoever only plugs never asks for."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import metadata
+
+        return metadata.version("os-vif")
+
 
 def initialize(reset: bool = False) -> None:
     """Register the versioned objects and load every plugin of entry-point group ``os_vif``.
 
-    A plugin that cannot be loaded is logged and left out. Of several plugins with one name a
-    third party's is taken before ours, because it was installed on purpose; of several third
-    parties' the first in the alphabetical order of their ``module:class``. Options of loaded
+    A plugin that cannot be loaded is logged, once a process, and left out. Of several plugins with
+    one name a third party's is taken before ours, because it was installed on purpose; of several
+    third parties' the first in the alphabetical order of their ``module:class``. Options of loaded
     plugins are then registered under ``[os_vif_<plugin name>]``.
 
     :param reset: load the plugins anew, even if they have been loaded before
@@ -69,16 +84,23 @@ def initialize(reset: bool = False) -> None:
     if _EXT_MANAGER is not None and not reset:
         return
     objects.register_all()
-    manager: extension.ExtensionManager[Any] = extension.ExtensionManager(
-        namespace="os_vif", invoke_on_load=False
-    )
+    # What cannot be imported, stevedore tells.
+    stevedore = logging.getLogger("stevedore.extension").logger
+    stevedore.addFilter(_is_news)
+    try:
+        manager: extension.ExtensionManager[Any] = extension.ExtensionManager(
+            namespace="os_vif", invoke_on_load=False
+        )
+    finally:
+        stevedore.removeFilter(_is_news)
     manager.extensions[:] = _one_per_name(manager.extensions)
     for name in manager.names():
         loaded = manager[name]
         try:
             loaded.obj = loaded.plugin.load(name)
-        except Exception:
-            LOG.exception("Could not load VIF plugin %s (%s)", name, loaded.plugin)
+        except Exception as error:
+            if _first_time(f"{name} {loaded.plugin} {error!r}"):
+                LOG.exception("Could not load VIF plugin %s (%s)", name, loaded.plugin)
         else:
             LOG.debug("Loaded VIF plugin %s (%s)", name, loaded.plugin)
     _EXT_MANAGER = manager
@@ -163,6 +185,17 @@ def _plugin(name: str) -> "PluginBase":
     if plugin is None:
         raise exception.NoMatchingPlugin(plugin_name=name)
     return plugin
+
+
+def _is_news(record: Any) -> bool:
+    return record.levelname == "DEBUG" or _first_time(record.getMessage())
+
+
+def _first_time(words: str) -> bool:
+    if words in _told:
+        return False
+    _told.add(words)
+    return True
 
 
 def _one_per_name(

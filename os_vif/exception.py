@@ -177,3 +177,9 @@ class NotDescribed(ExceptionBase):
     """The plugin acts on its own instead of describing, so nothing can be said beforehand."""
 
     msg_fmt = "plugin %(plugin_name)s does not describe what it does, so this cannot be shown"
+
+
+class UnusableFamily(ExceptionBase):
+    """A kind of thing that a host can hold is not known here, or its package is at fault."""
+
+    msg_fmt = "family %(family)s cannot be used: %(reason)s"

@@ -10,9 +10,9 @@ from oslo_config import cfg
 from os_vif import exception, negotiation
 
 if TYPE_CHECKING:
-    from os_vif.host.engine import Request
-    from os_vif.host.place import Place
-    from os_vif.host.topology import Topology
+    from os_vif.engine.converge import Request
+    from os_vif.engine.place import Place
+    from os_vif.engine.topology import Topology
     from os_vif.objects.base import VersionedObject
     from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
@@ -130,7 +130,7 @@ class TopologyPlugin(PluginBase):
 
     def place(self) -> "Place":
         """Return where the plugin's steps run."""
-        from os_vif.host.place import Place
+        from os_vif.engine.place import Place
 
         return Place(self.PRIVILEGED_SECTION)
 
@@ -149,7 +149,7 @@ class TopologyPlugin(PluginBase):
         :raises ExceptionBase: the plugin does not describe the VIF, its profile or its version,
             or a value cannot be used
         """
-        from os_vif.host.engine import Request
+        from os_vif.engine.converge import Request
 
         # A class has one version in a process, so what was taken once is taken always.
         kinds = (type(vif), type(optional(vif, "port_profile")))
@@ -161,7 +161,7 @@ class TopologyPlugin(PluginBase):
 
     def plug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
         """Make the host look as described, and return when it does."""
-        from os_vif.host import engine
+        from os_vif.engine import converge as engine
 
         request = self.request(vif, instance_info)
         engine.plug([request])
@@ -170,7 +170,7 @@ class TopologyPlugin(PluginBase):
 
     def unplug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
         """Take away what is the VIF's, and return when it is gone."""
-        from os_vif.host import engine
+        from os_vif.engine import converge as engine
 
         request = self.request(vif, instance_info, unplugging=True)
         engine.unplug([request])

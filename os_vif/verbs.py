@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
 from os_vif.plugin import TopologyPlugin
 
 if TYPE_CHECKING:
-    from os_vif.host.engine import Request
-    from os_vif.host.inventory import Plugged
-    from os_vif.host.step import Step
-    from os_vif.host.switch import Database
+    from os_vif.engine.converge import Request
+    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.step import Step
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
     from os_vif.plugin import PluginBase
@@ -82,7 +81,7 @@ def unplug_many(pairs: Iterable[Pair]) -> list[Outcome]:
 
 
 def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Outcome]:
-    from os_vif.host import engine
+    from os_vif.engine import converge
 
     outcomes: dict[int, Outcome] = {}
     requests: dict[int, Request] = {}
@@ -102,9 +101,9 @@ def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Ou
             outcomes[position] = Outcome(pairs[position][0], error=exception.NotAttempted())
     else:
         if unplugging:
-            engine.unplug(list(requests.values()))
+            converge.unplug(list(requests.values()))
         else:
-            engine.plug(list(requests.values()), together=together)
+            converge.plug(list(requests.values()), together=together)
         for position, request in requests.items():
             vif = pairs[position][0]
             outcomes[position] = Outcome(vif, tuple(request.done), request.error)
@@ -130,9 +129,9 @@ def plan(
 
     :raises ExceptionBase: what plugging would raise: the VIF is refused, something is in the way
     """
-    from os_vif.host import engine
+    from os_vif.engine import converge
 
-    return engine.plan(describe(vif, instance_info, unplugging=unplugging), unplugging=unplugging)
+    return converge.plan(describe(vif, instance_info, unplugging=unplugging), unplugging=unplugging)
 
 
 def check(vif: VIFBase, instance_info: InstanceInfo | None = None) -> list[Step]:
@@ -157,7 +156,7 @@ def open_guest_end(vif: VIFBase, queues: int = 1) -> list[int]:
     :raises UnusableDevice: the VIF has no such device, or it is not plugged
     :raises StepFailed: the system refused
     """
-    from os_vif.host import guest_end
+    from os_vif.engine import guest_end
 
     return guest_end.open_guest_end(describe(vif).topology, queues)
 
@@ -167,13 +166,13 @@ def list_vifs(vif_id: str | None = None) -> list[Plugged]:
 
     :param vif_id: only this one
     """
-    from os_vif.host import inventory
+    from os_vif.engine import inventory
 
     return inventory.plugged(vif_id, _databases())
 
 
-def _databases() -> set[Database]:
-    """Return the Open vSwitch databases of all plugins that have one."""
+def _databases() -> set[Any]:
+    """Return the databases of all plugins that have one."""
     places = [plugin.place() for _name, plugin in _topology_plugins()]
     return {place.database for place in places if place.database is not None}
 
@@ -190,9 +189,9 @@ def lost_back_ends() -> list[str]:
 
     gc ends these too. Only root sees them.
     """
-    from os_vif.host import inventory
+    from os_vif.engine import inventory
 
-    return inventory.lost_back_ends()
+    return [item.name for item in inventory.abandoned() if item.told]
 
 
 def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
@@ -205,10 +204,10 @@ def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
     :param dry_run: only tell
     :raises StepFailed: the system refused
     """
-    from os_vif.host import inventory
+    from os_vif.engine import inventory
 
     if not dry_run:
-        inventory.remove_abandoned(TopologyPlugin.PRIVILEGED_SECTION)
+        inventory.remove_abandoned()
     databases = _databases()
     gone = [item for item in inventory.plugged(None, databases) if item.mark.vif_id not in live]
     if gone and not dry_run:

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from os_vif.host.backends import testpmd
-from os_vif.host.backends.testpmd import ROOT, Settings
+from os_vif.host.vhost_user.system import testpmd
+from os_vif.host.vhost_user.system.testpmd import ROOT
+from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import debian, witness
 from tests.conftest import PrivateHost
 from tests.openvswitch import CACHE

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import os_vif
-from os_vif.host.backends import testpmd
-from os_vif.host.backends.testpmd_words import Settings
+from os_vif.host.vhost_user.system import testpmd
+from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import dpdk, vifs, witness
 from tests.vhost_user import FrontEnd
 

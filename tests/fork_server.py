@@ -36,11 +36,11 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 LATER = {
     "os_vif.cli.configuration",  # reads OVS_RUNDIR
-    "os_vif.host.backends.ovsdb",  # imports ovs, which reads it too
-    "os_vif.host.backends.switch",
-    "os_vif.host.backends.switch_changes",
-    "os_vif.host.privilege",  # adds sections to the configuration
-    "os_vif.host.switch_runner",
+    "os_vif.engine.privilege",  # adds sections to the configuration
+    "os_vif.host.openvswitch.system.changes",
+    "os_vif.host.openvswitch.system.rows",
+    "os_vif.host.openvswitch.system.transactions",
+    "os_vif.system.ovsdb",  # imports ovs, which reads it too
 }
 """What the command imports by itself, each time."""
 

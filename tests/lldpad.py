@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from os_vif.host.backends import vdp
-from os_vif.host.profiles import ANY_VLAN, Vsi
+from os_vif.host.port_profiles.resources import ANY_VLAN, Vsi
+from os_vif.host.port_profiles.system import vdp
 from tests import debian, vifs
 from tests.openvswitch import CACHE
 

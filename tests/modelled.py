@@ -2,8 +2,8 @@
 """A host without a kernel: what each kind of step does to it, written again and independently.
 
 It stands in for the backends, so that planner, runner and engine are tried without any I/O:
-:meth:`World.observe` answers like ``os_vif.host.observer``, :meth:`World.handlers` run steps like
-``os_vif.host.runner.HANDLERS``. It refuses what the kernel refuses. Tests in tests/functional
+:meth:`World.observe` answers like ``os_vif.engine.observer``, :meth:`World.handlers` run steps like
+``os_vif.engine.runner.HANDLERS``. It refuses what the kernel refuses. Tests in tests/functional
 hold the real kernel to the same.
 """
 
@@ -16,12 +16,21 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from os_vif.host import observed
-from os_vif.host.fast_path import BackEndState
-from os_vif.host.function_marks import parse_function_mark
-from os_vif.host.observed import Address, Function, Host, Link, Questions, Route, VfSettings
-from os_vif.host.observer import take_up
-from os_vif.host.topology import UNFINISHED_GROUP
+from os_vif.engine.observed import Asked, Host, by_question
+from os_vif.host.forwarding.questions import FORWARDING
+from os_vif.host.functions.questions import PCI_DRIVERS, VFS, VfSettings, marks_on
+from os_vif.host.links.questions import (
+    BRIDGED,
+    FUNCTIONS,
+    LINKS,
+    MOVES,
+    UNFINISHED_GROUP,
+    USERS,
+    Function,
+    Link,
+)
+from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, Address, Route
+from os_vif.host.vhost_user.questions import BACK_ENDS, BackEndState
 
 DEFAULTS: dict[str, Any] = {
     "up": False,
@@ -105,39 +114,42 @@ class World:
             "functions": dict(self.functions),
             "vfs": copy.deepcopy(self.vfs),
             "back_ends": dict(self.back_ends),
-            "marks": {n: set(k.functions) for n, k in self.links.items() if k.functions},
+            "marks": {n: set(k.altnames) for n, k in self.links.items() if k.altnames},
         }
 
-    # --- os_vif.host.observer -----------------------------------------------------------------
+    # --- looking ------------------------------------------------------------------------------
 
-    def observe(self, asked: Questions, _functions: object = None) -> Host:
-        functions = {address: self.functions.get(address) for address in asked.functions}
+    def observe(self, asked: Iterable[Asked], *_place: object, with_daemon: bool = False) -> Host:
+        """Answer what needs no privilege."""
+        about = by_question(asked)
+        functions = {address: self.functions.get(address) for address in about.get(FUNCTIONS, ())}
         behind = {name for found in functions.values() if found for name in found.netdevs}
         cards = {
             function.physical_netdev
-            for address in asked.vfs
+            for address in about.get(VFS, ())
             if (function := functions.get(address)) and function.physical_netdev
         }
-        names = asked.links | behind | cards
-        host = Host(links={name: copy.deepcopy(self.links.get(name)) for name in names})
-        host.functions = functions
-        host.vfs = {where: dict(there) for where, there in self.vfs.items() if where[0] in cards}
-        host.pci_drivers = dict.fromkeys(asked.pci_drivers, True)
-        for place in asked.users:
+        names = about.get(LINKS, set()) | behind | cards
+        host = Host({FUNCTIONS: functions})
+        for name in names:
+            host[LINKS][name] = copy.deepcopy(self.links.get(name))
+        host[VFS].update({at: dict(it) for at, it in self.vfs.items() if at[0] in cards})
+        host[PCI_DRIVERS].update(dict.fromkeys(about.get(PCI_DRIVERS, ()), True))
+        for place in about.get(USERS, ()):
             function = functions.get(place)
             for device in function.netdevs if function else (place,):
-                host.users[device] = tuple(self.users_of(device))
-                host.addresses[device] = tuple(self.addresses.get(device, ()))
-        for uplink, bridge in asked.moves:
+                host[USERS][device] = tuple(self.users_of(device))
+                host[ADDRESSES][device] = tuple(self.addresses.get(device, ()))
+        for uplink, bridge in about.get(MOVES, ()):
             for device in (uplink, bridge):
                 if device in self.links:
-                    host.addresses[device] = tuple(self.addresses.get(device, ()))
-                    host.routes[device] = tuple(self.routes.get(device, ()))
-        for bridge in asked.bridges:
+                    host[ADDRESSES][device] = tuple(self.addresses.get(device, ()))
+                    host[ROUTES][device] = tuple(self.routes.get(device, ()))
+        for bridge in about.get(BRIDGED, ()):
             if bridge in self.links:
-                host.addresses[bridge] = tuple(self.addresses.get(bridge, ()))
-        for destination in asked.routes_to:
-            host.routes_to[destination] = next(
+                host[ADDRESSES][bridge] = tuple(self.addresses.get(bridge, ()))
+        for destination in about.get(ROUTES_TO, ()):
+            host[ROUTES_TO][destination] = next(
                 (
                     (device, route.gateway)
                     for device, routes in self.routes.items()
@@ -146,9 +158,10 @@ class World:
                 ),
                 None,
             )
-        for device, address in asked.proxies:
+        for device, address in about.get(PROXIES, ()):
             if address in self.proxies.get(device, ()):
-                host.proxies[device] = host.proxies.get(device, frozenset()) | {address}
+                there = host[PROXIES].get(device, frozenset())
+                host[PROXIES][device] = there | {address}
         return host
 
     def lend(self, name: str, lower: str) -> None:
@@ -166,25 +179,18 @@ class World:
         master = self.links[device].attributes["master"] if device in self.links else None
         return [*found, master] if master else found
 
-    def look(self, what: str, asked: Iterable[Any]) -> list[list[Any]]:
-        match what:
-            case "forwarding":
-                return [
-                    [*item, [list(rule) for rule in self.rules.get(item, ())]] for item in asked
-                ]
-            case "back_ends":
-                there = self.back_ends.get
-                return [[name, (s := there(name)) and dataclasses.asdict(s)] for name in asked]
-        raise AssertionError(f"nobody modelled {what}")
-
-    def seen(self, asked: Questions) -> Host:
+    def seen(self, asked: Iterable[Asked], *place: object, with_daemon: bool = False) -> Host:
         """Return the answers to all questions, of those who have privilege."""
-        host = self.observe(asked)
-        for what in ("forwarding", "back_ends"):
-            take_up(host, what, self.look(what, getattr(asked, what)))
+        asked = list(asked)
+        host = self.observe(asked, *place, with_daemon=with_daemon)
+        about = by_question(asked)
+        for key in about.get(FORWARDING, ()):
+            host[FORWARDING][key] = self.rules.get(key, ())
+        for name in about.get(BACK_ENDS, ()):
+            host[BACK_ENDS][name] = copy.copy(self.back_ends.get(name))
         return host
 
-    # --- os_vif.host.runner.HANDLERS ----------------------------------------------------------
+    # --- doing --------------------------------------------------------------------------------
 
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]]:
         return {
@@ -298,7 +304,7 @@ class World:
 
     def _add_route(self, device: str, route: dict[str, Any]) -> None:
         self._have(device)
-        wanted = observed.Route(**route)
+        wanted = Route(**route)
         mine = self.routes.setdefault(device, [])
         if wanted.gateway and not wanted.onlink and not self._reaches(device, wanted.gateway):
             raise OSError(errno.ENETUNREACH, "Nexthop has invalid gateway")
@@ -320,7 +326,7 @@ class World:
 
     def _delete_route(self, device: str, route: dict[str, Any]) -> None:
         self._have(device)
-        gone = observed.Route(**route)
+        gone = Route(**route)
         mine = self.routes.setdefault(device, [])
         mine[:] = [item for item in mine if item != gone]
 
@@ -350,15 +356,15 @@ class World:
         }
 
     def _mark_function(self, device: str, mark: str) -> None:
-        made = parse_function_mark(mark)
-        assert made is not None
-        if any(made in link.functions for link in self.links.values()):
+        if any(mark in link.altnames for link in self.links.values()):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-        self._have(device).functions += (made,)
+        link = self._have(device)
+        link.altnames += (mark,)
+        assert str(marks_on(link)[-1]) == mark
 
     def _unmark_function(self, device: str, mark: str) -> None:
         link = self._have(device)
-        link.functions = tuple(item for item in link.functions if str(item) != mark)
+        link.altnames = tuple(item for item in link.altnames if item != mark)
 
     def _set_vf(self, address: str, device: str, vf: int, settings: dict[str, Any]) -> None:
         assert self.functions[address].number == vf

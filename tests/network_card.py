@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network card with virtual functions as a model: no card needed.
 
-``Card`` answers as the observer does, and takes steps as the kernel does.
+``Card`` answers as a look at the host does, and takes steps as the kernel does.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import copy
 import dataclasses
 from typing import Any
 
-from os_vif.host import planner
-from os_vif.host.draft import Plan
-from os_vif.host.function_marks import FunctionMark, parse_function_mark
-from os_vif.host.observed import Address, Function, Host, Link
-from os_vif.host.step import Step
+from os_vif.engine import planner
+from os_vif.engine.draft import Plan
+from os_vif.engine.observed import Host, by_question
+from os_vif.engine.step import Step
+from os_vif.host.functions.questions import HANDED, PCI_DRIVERS, VFS, FunctionMark
+from os_vif.host.links.questions import FUNCTIONS, LINKS, Function, Link
+from os_vif.host.routes.questions import ADDRESSES, ROUTES_TO, Address
 from os_vif.verbs import describe
 from tests import vifs
 
@@ -70,28 +72,30 @@ class Card:
         self.functions[which] = dataclasses.replace(self.functions[which], **fields)
 
     def look(self, *topologies: Any) -> Host:
-        asked = planner.Questions.union([planner.questions(item) for item in topologies])
-        host = Host(functions={which: self.functions.get(which) for which in asked.functions})
-        for which in asked.vfs:
+        about = by_question(it for item in topologies for it in planner.questions(item))
+        functions = {which: self.functions.get(which) for which in about.get(FUNCTIONS, ())}
+        host = Host({FUNCTIONS: functions})
+        for which in about.get(VFS, ()):
             function = self.functions.get(which)
             for netdev in function.netdevs if function else ():
                 mac = self.macs.get(netdev, "")
-                host.links[netdev] = Link(netdev, 9, "", "", {"mac": mac})
+                host[LINKS][netdev] = Link(netdev, 9, "", "", {"mac": mac})
             if function and function.physical_netdev:
-                host.vfs = {("eth0", n): dict(there) for n, there in self.vfs.items()}
+                host[VFS].update({("eth0", n): dict(there) for n, there in self.vfs.items()})
         shown = {"lo": True, "eth0": self.up}
-        if not any(it and it.physical_netdev for it in host.functions.values()):
+        if not any(it and it.physical_netdev for it in functions.values()):
             del shown["eth0"]
         for name, up in shown.items():
-            marks = tuple(filter(None, map(parse_function_mark, self.marks[name])))
-            host.links[name] = Link(name, 2, "", "", {"up": up, "master": None}, marks)
-        host.pci_drivers = {name: name in self.drivers for name in asked.pci_drivers}
-        for which in asked.handed:
+            marks = tuple(self.marks[name])
+            host[LINKS][name] = Link(name, 2, "", "", {"up": up, "master": None}, marks)
+        drivers = about.get(PCI_DRIVERS, ())
+        host[PCI_DRIVERS].update({name: name in self.drivers for name in drivers})
+        for which in about.get(HANDED, ()):
             function = self.functions.get(which)
             for netdev in function.netdevs if function else ():
-                host.addresses[netdev] = self.addresses.get(netdev, ())
+                host[ADDRESSES][netdev] = self.addresses.get(netdev, ())
                 route = (self.default_route, "10.0.0.254") if self.default_route else None
-                host.routes_to |= {"0.0.0.0/0": route, "::/0": None}
+                host[ROUTES_TO].update({"0.0.0.0/0": route, "::/0": None})
         return copy.deepcopy(host)
 
     def run(self, todo: list[Step]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Constants of the Open vSwitch plugin, under the names callers know."""
 
-from os_vif.host import switch
+from os_vif.host.openvswitch import resources as switch
 from os_vif.plugins import ovs_names
 
 PLUGIN_NAME = ovs_names.PLUGIN_NAME

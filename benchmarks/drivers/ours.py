@@ -113,7 +113,7 @@ def connect(arguments: dict[str, str]) -> Driver:
     cfg.CONF.set_override("create_tap", True, "os_vif_linux_bridge")
     macvtap = arguments.get("device") == "macvtap"
     if arguments["privilege"] == "daemon":
-        from os_vif.host import privilege
+        from os_vif.engine import privilege
 
         context = privilege.default if macvtap else privilege.linux_bridge
         command = f"{sys.prefix}/bin/privsep-helper"

@@ -13,8 +13,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from os_vif.cli.specs.kinds import suggest
-from os_vif.cli.specs.nodes import BadInput, Problem
+from os_vif.cli.specs.nodes import BadInput
+from os_vif.cli.specs.reading import suggest
+from os_vif.specs import Problem
 
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Options
@@ -97,7 +98,7 @@ def _set(group: str, name: str, text: str | list[str]) -> str:
     }
     options: Mapping[str, Any]
     if group in HELPER_SECTIONS:
-        import os_vif.host.privilege  # noqa: F401  (registers the sections)
+        import os_vif.engine.privilege  # noqa: F401  (registers the sections)
 
         options = cfg.CONF[group]
     else:

@@ -1,104 +1,103 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the host holds of a VIF, as a picture needs it: a topology, as far as its parts show it."""
+"""What the host holds of a VIF, as its families tell it: to be drawn, to be listed, as JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from os_vif.drawing.scene import Guest
-    from os_vif.host.inventory import Given, Plugged
-    from os_vif.host.observed import Link
-    from os_vif.host.topology import Resource, Topology
+    from os_vif.drawing.scene import Fault, Guest
+    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.picture import Picture
+    from os_vif.engine.topology import Topology
+
+
+def _pictures() -> list[Picture]:
+    """Return every family's, the lowest floor's first."""
+    from os_vif.engine import families
+
+    return [family.picture for family in families.all_families()]
 
 
 def as_plugged(item: Plugged) -> tuple[Topology, Guest]:
     """Return what the host holds of a VIF as a topology, as far as its own parts show it."""
     from os_vif.drawing.scene import Guest
-    from os_vif.host.topology import Topology
+    from os_vif.engine.topology import Topology
 
-    resources = [resource for link in item.links for resource in _of_link(link)]
-    resources += _of_switch(item)
-    resources += [resource for given in item.functions for resource in _of_function(given)]
+    resources = [resource for picture in _pictures() for resource in picture.held(item)]
     # The beginning of an id is enough to name it here, and leaves room for more guests.
     name = f"guest {item.mark.instance[:8]}" if item.mark.instance else "guest"
-    lines = [f"VIF {item.mark.vif_id[:8]}", *([] if resources else ["rules only"])]
+    lines = [f"VIF {item.mark.vif_id[:8]}", *([] if resources else [state_of(item)])]
     return Topology(item.mark, tuple(resources)), Guest(name, tuple(lines))
 
 
-def _of_link(link: Link) -> list[Resource]:
-    from os_vif.host.fast_path import TESTPMD_MTU, BackEnd, FastPathDevice
-    from os_vif.host.fast_path_rules import deleting
-    from os_vif.host.fields import NAME
-    from os_vif.host.resources import MACVTAP_MODES, Bridge, Macvtap, Tap, Veth
-    from os_vif.host.topology import noted_socket
+def faults_of(item: Plugged) -> dict[str, Fault]:
+    """Return what is wrong with what the host holds, by the key of a part of the picture."""
+    return {key: fault for picture in _pictures() for key, fault in picture.faults(item).items()}
 
-    found: Any = link.attributes
-    master, mtu = found.get("master"), found.get("mtu")
-    bridge: list[Resource] = [] if master is None else [Bridge(name=master)]
-    if deleting(link):
-        # Whatever the fast path has made it as.
-        path, listens = noted_socket(link.alias) or ("", False)
-        device = FastPathDevice(
-            name=link.name, path=path, listens=listens, mac=found["mac"], mtu=mtu, bridge=master
-        )
-        return [*bridge, device]
-    if link.kind == "bridge":
-        return [Bridge(name=link.name, own=True)]
-    if link.kind == "veth":
-        # The other end is a link too, and is drawn with this one.
-        return [Veth(name=link.name, peer=found["link"], mtu=mtu, bridge=master)] if master else []
-    if link.kind == "macvtap" and found["mode"] in MACVTAP_MODES:
-        lower = str(found.get("link"))
-        if not NAME(lower):
-            lower = "elsewhere"  # in another network namespace, which shows no more than a number
-        return [Macvtap(name=link.name, mac=found["mac"], mode=found["mode"], mtu=mtu, link=lower)]
-    if link.kind != "tap":
-        return bridge  # a representor, which is drawn as the port it is
-    multi_queue = bool(found.get("multi_queue"))
-    tap = Tap(name=link.name, mtu=mtu, bridge=master, multi_queue=multi_queue)
-    socket = noted_socket(link.alias)
-    if socket is None:
-        return [*bridge, tap]
-    path, listens = socket
-    process = BackEnd(
-        name=link.name, path=path, listens=listens, mac=found["mac"], mtu=min(mtu, TESTPMD_MTU)
+
+def state_of(item: Plugged) -> str:
+    """Return a VIF's state in words."""
+    found = [state for picture in _pictures() for state in picture.states(item)]
+    if found:
+        return min(found, key=lambda state: state.rank).words
+    return "up" if all(up for picture in _pictures() for up in picture.up(item)) else "down"
+
+
+def as_json(item: Plugged) -> dict[str, Any]:
+    """Return a VIF for JSON."""
+    found: dict[str, list[Any]] = {}
+    for picture in _pictures():
+        for key, entries in picture.json(item).items():
+            _join(found.setdefault(key, []), entries)
+    return {
+        "id": item.mark.vif_id,
+        "plugin": item.mark.plugin,
+        "instance": item.mark.instance or None,
+        "state": state_of(item).replace(" ", "_"),
+        **found,
+    }
+
+
+def _join(told: list[Any], entries: Sequence[Any]) -> None:
+    """Add entries to those that other families have told; one of the same name adds to that."""
+    named = {entry["name"]: entry for entry in told if isinstance(entry, dict) and "name" in entry}
+    for entry in entries:
+        known = named.get(entry.get("name")) if isinstance(entry, dict) else None
+        if known is not None:
+            known.update(entry)
+        else:
+            told.append(entry)
+
+
+def places_of(item: Plugged) -> str:
+    """Return what a VIF has on the host and where, in one line; '' if it has no names."""
+    places: dict[str, Any] = {}
+    for picture in _pictures():
+        places.update(picture.names(item))
+    return ", ".join(f"{name} on {place}" if place else name for name, place in places.items())
+
+
+def things_of(item: Plugged) -> str:
+    """Return the same, or else in words what it is that has no name."""
+    return places_of(item) or ", ".join(
+        words for picture in _pictures() for words in picture.nameless(item)
     )
-    return [*bridge, tap, process]
 
 
-def _of_switch(item: Plugged) -> list[Resource]:
-    from os_vif.host.switch import OvsBridge, OvsPort
-
-    own = {bridge.name: bridge.datapath_type for bridge in item.bridges}
-    names = dict.fromkeys([*own, *(port.bridge for port in item.ports)])
-    resources: list[Resource] = [
-        OvsBridge(name=name, datapath_type=own.get(name, ""), own=name in own) for name in names
-    ]
-    for port in item.ports:
-        resources.append(
-            OvsPort(
-                name=port.name,
-                bridge=port.bridge,
-                type=port.type,
-                options=port.options,
-                external_ids=port.external_ids,
-                mtu_request=port.mtu_request,
-                isolate=port.isolated,
-            )
-        )
-    return resources
+def names_of(item: Plugged) -> list[str]:
+    """Return the names of what a VIF has on the host."""
+    return [name for picture in _pictures() for name, _place in picture.names(item)]
 
 
-def _of_function(given: Given) -> list[Resource]:
-    from os_vif.host.function_steps import NO_MAC
-    from os_vif.host.passthrough import PciDevice, VirtualFunction
+def beside(item: Plugged) -> list[str]:
+    """Return what sorts VIFs so that those which share something are drawn side by side."""
+    found = [list(picture.beside(item)) for picture in reversed(_pictures())]
+    return next((shared for shared in found if shared), [])
 
-    address, found = given.mark.address, given.settings
-    driver = given.function.driver if given.function and given.mark.driver else ""
-    device = PciDevice(address=address, driver=driver)
-    if not given.card:
-        return [device]
-    shown: Any = {key: found[key] for key in ("vlan", "spoofchk", "trust") if key in found}
-    shown["mac"] = "" if found.get("mac") == NO_MAC else found.get("mac", "")
-    return [device, VirtualFunction(address=address, **shown)]
+
+def waiting_of(item: Plugged) -> tuple[str, ...]:
+    """Return the names of what waits for something that the hypervisor has yet to make."""
+    waits = [picture.waiting for picture in _pictures() if picture.waiting is not None]
+    return tuple(name for waiting in waits for name in waiting(item))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from os_vif.cli.held import as_plugged
+from os_vif.cli import held
 from os_vif.cli.options import Taught, shared_options
 from os_vif.cli.privilege import explain
 from os_vif.cli.session import Exit, Failure, Session
@@ -19,105 +19,11 @@ from os_vif.cli.table import Column, print_table
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Entry
     from os_vif.drawing.scene import Fault, Guest, Scene
-    from os_vif.host.inventory import Plugged
-    from os_vif.host.observed import Link
-    from os_vif.host.switch import BridgeRow, PortRow
-    from os_vif.host.topology import Topology
+    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.step import Drift
+    from os_vif.engine.topology import Topology
 
 # --- list -------------------------------------------------------------------------------------
-
-
-def _state(item: Plugged) -> str:
-    if not (item.links or item.ports or item.bridges or item.functions):
-        return "rules only"
-    if any(_trouble(port) for port in item.ports):
-        return "port error"
-    if any(given.function is None for given in item.functions):
-        return "device gone"
-    if item.unserved:
-        return "back end gone"
-    up = [bool(link.attributes.get("up")) for link in item.links]
-    # A device that is given away whole has its link in the guest.
-    up += [given.up for given in item.functions if given.card]
-    return "up" if all(up) else "down"
-
-
-def _trouble(port: PortRow) -> str:
-    """Return why Open vSwitch has not attached a port; '' if it has."""
-    if port.ofport is not None and port.ofport > 0:
-        return ""
-    return port.error or "Open vSwitch has not attached it"
-
-
-def _as_json(item: Plugged) -> dict[str, Any]:
-    return {
-        "id": item.mark.vif_id,
-        "plugin": item.mark.plugin,
-        "instance": item.mark.instance or None,
-        "state": _state(item).replace(" ", "_"),
-        "devices": [
-            {
-                "name": link.name,
-                "kind": link.kind,
-                "up": bool(link.attributes.get("up")),
-                "mac": link.attributes.get("mac"),
-                "mtu": link.attributes.get("mtu"),
-                "master": link.attributes.get("master"),
-                **_of_macvtap(link),
-                **_of_socket(link),
-            }
-            for link in item.links
-        ],
-        "ports": [
-            {
-                "name": port.name,
-                "bridge": port.bridge,
-                "type": port.type,
-                "iface_id": port.external_ids.get("iface-id"),
-                "ofport": port.ofport,
-                "error": port.error or None,
-            }
-            for port in item.ports
-        ],
-        "bridges": [bridge.name for bridge in item.bridges],
-        "functions": [
-            {
-                "address": given.mark.address,
-                "card": given.card or None,
-                "vf": given.function.number if given.function else None,
-                "driver": (given.function.driver or None) if given.function else None,
-                "mac": given.settings.get("mac"),
-                "vlan": given.settings.get("vlan") or None,
-            }
-            for given in item.functions
-        ],
-        "rules": list(item.comments),
-    }
-
-
-def _of_macvtap(link: Link) -> dict[str, Any]:
-    keys = ("link", "mode") if link.kind == "macvtap" else ()
-    return {key: link.attributes.get(key) for key in keys}
-
-
-def _of_socket(link: Link) -> dict[str, Any]:
-    from os_vif.host.topology import noted_socket
-
-    socket = noted_socket(link.alias)
-    return {"socket": socket[0], "listens": socket[1]} if socket else {}
-
-
-def _devices(item: Plugged) -> str:
-    """Return what a VIF has on the host and where, in one line; '' if only rules."""
-    places: dict[str, Any] = {link.name: _place(link) for link in item.links}
-    places.update({bridge.name: None for bridge in item.bridges})
-    places.update({port.name: port.bridge for port in item.ports})
-    places.update({given.mark.address: given.card for given in item.functions})
-    return ", ".join(f"{name} on {place}" if place else name for name, place in places.items())
-
-
-def _place(link: Link) -> Any:
-    return link.attributes.get("link" if link.kind == "macvtap" else "master")
 
 
 @click.command("list", cls=Taught)
@@ -153,15 +59,15 @@ def list_(session: Session) -> int:
         rows = [
             (
                 item.mark.vif_id,
-                _state(item),
-                _devices(item) or "-",
+                held.state_of(item),
+                held.places_of(item) or "-",
                 item.mark.plugin,
                 item.mark.instance or "-",
             )
             for item in found
         ]
         print_table(session, columns, rows)
-    return session.finish(Exit.DONE, vifs=[_as_json(item) for item in found])
+    return session.finish(Exit.DONE, vifs=[held.as_json(item) for item in found])
 
 
 # --- show -------------------------------------------------------------------------------------
@@ -191,7 +97,7 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
     With --json: "parts", each with key, kind, title, lines, below (the key it is attached to),
     missing and faults.
     """
-    from os_vif.drawing.scene import Fault, process_of, scene_of
+    from os_vif.drawing.scene import scene_of
 
     files = [target for target in targets if target == "-" or Path(target).is_file()]
     if files and len(files) < len(targets):
@@ -208,16 +114,9 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
     else:
         session.start()
         # Those of one bridge side by side, so that they are drawn on the same one.
-        chosen = sorted(_chosen(targets), key=_masters)
-        vifs = [as_plugged(item) for item in chosen]
-        troubles = {port.name: _trouble(port) for item in chosen for port in item.ports}
-        faults = {
-            name: Fault(detached=True, notes=(words,)) for name, words in troubles.items() if words
-        }
-        functions = [given for item in chosen for given in item.functions]
-        gone = Fault(missing=True, notes=("missing",))
-        faults |= {given.mark.address: gone for given in functions if given.function is None}
-        faults |= {process_of(name): gone for item in chosen for name in item.unserved}
+        chosen = sorted(_chosen(targets), key=held.beside)
+        vifs = [held.as_plugged(item) for item in chosen]
+        faults = {key: fault for item in chosen for key, fault in held.faults_of(item).items()}
     scene = scene_of(vifs, faults)
     if svg is not None:
         _write_svg(session, svg, scene)
@@ -235,7 +134,7 @@ def _from_files(
     seen = True
     batch = session.read(files)
     from os_vif import exception, verbs
-    from os_vif.cli.drift import Drift, drifts_of, faults_of
+    from os_vif.cli.drift import drifts_of, faults_of
     from os_vif.cli.specs import reader
 
     vifs = []
@@ -271,7 +170,7 @@ def guest_of(entry: Entry) -> Guest:
 def _chosen(targets: Sequence[str]) -> list[Plugged]:
     """Return the plugged VIFs that are meant; all of them without targets."""
     from os_vif import verbs
-    from os_vif.cli.specs.kinds import suggest
+    from os_vif.cli.specs.reading import suggest
 
     found = verbs.list_vifs()
     if not targets:
@@ -279,10 +178,12 @@ def _chosen(targets: Sequence[str]) -> list[Plugged]:
     chosen = []
     for target in targets:
         hits = [
-            item for item in found if item.mark.vif_id.startswith(target) or target in _names(item)
+            item
+            for item in found
+            if item.mark.vif_id.startswith(target) or target in held.names_of(item)
         ]
         if not hits:
-            names = [name for item in found for name in _names(item)]
+            names = [name for item in found for name in held.names_of(item)]
             names += [item.mark.vif_id for item in found]
             hint = suggest(target, names) if names else "no VIF is plugged on this host"
             raise Failure(
@@ -294,16 +195,6 @@ def _chosen(targets: Sequence[str]) -> list[Plugged]:
             raise Failure(f"{target!r} may mean any of {ids}", Exit.BAD_INPUT)
         chosen += hits
     return chosen
-
-
-def _names(item: Plugged) -> list[str]:
-    parts: tuple[Link | PortRow | BridgeRow, ...] = (*item.links, *item.ports, *item.bridges)
-    return [part.name for part in parts] + [given.mark.address for given in item.functions]
-
-
-def _masters(item: Plugged) -> list[str]:
-    masters = [str(_place(link) or "") for link in item.links]
-    return [port.bridge for port in item.ports] or masters
 
 
 def _draw(session: Session, vifs: list[tuple[Topology, Guest]], faults: dict[str, Fault]) -> None:
@@ -391,9 +282,9 @@ def gc(
 
     doomed = verbs.gc(live, dry_run=True)
     lost = verbs.lost_back_ends()
-    as_json = [_as_json(item) for item in doomed]
+    as_json = [held.as_json(item) for item in doomed]
     for item in doomed:
-        devices = _devices(item) or "forwarding rules"
+        devices = held.things_of(item)
         session.say(
             ("would remove" if dry_run else "to remove", "warn"),
             "  ",
@@ -420,7 +311,7 @@ def gc(
         raise Failure(explain(error)) from error
     if many:
         session.say(("removed", "good"), f"  {_many(gone, lost)}")
-    return session.finish(Exit.DONE, removed=[_as_json(item) for item in gone], ended=lost)
+    return session.finish(Exit.DONE, removed=[held.as_json(item) for item in gone], ended=lost)
 
 
 def _many(vifs: Sequence[Plugged], back_ends: Sequence[str]) -> str:

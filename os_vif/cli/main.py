@@ -19,6 +19,7 @@ from os_vif.cli import hosting, plugging, reference, running
 from os_vif.cli.demo.command import demo
 from os_vif.cli.options import keep_examples, shared_options
 from os_vif.cli.session import Exit, Failure, Session, bad_input
+from os_vif.cli.specs import types
 from os_vif.cli.specs.nodes import BadInput
 
 _COMMANDS = (
@@ -56,7 +57,7 @@ class _Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand, or say which may have been meant."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
-            from os_vif.cli.specs.kinds import suggest
+            from os_vif.cli.specs.reading import suggest
 
             raise click.UsageError(
                 f"there is no command {args[0]!r}; {suggest(args[0], self.commands)}", ctx=ctx
@@ -161,6 +162,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         except Exception as error:  # a person is shown a sentence; -v shows where it came from
             code = _unexpected(session, error)
+        for message in types.left_out():
+            session.warn(message)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output had enough (head, say); what was to be done is done.

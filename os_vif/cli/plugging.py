@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,12 +17,9 @@ from os_vif.cli.session import Exit, Session
 
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Entry
-    from os_vif.host.engine import Request
-    from os_vif.host.function_marks import FunctionMark
-    from os_vif.host.step import Step
+    from os_vif.engine.converge import Request
+    from os_vif.engine.step import Step
     from os_vif.verbs import Outcome
-
-    _Planned = tuple[Entry, list[str], list[Step], str | None]
 
 CHUNK = 50
 """VIFs per call of the library where progress is shown; all-or-nothing takes one call."""
@@ -39,6 +36,17 @@ _STATES = {
     "failed": ("failed", "bad"),
     "not_attempted": ("not done", "warn"),
 }
+
+
+class _Planned(NamedTuple):
+    """What is to be done for one VIF; what fails has its error instead of steps."""
+
+    entry: Entry
+    request: Request | None
+    devices: list[str]
+    steps: list[Step]
+    error: str | None
+
 
 files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 
@@ -67,27 +75,18 @@ def _shown(request: Request | None, entry: Entry, *, unplugging: bool) -> list[s
 
 def _own(request: Request) -> list[tuple[str, str]]:
     """Return what is the VIF's own, each with the kind of step that makes it."""
-    from os_vif.host.fast_path import FastPathDevice
-    from os_vif.host.passthrough import PciDevice
-    from os_vif.host.resources import Bridge, Macvtap, Tap, Veth
-    from os_vif.host.switch import OvsPort
+    from os_vif.engine.families import rule_of
 
-    found = []
-    for item in request.topology.resources:
-        if isinstance(item, Tap | Veth | Macvtap) or (isinstance(item, Bridge) and item.own):
-            found.append(("create_link", item.name))
-        elif isinstance(item, FastPathDevice):
-            found.append(("add_fp_device", item.name))
-        elif isinstance(item, OvsPort) and item.type != "patch" and item.name:
-            found.append(("add_port", item.name))
-        elif isinstance(item, PciDevice):
-            found.append(("mark_function", item.address))
-    return found
+    return [
+        own
+        for resource in request.topology.resources
+        for own in rule_of(type(resource)).own(resource)
+    ]
 
 
 def as_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
     """Return steps for JSON."""
-    from os_vif.host.steps import describe
+    from os_vif.engine.steps import describe
 
     return [{"kind": step.kind, "args": step.args, "words": describe(step)} for step in steps]
 
@@ -121,29 +120,22 @@ def _state(outcome: Outcome, request: Request | None, *, unplugging: bool) -> st
     if unplugging:
         return "unplugged"
     # What was there in part, or with other settings, was repaired.
-    made = {(step.kind, step.args["name"]) for step in outcome.steps if "name" in step.args}
-    made -= {("add_port", step.args["name"]) for step in outcome.steps if step.kind == "del_port"}
-    made |= _marked(outcome.steps)
-    adopted = any(
-        step.kind == "set_link" and "alias" in step.args["attributes"] for step in outcome.steps
-    )
     own = set(_own(request)) if request is not None else set()
-    return "plugged" if adopted or own <= made else "repaired"
+    return "plugged" if _adopts(outcome.steps) or own <= _made(outcome.steps) else "repaired"
 
 
-def _marked(steps: Sequence[Step]) -> set[tuple[str, str]]:
-    """Return the PCI functions that the VIF had not before, as :func:`_own` does."""
-    from os_vif.host.function_marks import parse_function_mark
+def _adopts(steps: Sequence[Step]) -> bool:
+    from os_vif.engine.families import kind_of
 
-    found: dict[str, list[FunctionMark]] = {"mark_function": [], "unmark_function": []}
-    for step in steps:
-        if step.kind in found and (mark := parse_function_mark(step.args["mark"])):
-            found[step.kind].append(mark)
-    former = {(mark.address, mark.vif_id) for mark in found["unmark_function"]}
+    return any(kind_of(step.kind).adopts(step.args) for step in steps)
+
+
+def _made(steps: Sequence[Step]) -> set[tuple[str, str]]:
+    """Return what the VIF had not before, as :func:`_own` does."""
+    from os_vif.engine.families import kind_of
+
     return {
-        ("mark_function", mark.address)
-        for mark in found["mark_function"]
-        if (mark.address, mark.vif_id) not in former
+        (step.kind, name) for step in steps for name in kind_of(step.kind).makes(step.args, steps)
     }
 
 
@@ -283,7 +275,7 @@ def plan(session: Session, files: tuple[str, ...], unplugging: bool) -> int:
     """
     results = []
     number = 0
-    for entry, devices, steps, error in _planned(session, files, unplugging=unplugging):
+    for entry, _request, devices, steps, error in _planned(session, files, unplugging=unplugging):
         state = "failed" if error else "to_do" if steps else "nothing_to_do"
         result = _result(entry, devices, state, steps, error)
         results.append(result)
@@ -324,7 +316,7 @@ def check(session: Session, files: tuple[str, ...]) -> int:
     drifted = 0
     planned = _planned(session, files, unplugging=False)
     waiting = _waiting(planned)
-    for entry, devices, steps, error in planned:
+    for entry, _request, devices, steps, error in planned:
         drifts = drifts_of(steps)
         awaited = waiting.get(entry.vif.id, ())
         state = "failed" if error else "drifted" if drifts else "waiting" if awaited else "healthy"
@@ -360,12 +352,16 @@ def check(session: Session, files: tuple[str, ...]) -> int:
 
 
 def _waiting(planned: Sequence[_Planned]) -> dict[str, tuple[str, ...]]:
-    """Return the ports that wait for their device, by VIF, as far as any of these may have some."""
+    """Return the names of what waits, by VIF, as far as any of these may have such a thing."""
     from os_vif import verbs
+    from os_vif.cli import held
+    from os_vif.engine.families import of_resource
 
-    if not any(entry.vif.plugin == "ovs" and not error for entry, _, _, error in planned):
+    requests = [vif.request for vif in planned if vif.request is not None and not vif.error]
+    kinds = {type(resource) for request in requests for resource in request.topology.resources}
+    if all(of_resource(kind).picture.waiting is None for kind in kinds):
         return {}
-    return {item.mark.vif_id: item.waiting for item in verbs.list_vifs()}
+    return {item.mark.vif_id: held.waiting_of(item) for item in verbs.list_vifs()}
 
 
 def _whose(device: str, result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -395,14 +391,16 @@ def _planned(session: Session, files: Sequence[str], *, unplugging: bool) -> lis
             except Exception as failure:  # each VIF has its own answer
                 error = explain(failure)
             devices = _shown(request, entry, unplugging=unplugging)
-            planned.append((entry, devices, steps, error))
+            planned.append(_Planned(entry, request, devices, steps, error))
             advance(1)
     return planned
 
 
 def _identity(step: Step) -> str:
-    # Each plan chooses a MAC of its own for a bridge that is missing.
-    return f"create {step.args['name']}" if step.kind == "create_link" else repr(step)
+    from os_vif.engine.families import kind_of
+
+    same = kind_of(step.kind).identity(step.args)
+    return f"{step.kind} {same}" if same else repr(step)
 
 
 def _finish_planned(session: Session, results: list[dict[str, Any]], code: Exit) -> int:

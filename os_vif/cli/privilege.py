@@ -10,7 +10,7 @@ import sys
 def explain(error: BaseException) -> str:
     """Return an error in words; where privilege is what is missing, say how to get it."""
     from os_vif import exception
-    from os_vif.host import dispatch
+    from os_vif.engine import dispatch
 
     said = str(error).strip() or type(error).__name__
     if isinstance(error, exception.StepFailed) and error.kwargs["step"].startswith("create "):
@@ -36,7 +36,7 @@ def explain(error: BaseException) -> str:
 
 def _is_of_ovsdb(error: OSError) -> bool:
     # The library that talks to Open vSwitch is only loaded where there is one.
-    module = sys.modules.get("os_vif.host.backends.ovsdb")
+    module = sys.modules.get("os_vif.system.ovsdb")
     return module is not None and isinstance(error, module.OvsdbError)
 
 

@@ -11,22 +11,25 @@ import click
 from os_vif.cli.options import Taught, shared_options
 from os_vif.cli.plugging import devices_of, files_argument
 from os_vif.cli.session import Exit, Session
-from os_vif.cli.specs import family, kinds, types
+from os_vif.cli.specs import types
+from os_vif.cli.specs.reading import suggest
 from os_vif.cli.table import Column, print_table
+from os_vif.specs import Field, Group, ListOf, VIFType
 
 
 def _known(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    for name in value:
-        if name not in types.TYPES:
-            suggestion = kinds.suggest(name, types.TYPES)
+    for name in () if ctx.resilient_parsing else value:
+        if name not in types.all_types():
+            suggestion = suggest(name, types.all_types())
             raise click.BadParameter(f"there is no type {name!r}; {suggestion}", ctx, param)
     return value
 
 
 def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in types.TYPES if name.startswith(incomplete)]
+    return [name for name in types.all_types() if name.startswith(incomplete)]
 
 
+# The table is read only when a subcommand runs.
 _type_names = click.argument(
     "names", nargs=-1, metavar="[TYPE]...", callback=_known, shell_complete=_complete
 )
@@ -46,7 +49,8 @@ def types_(session: Session, names: tuple[str, ...]) -> int:
     With --json: "types", each with name, summary, use, plugin, vif_class, example and fields
     (path, kind, help, required, default).
     """
-    rows = [types.TYPES[name] for name in names or types.TYPES]
+    table = types.all_types()
+    rows = [table[name] for name in names or table]
     if names:
         for row in rows:
             _one_type(session, row)
@@ -83,17 +87,17 @@ def types_(session: Session, names: tuple[str, ...]) -> int:
     )
 
 
-def _one_type(session: Session, row: family.VIFType) -> None:
+def _one_type(session: Session, row: VIFType) -> None:
     session.say((row.name, "title"), f"  {row.summary}")
     session.say((f"for {row.use}", "quiet"))
     session.say("")
     for line in row.example.splitlines():
         session.say(("    " + line, "tap"))
     for path, field in _flat(row.fields, ""):
-        if isinstance(field.kind, kinds.Group):
+        if isinstance(field.kind, Group):
             continue
-        many = isinstance(field.kind, kinds.ListOf)
-        takes = field.kind.of.name if isinstance(field.kind, kinds.ListOf) else field.kind.name
+        many = isinstance(field.kind, ListOf)
+        takes = field.kind.of.name if isinstance(field.kind, ListOf) else field.kind.name
         session.say("")
         session.say(
             (path, "title"),
@@ -105,14 +109,14 @@ def _one_type(session: Session, row: family.VIFType) -> None:
         )
 
 
-def _flat(fields: tuple[kinds.Field, ...], path: str) -> list[tuple[str, kinds.Field]]:
+def _flat(fields: tuple[Field, ...], path: str) -> list[tuple[str, Field]]:
     found = []
     for field in fields:
         inner = f"{path}{field.name}"
         found.append((inner, field))
-        if isinstance(field.kind, kinds.Group):
+        if isinstance(field.kind, Group):
             found += _flat(field.kind.fields, f"{inner}.")
-        elif isinstance(field.kind, kinds.ListOf) and isinstance(field.kind.of, kinds.Group):
+        elif isinstance(field.kind, ListOf) and isinstance(field.kind.of, Group):
             found += _flat(field.kind.of.fields, f"{inner}[].")
     return found
 

@@ -21,7 +21,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from os_vif.cli.specs.nodes import BadInput, Problem
+from os_vif.cli.specs.nodes import BadInput
+from os_vif.specs import Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -160,6 +161,11 @@ class Session:
         """Write a line to standard error, unless ``--quiet``."""
         if not self.quiet:
             _write(self.err, [(message, "quiet")])
+
+    def warn(self, message: str) -> None:
+        """Write a warning to standard error, unless ``--quiet``."""
+        if not self.quiet:
+            _write(self.err, [("warning: ", "warn"), message])
 
     def problems(self, problems: Sequence[Problem]) -> None:
         """Write what is wrong with the input, with the lines it is in."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from os_vif.drawing.layout import Box, Metrics, Picture, arrange
 from os_vif.drawing.scene import Fault, Guest, Scene, scene_of
-from os_vif.host.topology import Topology
+from os_vif.engine.topology import Topology
 
 METRICS = Metrics(character=1, line=1, side=2, top=1, gap=3, drop=1)
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host can hold, and the engine that makes a description of it true."""
+"""What a host can hold: one folder a family; see :mod:`os_vif.engine.family`."""

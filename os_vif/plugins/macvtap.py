@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, ClassVar
 from oslo_config import cfg
 
 from os_vif import exception
-from os_vif.host.checks import mac_address, mtu_bytes, pci_address
-from os_vif.host.passthrough import FunctionVlan
-from os_vif.host.resources import Macvtap, Vlan
-from os_vif.host.topology import Mark, Resource, Topology
+from os_vif.engine.checks import mac_address, mtu_bytes, pci_address
+from os_vif.engine.topology import Mark, Resource, Topology
+from os_vif.host.functions.resources import FunctionVlan
+from os_vif.host.links.resources import Macvtap, Vlan
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFDirect
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
-from os_vif.host.checks import socket_path
-from os_vif.host.fast_path import VhostSocket
-from os_vif.host.topology import Mark, Topology
+from os_vif.engine.checks import socket_path
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.vhost_user.resources import VhostSocket
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFVHostUser
 from os_vif.plugin import TopologyPlugin, required

@@ -21,6 +21,9 @@ TRUNK_BRIDGE_PREFIX = "tbr-"
 PORT_NAME_LENGTH = 14
 """In characters; the kernel takes 15 (IFNAMSIZ without the final NUL)."""
 
+PATCH_NAME_LENGTH = 64
+"""In characters; a patch port is no device of the kernel's."""
+
 
 def gen_port_name(prefix: str, vif_id: str, max_length: int = PORT_NAME_LENGTH) -> str:
     """Return the first ``max_length`` characters of prefix and VIF id.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
-from os_vif.host.checks import mac_address
-from os_vif.host.profiles import (
+from os_vif.engine.checks import mac_address
+from os_vif.host.port_profiles.resources import (
     ANY_VLAN,
     SECONDS,
     VSI_NUMBERS,

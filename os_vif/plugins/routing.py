@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from os_vif import exception
-from os_vif.host.resources import HostRoute, ProxyNeighbour
+from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 from os_vif.plugin import optional
 
 if TYPE_CHECKING:
-    from os_vif.host.topology import Resource
+    from os_vif.engine.topology import Resource
     from os_vif.objects.network import Network
     from os_vif.objects.subnet import Subnet
 

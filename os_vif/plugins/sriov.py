@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 from oslo_config import cfg
 
 from os_vif import exception
-from os_vif.host.checks import mac_address, pci_address, pci_driver
-from os_vif.host.passthrough import PciDevice, VirtualFunction
-from os_vif.host.topology import Mark, Topology
+from os_vif.engine.checks import mac_address, pci_address, pci_driver
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.functions.resources import PciDevice, VirtualFunction
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFHostDevice
 from os_vif.plugin import TopologyPlugin, optional, required

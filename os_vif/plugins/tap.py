@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
-from os_vif.host.checks import mac_address, mtu_bytes
-from os_vif.host.resources import Tap, host_side_mac, macs_of_guest
-from os_vif.host.topology import Mark, Resource, Topology
+from os_vif.engine.checks import mac_address, mtu_bytes
+from os_vif.engine.topology import Mark, Resource, Topology
+from os_vif.host.links.resources import Tap, host_side_mac, macs_of_guest
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFGeneric
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name

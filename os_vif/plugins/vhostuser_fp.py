@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, ClassVar
 from oslo_config import cfg
 
 from os_vif import exception
-from os_vif.host import fast_path_options
-from os_vif.host.checks import interface_name, mac_address, mtu_bytes, socket_path
-from os_vif.host.fast_path import DAEMON, SIX_WIND, TESTPMD, TESTPMD_MTU, BackEnd, FastPathDevice
-from os_vif.host.fast_path_rules import FAST_PATH
-from os_vif.host.resources import Bridge, Tap, host_side_mac, macs_of_guest
-from os_vif.host.topology import Mark, Resource, Topology, socket_note
+from os_vif.engine.checks import interface_name, mac_address, mtu_bytes, socket_path
+from os_vif.engine.place import AS_ROOT
+from os_vif.engine.topology import Mark, Resource, Topology
+from os_vif.host.links.resources import Bridge, Tap, host_side_mac, macs_of_guest
+from os_vif.host.vhost_user import options as fast_path_options
+from os_vif.host.vhost_user.questions import socket_note
+from os_vif.host.vhost_user.resources import (
+    FAST_PATH,
+    SIX_WIND,
+    TESTPMD,
+    TESTPMD_MTU,
+    BackEnd,
+    FastPathDevice,
+)
 from os_vif.objects.host_info import HostPluginInfo, HostPortProfileInfo, HostVIFInfo
 from os_vif.objects.vif import (
     VIFPortProfileFPBridge,
@@ -28,10 +36,10 @@ from os_vif.objects.vif import (
     VIFVHostUser,
 )
 from os_vif.plugin import TopologyPlugin, optional, required
-from os_vif.plugins import ovs, ovs_names, routing
+from os_vif.plugins import ovs, ovs_names, ovs_port, routing
 
 if TYPE_CHECKING:
-    from os_vif.host.engine import Request
+    from os_vif.engine.converge import Request
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
 
@@ -43,7 +51,7 @@ _PROFILES = (VIFPortProfileFPBridge, VIFPortProfileFPOpenVSwitch, VIFPortProfile
 class FastPathPlugin(TopologyPlugin):
     """Has the fast path's device made, and puts it where the profile says."""
 
-    PRIVILEGED_SECTION = DAEMON
+    PRIVILEGED_SECTION = AS_ROOT
 
     CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
         cfg.StrOpt(
@@ -122,7 +130,7 @@ class FastPathPlugin(TopologyPlugin):
         profile = optional(vif, "port_profile")
         resources = _Device(self.config, vif).everything()
         if isinstance(profile, VIFPortProfileFPOpenVSwitch):
-            port = ovs.Port(_switch_options(), vif, instance_info)
+            port = ovs_port.Port(_switch_options(), vif, instance_info)
             hybrid = optional(profile, "bridge_name", "") if _is_hybrid(profile) else ""
             name = hybrid or ovs_names.gen_port_name("qbr", vif.id)
             resources = [*port.hybrid(name), *resources, *port.on_device(_name(vif))]
@@ -136,7 +144,7 @@ class FastPathPlugin(TopologyPlugin):
         profile: VIFPortProfileFPOpenVSwitch,
     ) -> list[Resource]:
         bridge = _bridge_of(profile)
-        port = ovs.Port(_switch_options(), vif, instance_info)
+        port = ovs_port.Port(_switch_options(), vif, instance_info)
         if not _is_hybrid(profile):
             port.bridge = bridge
             return [*device.resources(), *port.on_device(device.name)]

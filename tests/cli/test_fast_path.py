@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends import testpmd
+from os_vif.host.vhost_user.system import testpmd
 from tests import dpdk, fast_path
 from tests.debian import locked
 from tests.openvswitch import CACHE

@@ -114,7 +114,7 @@ def test_no_block_escapes_the_reader(page: Path) -> None:
 
 
 def test_configuration_names_the_daemons_sections_and_contexts() -> None:
-    from os_vif.host import privilege
+    from os_vif.engine import privilege
 
     page = (ROOT / "docs" / "configuration.rst").read_text()
     for context in (privilege.ovs, privilege.linux_bridge, privilege.fast_path, privilege.default):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from os_vif.host.backends import testpmd, vdp
+from os_vif.host.port_profiles.system import vdp
+from os_vif.host.vhost_user.system import testpmd
 from tests import dpdk
 from tests.command import ForkServer
 from tests.conftest import HostWithRun, PrivateHost
@@ -25,7 +26,8 @@ pytestmark = pytest.mark.functional
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = ForkServer(os.environ)
-EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file())
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*") if path.is_file())
+"""The package below them has its tests in test_family.py."""
 NEED_VLAN = {"bridge-vlan.yaml"}
 NEED_SWITCH = {f"openvswitch{mode}.yaml" for mode in ("", "-own-bridge", "-hybrid")}
 NEED_DPDK = {"openvswitch-vhostuser.yaml"}
@@ -343,7 +345,7 @@ def test_an_example_with_a_port_profile(run, name, tmp_path):
     with contextlib.closing(PortResponder(run.host)) as driver:
         stand_in = (
             f"#!{sys.executable}\nfrom os_vif.cli.main import main\n"
-            "from os_vif.host.backends import port_profile\n"
+            "from os_vif.host.port_profiles.system import port_profile\n"
             f"port_profile.ADDRESSEE = {driver.port_id}\nmain()\n"
         )
         command = tmp_path / "os-vif"

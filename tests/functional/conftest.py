@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import os_vif
-from os_vif.host.backends import taps, testpmd
-from os_vif.host.backends.testpmd_words import Settings
+from os_vif.host.links.system import taps
+from os_vif.host.vhost_user.system import testpmd
+from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import dpdk, fast_path, lldpad, openvswitch, vifs, witness
 from tests.debian import PackagesError, locked
 

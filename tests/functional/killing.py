@@ -17,15 +17,13 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from os_vif.host.backends import (
-    fp_vdev,
-    netlink,
-    ovsdb,
-    pci_drivers,
-    sysctl,
-    testpmd,
-    vhost_sockets,
-)
+from os_vif.host.vhost_user.system import fp_vdev
+from os_vif.system import netlink
+from os_vif.system import ovsdb
+from os_vif.host.functions.system import pci_drivers
+from os_vif.system import sysctl
+from os_vif.host.vhost_user.system import testpmd
+from os_vif.host.vhost_user.system import vhost_sockets
 
 
 def _die_before(number: int) -> None:

@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
-from os_vif.host.backends import fast_path, testpmd
-from os_vif.host.backends.fast_path import Done
-from os_vif.host.fast_path import BackEndState
+from os_vif.host.vhost_user.questions import BackEndState
+from os_vif.host.vhost_user.system import back_ends as fast_path
+from os_vif.host.vhost_user.system import testpmd
+from os_vif.host.vhost_user.system.back_ends import Done
 from tests import dpdk, vifs, witness
 from tests.dpdk import DEVICE, MAC, Port
 

@@ -16,8 +16,9 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host import runner
-from os_vif.host.backends import links, netlink, sysctl
+from os_vif.engine import runner
+from os_vif.host.links.system import devices as links
+from os_vif.system import netlink, sysctl
 from tests import vifs, witness
 
 pytestmark = pytest.mark.functional
@@ -172,15 +173,15 @@ def test_a_failure_of_one_does_not_take_the_bridge_from_another(inside: Any) -> 
             raise OSError(22, "not this one")
         return create(args)
 
-    handlers = runner.HANDLERS
-    create = handlers["create_link"]
+    handler_of = runner.handler_of
+    create = handler_of("create_link")
 
     def plug_good(_process: int) -> None:
-        runner.HANDLERS = handlers  # type: ignore[misc]
+        runner.handler_of = handler_of
         os_vif.plug(good, vifs.instance())
 
     def act(_process: int) -> None:
-        runner.HANDLERS = {**runner.HANDLERS, "create_link": fail}  # type: ignore[misc]
+        runner.handler_of = lambda kind: fail if kind == "create_link" else handler_of(kind)
         with pytest.raises(exception.PlugException, match="not this one"):
             os_vif.plug(vifs.bridge_vif(1), vifs.instance())
 
@@ -255,7 +256,7 @@ def test_an_interrupted_server_leaves_nobody_without_an_answer(
     inside: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C, or eventlet's Timeout, in the thread that serves the others too."""
-    from os_vif.host import engine
+    from os_vif.engine import converge as engine
 
     settle = engine._settle
     held, interrupt = threading.Event(), threading.Event()

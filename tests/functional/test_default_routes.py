@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends import addresses
+from os_vif.host.routes.system import addresses
 from tests import witness
 
 pytestmark = pytest.mark.functional

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends.detached import Detached
+from os_vif.host.vhost_user.system.detached import Detached
 
 pytestmark = pytest.mark.functional
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends.testpmd_words import Settings
+from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import dpdk, fast_path, fp_vdev
 
 # So that workers do not wait for each other.
@@ -31,7 +31,10 @@ from oslo_config import cfg
 device, path, config = sys.argv[1:]
 cfg.CONF([], project="os-vif-tests", default_config_files=[config])
 
-from os_vif.host.backends import fast_path, fp_vdev, links, taps
+from os_vif.host.vhost_user.system import back_ends as fast_path
+from os_vif.host.vhost_user.system import fp_vdev
+from os_vif.host.links.system import devices as links
+from os_vif.host.links.system import taps
 
 ticks = 0
 

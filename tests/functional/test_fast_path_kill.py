@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import os_vif
-from os_vif.host.backends import testpmd, vhost_sockets
+from os_vif.host.vhost_user.system import testpmd, vhost_sockets
 from tests import fast_path, vifs_ovs, witness
 from tests.fast_path import assert_nothing_left, guest_of
 from tests.functional.calls import plug, steps_left, unplug

@@ -13,7 +13,7 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host.backends import testpmd
+from os_vif.host.vhost_user.system import testpmd
 from tests import fast_path, vifs, witness
 from tests.conftest import PrivateHost
 from tests.fast_path import assert_nothing_left, guest_of, kill, pid_of
@@ -250,7 +250,7 @@ def test_listed_and_removed(inside: PrivateHost, sockets: str, killed: bool) -> 
     plug(vif)
     [held] = os_vif.list_vifs()
     assert (held.mark.vif_id, held.mark.plugin) == (vif.id, "vhostuser_fp")
-    assert [link.name for link in held.links] == [vif.vif_name]
+    assert [link.name for link in held["links"]] == [vif.vif_name]
     os_vif.gc([vif.id])
     assert steps_left(vif) == []
     [gone] = os_vif.gc([], dry_run=True)

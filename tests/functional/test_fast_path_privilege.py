@@ -14,9 +14,9 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host import steps
-from os_vif.host.backends import trust
-from os_vif.host.backends.testpmd_words import Settings
+from os_vif.engine import steps
+from os_vif.host.vhost_user.system import trust
+from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import fast_path, openvswitch, vifs, vifs_ovs, witness
 from tests.fast_path import assert_nothing_left, guest_of, kill, pid_of
 from tests.functional.test_privilege import (
@@ -217,7 +217,7 @@ BAD: list[list[Any]] = [
 
 def test_the_daemon_refuses_what_is_no_step(inside: Any, helper: str) -> None:
     def act() -> None:
-        from os_vif.host import privilege
+        from os_vif.engine import privilege
 
         for kind, args in BAD:
             with pytest.raises(exception.InvalidField):
@@ -241,7 +241,7 @@ def test_no_other_daemon_runs_programs(
     add = {"name": "fp0", "path": "/run/a", "listens": False}
 
     def act() -> None:
-        from os_vif.host import privilege
+        from os_vif.engine import privilege
 
         for kind, args in (("start_back_end", START), ("add_fp_device", add)):
             with pytest.raises(exception.InvalidField, match=kind):

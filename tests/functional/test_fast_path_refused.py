@@ -14,7 +14,7 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host.backends import testpmd
+from os_vif.host.vhost_user.system import testpmd
 from tests import fast_path, vifs, witness
 from tests.fast_path import assert_nothing_left, guest_of
 from tests.functional.calls import plug, refused, steps_left, unplug

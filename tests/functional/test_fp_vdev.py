@@ -13,8 +13,8 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host.backends import testpmd
-from os_vif.host.backends.testpmd_words import Settings
+from os_vif.host.vhost_user.system import testpmd
+from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import fast_path, fp_vdev, switch_witness, vifs, vifs_ovs, witness
 from tests.conftest import PrivateHost
 from tests.fp_vdev import FpVdev
@@ -215,8 +215,8 @@ def test_list_and_gc(switch: Any, command: FpVdev, path: str) -> None:
     plug(two)
     [found, other] = os_vif.list_vifs()
     assert (found.mark.vif_id, found.mark.plugin) == (one.id, "vhostuser_fp")
-    assert [link.name for link in found.links] == [DEV]
-    assert [port.name for port in other.ports] == [two.vif_name]
+    assert [link.name for link in found["links"]] == [DEV]
+    assert [port.name for port in other["ports"]] == [two.vif_name]
     command.calls()
     assert [item.mark.vif_id for item in os_vif.gc([one.id])] == [two.id]
     assert command.calls() == [f"del {two.vif_name}"]

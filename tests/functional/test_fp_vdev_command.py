@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends import fp_vdev as backend
-from os_vif.host.backends import locks
+from os_vif.host.vhost_user.system import fp_vdev as backend
+from os_vif.system import locks
 from tests import fp_vdev, vifs, witness
 from tests.fp_vdev import FpVdev
 from tests.functional.test_back_ends import at_once

@@ -13,7 +13,7 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host import runner
+from os_vif.engine import runner
 from tests import guest, vifs, witness
 from tests.functional.calls import plug, refused, steps_left, unplug
 
@@ -650,9 +650,8 @@ def test_a_fault_at_any_step_is_taken_back(
 
     before = witness.snapshot()
     with monkeypatch.context() as patch:
-        patch.setattr(
-            runner, "HANDLERS", {kind: failing(kind, act) for kind, act in runner.HANDLERS.items()}
-        )
+        handler_of = runner.handler_of
+        patch.setattr(runner, "handler_of", lambda kind: failing(kind, handler_of(kind)))
         [outcome] = os_vif.plug_many([(vif, vifs.instance())])
     if outcome.error is None:
         assert not broken

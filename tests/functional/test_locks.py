@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends import locks
+from os_vif.system import locks
 from tests.conftest import PrivateHost
 
 pytestmark = pytest.mark.functional

@@ -16,7 +16,7 @@ import pytest
 
 import os_vif
 from os_vif import exception, verbs
-from os_vif.host.backends import sysfs
+from os_vif.host.links.system import sysfs
 from tests import guest, qemu, vifs, witness
 from tests.conftest import PrivateHost
 from tests.functional.calls import plug, refused, steps_left, unplug
@@ -593,8 +593,9 @@ def test_killed_and_the_card_comes_back(begin: str) -> None:
 def test_a_card_whose_alias_is_no_text(card: Any) -> None:
     os_vif.initialize()
     vif = vifs.direct_vif(mode="passthrough")
-    from os_vif.host.backends import links, netlink
-    from os_vif.host.backends.link_message import IFINFO
+    from os_vif.host.links.system import devices as links
+    from os_vif.host.links.system.link_message import IFINFO
+    from os_vif.system import netlink
 
     index = links.look_up(["eth0"])["eth0"].index
     body = IFINFO.pack(0, 0, index, 0, 0) + netlink.attribute(20, b"\xff\xfe\0")

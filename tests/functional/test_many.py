@@ -161,7 +161,7 @@ def test_more_than_one_message_buffer_holds(inside: Any) -> None:
 
 
 def test_bulk_unplug_waits_once(inside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from os_vif.host.backends import netlink
+    from os_vif.system import netlink
 
     os_vif.plug_many(pairs(*mine(*range(1, 31))))
     deletions = 0
@@ -189,8 +189,8 @@ def test_the_host_is_the_only_database(inside: Any) -> None:
     assert [item.mark.vif_id for item in listed] == [vifs.vif_id(n) for n in (1, 2, 3)]
     assert [item.mark.plugin for item in listed] == ["linux_bridge", "linux_bridge", "tap"]
     assert {item.mark.instance for item in listed} == {vifs.instance().uuid}
-    assert [link.name for link in listed[0].links] == ["renamed"]
-    assert listed[1].comments == (f"os-vif vif={rules.id} bridge=br0",)
+    assert [link.name for link in listed[0]["links"]] == ["renamed"]
+    assert listed[1]["comments"] == (f"os-vif vif={rules.id} bridge=br0",)
     assert [item.mark.vif_id for item in os_vif.list_vifs(rules.id)] == [rules.id]
     assert os_vif.list_vifs("nobody") == []
 
@@ -200,7 +200,7 @@ def test_rules_alone_are_listed(inside: Any) -> None:
         vif = vifs.bridge_vif(1, has_traffic_filtering=False)
         os_vif.plug(vif, vifs.instance())
         [item] = os_vif.list_vifs()
-        assert (item.mark.vif_id, item.links) == (vif.id, ())
+        assert (item.mark.vif_id, item["links"]) == (vif.id, ())
         os_vif.unplug(vif, vifs.instance())
         assert os_vif.list_vifs() == []
 

@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 
 import os_vif
-from os_vif.host import observer, planner, runner, steps
-from os_vif.host.backends import addresses
-from os_vif.host.fast_path_steps import FAST_PATH_KINDS
-from os_vif.host.observed import Host, Route
-from os_vif.host.step import KERNEL as BY_KERNEL
-from os_vif.host.topology import Topology
+from os_vif.engine import dispatch, families, planner, runner, steps
+from os_vif.engine.observed import Host
+from os_vif.engine.place import Place
+from os_vif.engine.step import KERNEL as BY_KERNEL
+from os_vif.engine.topology import Topology
+from os_vif.host.forwarding.questions import FORWARDING
+from os_vif.host.links.questions import LINKS
+from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, Route
+from os_vif.host.routes.system import addresses
 from os_vif.verbs import describe
 from tests import vifs
 from tests.functional.test_kill import MODES, Mode, machine
+from tests.seen import asks
 
 pytestmark = pytest.mark.functional
 
@@ -27,37 +31,36 @@ KERNEL = 2
 
 def look(topology: Topology) -> Host:
     asked = planner.questions(topology)
-    host = observer.observe(asked, {})
-    observer.take_up(host, "forwarding", observer.look("forwarding", sorted(asked.forwarding)))
-    for pair in asked.moves:
+    host = dispatch.observe(asked, Place("os_vif_privileged"), with_daemon=False)
+    for pair in asks(asked, "moves"):
         for device in pair:
-            if host.links[device] is not None:
-                host.addresses[device] = addresses.of_device(device)
-                host.routes[device] = addresses.routes_of(device)
+            if host[LINKS][device] is not None:
+                host[ADDRESSES][device] = addresses.of_device(device)
+                host[ROUTES][device] = addresses.routes_of(device)
     return host
 
 
 def picture(host: Host, moving: Collection[str], *, whole: bool) -> dict[str, Any]:
     """Return what can be compared: without indices, seconds, and what the kernel chooses."""
     return {
-        "links": {name: link and (link.kind, link.alias) for name, link in host.links.items()},
+        "links": {name: link and (link.kind, link.alias) for name, link in host[LINKS].items()},
         "addresses": {
             device: [
                 # Without a label of its own an IPv4 address shows the device's name.
                 (item.key, item.scope, item.label or device, item.flags, item.valid is None)
                 for item in sorted(found, key=lambda item: item.local)
             ]
-            for device, found in host.addresses.items()
+            for device, found in host[ADDRESSES].items()
             if found
         },
         "routes": {
             device: shown
-            for device, found in host.routes.items()
+            for device, found in host[ROUTES].items()
             if device in moving and (shown := sorted(map(str, _chosen(found, whole=whole))))
         },
-        "routes_to": host.routes_to,
-        "proxies": {device: found for device, found in host.proxies.items() if found},
-        "forwarding": host.forwarding,
+        "routes_to": host[ROUTES_TO],
+        "proxies": {device: found for device, found in host[PROXIES].items() if found},
+        "forwarding": host[FORWARDING],
     }
 
 
@@ -66,10 +69,10 @@ def _chosen(routes: tuple[Route, ...], *, whole: bool) -> list[Route]:
 
 
 def assert_agree(model: Host, seen: Host, *, whole: bool = False) -> None:
-    moving = seen.routes.keys()
+    moving = seen[ROUTES].keys()
     assert picture(model, moving, whole=whole) == picture(seen, moving, whole=whole)
-    for name, link in model.links.items():
-        real = seen.links[name]
+    for name, link in model[LINKS].items():
+        real = seen[LINKS][name]
         if link is None or real is None:
             continue
         # A bridge follows its ports in what nobody gave it, and makes them promiscuous; a
@@ -92,13 +95,13 @@ def test_every_step_of_a_plug_and_its_undo(name: str) -> None:
         model = look(topology)
         for step in todo.steps:
             steps.apply(model, step)
-            runner.HANDLERS[step.kind](step.args)
+            runner.handler_of(step.kind)(step.args)
             assert_agree(model, look(topology))
         assert_agree(model, look(topology), whole=True)
         for undo in reversed(todo.undo):
             if undo is not None:
                 steps.apply(model, undo)
-                runner.HANDLERS[undo.kind](undo.args)
+                runner.handler_of(undo.kind)(undo.args)
                 assert_agree(model, look(topology))
         assert_agree(before, look(topology), whole=True)
 
@@ -112,7 +115,7 @@ def test_every_step_of_an_unplug(name: str) -> None:
         model = look(topology)
         for step in planner.plan_unplug(topology, look(topology)).steps:
             steps.apply(model, step)
-            runner.HANDLERS[step.kind](step.args)
+            runner.handler_of(step.kind)(step.args)
             assert_agree(model, look(topology))
 
 
@@ -123,12 +126,12 @@ def test_every_kind_of_step_was_among_them() -> None:
             todo = plugged(mode)[1]
             seen.update(step.kind for step in [*todo.steps, *filter(None, todo.undo)])
     # Network cards are in the lab (and in test_sriov.py), Open vSwitch has a model of its own.
-    of_kernel = {kind for kind, row in steps.KINDS.items() if row.by == BY_KERNEL}
+    of_kernel = {kind for kind, row in families.kinds().items() if row.by == BY_KERNEL}
     marks = {"mark_function", "unmark_function"}
     # These take a switch: test_vsi_wire.py and test_qbh.py have them.
     told = {"associate_vsi", "disassociate_vsi", "set_port_profile", "clear_port_profile"}
     # These take a fast path: test_fp_vdev.py and test_fast_path.py have them.
-    fast = set(FAST_PATH_KINDS)
+    fast = families.load("vhost_user").kinds.keys()
     assert seen == of_kernel - {"rename_link", "set_vf", "bind_driver"} - marks - told - fast
 
 
@@ -138,14 +141,14 @@ def test_steps_done_already_are_harmless(name: str) -> None:
     with machine(MODES[name]):
         topology, todo = plugged(MODES[name])
         for step in todo.steps:
-            runner.HANDLERS[step.kind](step.args)
+            runner.handler_of(step.kind)(step.args)
         after = look(topology)
         for step in todo.steps:
             if step.kind == "create_link":
                 with pytest.raises(OSError, match=r"exists|busy"):
-                    runner.HANDLERS[step.kind](step.args)
+                    runner.handler_of(step.kind)(step.args)
             else:
-                runner.HANDLERS[step.kind](step.args)
+                runner.handler_of(step.kind)(step.args)
         gone = {
             name
             for step in todo.steps

@@ -270,7 +270,7 @@ def test_a_daemon_tells_nothing_of_sockets(inside: Any, folder: Path) -> None:
     args = {"path": f"{folder}/socket", "listens": True, "user": "", "why": "why"}
 
     def act() -> None:
-        from os_vif.host import privilege
+        from os_vif.engine import privilege
 
         for section in (OTHERS, FAST_PATH):
             with pytest.raises(exception.InvalidField, match=r"^step: 'expect_socket' cannot be"):

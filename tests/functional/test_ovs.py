@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import os_vif
-from os_vif.host import steps
+from os_vif.engine import families, steps
 from tests import guest, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
 from tests.openvswitch import Switch
@@ -90,6 +90,8 @@ def test_without_an_instance(switch: Switch) -> None:
 
 
 def test_the_hypervisor_makes_the_tap(switch: Switch) -> None:
+    waiting = families.load("openvswitch").picture.waiting
+    assert waiting is not None
     vif = vifs_ovs.plain(tap=False)
     plug(vif)
     row = interface(switch, TAP)
@@ -98,14 +100,14 @@ def test_the_hypervisor_makes_the_tap(switch: Switch) -> None:
     assert ids(switch, TAP) == vifs_ovs.ids()
     assert TAP not in [link["ifname"] for link in witness.ask("link show")]
     assert steps_left(vif) == [], "all that is ours to do is done"
-    assert [item.waiting for item in os_vif.list_vifs()] == [(TAP,)]
+    assert [waiting(item) for item in os_vif.list_vifs()] == [(TAP,)]
     plug(vif)
     witness.ip(f"tuntap add {TAP} mode tap vnet_hdr")
     deadline = time.monotonic() + 30
     while not (row := interface(switch, TAP)) or not row["attached"]:
         assert time.monotonic() < deadline, "Open vSwitch has not seen the tap"
     assert steps_left(vif) == []
-    assert [item.waiting for item in os_vif.list_vifs()] == [()]
+    assert [waiting(item) for item in os_vif.list_vifs()] == [()]
     unplug(vif)
     assert_only_bridges(switch, vifs_ovs.BRIDGE)
 

@@ -10,7 +10,7 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host.backends import ovsdb
+from os_vif.system import ovsdb
 from tests import vifs, vifs_ovs
 from tests.functional.calls import plug, steps_left, unplug
 from tests.functional.test_concurrency import (

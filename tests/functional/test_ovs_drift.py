@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from os_vif.host import steps
+from os_vif.engine import steps
 from tests import vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
 from tests.openvswitch import Switch

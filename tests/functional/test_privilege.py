@@ -18,7 +18,7 @@ from oslo_config import cfg
 
 import os_vif
 from os_vif import exception
-from os_vif.host.topology import Mark
+from os_vif.engine.topology import Mark
 from tests import openvswitch, vifs, vifs_ovs, witness
 
 pytestmark = pytest.mark.functional
@@ -39,7 +39,7 @@ def as_nobody(
     :param section: the configuration section of the daemon, or those of several.
     :param helper: the helper command of the daemon; None for one that cannot run.
     """
-    from os_vif.host import privilege
+    from os_vif.engine import privilege
 
     reading, writing = os.pipe()
     child = os.fork()
@@ -76,7 +76,7 @@ def as_nobody(
 
 def counted() -> list[str]:
     """Return a list that grows by one entry with each call to a daemon."""
-    from os_vif.host import privilege
+    from os_vif.engine import privilege
 
     calls: list[str] = []
     contexts = (privilege.linux_bridge, privilege.ovs, privilege.fast_path, privilege.default)
@@ -255,7 +255,7 @@ BAD: list[list[Any]] = [
 
 def test_the_daemon_refuses_what_is_no_step(inside: Any) -> None:
     def act() -> None:
-        from os_vif.host import privilege
+        from os_vif.engine import privilege
 
         for bad in BAD:
             for group in ([[*GOOD, None, None], [*bad, None, None]], [[*GOOD, *bad]]):

@@ -17,13 +17,15 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.cli.drift import drifts_of
-from os_vif.host import engine
-from os_vif.host.backends import port_profile, sysfs
-from os_vif.host.observed import Function
-from os_vif.host.place import Place
-from os_vif.host.profiles import PortProfileQbh, PortState
-from os_vif.host.resources import HostRoute
-from os_vif.host.topology import Mark, Topology
+from os_vif.engine import converge as engine
+from os_vif.engine.place import Place
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.links.questions import Function
+from os_vif.host.links.system import sysfs
+from os_vif.host.port_profiles.questions import PortState
+from os_vif.host.port_profiles.resources import PortProfileQbh
+from os_vif.host.port_profiles.system import port_profile
+from os_vif.host.routes.resources import HostRoute
 from tests import port_responder, vifs, witness
 from tests.functional import calls, vsi
 from tests.functional.killing import killed
@@ -243,7 +245,7 @@ def test_a_vif(nic: int, driver: PortResponder) -> None:
     calls.plug(vif)
     assert driver.wishes == [port_responder.Wish(nic, None, "gold", guest.uuid, HOST, ASSOCIATE)]
     [listed] = os_vif.list_vifs()
-    assert listed.links[0].alias.endswith(" port-profile=eth0")
+    assert listed["links"][0].alias.endswith(" port-profile=eth0")
     assert calls.steps_left(vif) == []
     calls.plug(vif)
     driver.answers = [FAILED]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from os_vif.host.backends import vhost_sockets
+from os_vif.host.vhost_user.system import vhost_sockets
 from tests.functional.socket_files import NOBODY, being, listener, stale
 
 pytestmark = pytest.mark.functional

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 import os_vif
-from os_vif.host.backends import altnames, links, sysfs
-from os_vif.host.function_marks import FunctionMark
+from os_vif.host.functions.questions import FunctionMark
+from os_vif.host.functions.system import altnames
+from os_vif.host.links.system import devices as links
+from os_vif.host.links.system import sysfs
 from tests import vifs, vifs_sriov, witness
 from tests.fake_sysfs import FakeSysfs
 from tests.functional.calls import plug, refused, steps_left, unplug
@@ -123,7 +125,7 @@ def test_they_are_listed_and_given_back(inside: Any, fake: FakeSysfs) -> None:
     assert [(item.mark.vif_id, item.mark.plugin, item.mark.instance) for item in found] == [
         (vifs.vif_id(number), "sriov", UUID) for number in (1, 2, 3)
     ]
-    given = [function for item in found for function in item.functions]
+    given = [function for item in found for function in item["functions"]]
     assert [(item.mark.address, item.device) for item in given] == [
         (CARD, "lo"),
         (FUNCTION, "lo"),
@@ -167,7 +169,7 @@ def test_twice_is_once(inside: Any) -> None:
     mark = str(FunctionMark(CARD, "v" * 64, "vfio-pci", "i" * 9))
     assert len(mark) == 127, "as long as may be"
     assert [altnames.add("lo", mark), altnames.add("lo", mark)] == [True, False]
-    assert list(map(str, links.look_up(["lo"])["lo"].functions)) == [mark]  # type: ignore[union-attr]
+    assert list(links.look_up(["lo"])["lo"].altnames) == [mark]  # type: ignore[union-attr]
     assert [altnames.remove("lo", mark), altnames.remove("lo", mark)] == [True, False]
     assert not altnames.remove("nosuch", mark)
     with pytest.raises(OSError, match="No such device") as caught:

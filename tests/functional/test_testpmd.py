@@ -23,7 +23,8 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends import taps, testpmd
+from os_vif.host.links.system import taps
+from os_vif.host.vhost_user.system import testpmd
 from tests import dpdk, guest, witness
 from tests.dpdk import DEVICE, MAC, Port, kill, queues, seen
 from tests.functional.test_ovs_packets import assert_both_ways
@@ -158,8 +159,8 @@ def test_another_process_starts_it(port: Port, inside: Any) -> None:
     code = f"""if True:
         import sys
         sys.path.insert(0, {root!r})
-        from os_vif.host.backends import testpmd
-        from os_vif.host.backends.testpmd_words import Settings
+        from os_vif.host.vhost_user.system import testpmd
+        from os_vif.host.vhost_user.system.testpmd_words import Settings
         print(testpmd.start({DEVICE!r}, {port.path!r}, listen=True, mac=None,
                             settings={port.settings!r}).pid)
     """
@@ -307,7 +308,7 @@ def test_the_device_goes(port: Port) -> None:
 def test_two_hosts_with_the_same_name(port: Port) -> None:
     """The runtime folder is the machine's, but network namespaces do not share devices."""
     pid = port.start(listen=True).pid
-    look = f"from os_vif.host.backends import testpmd; print(testpmd.look({DEVICE!r}))"
+    look = f"from os_vif.host.vhost_user.system import testpmd; print(testpmd.look({DEVICE!r}))"
     done = subprocess.run(
         ["unshare", "--net", sys.executable, "-c", look],
         cwd=Path(__file__).parents[2],

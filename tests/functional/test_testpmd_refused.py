@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.host.backends import taps, testpmd
+from os_vif.host.links.system import taps
+from os_vif.host.vhost_user.system import testpmd
 from tests import dpdk
 from tests.dpdk import GUEST_MAC, Port
 from tests.functional.test_testpmd import ROLES

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from os_vif.host.backends import unix_diag
+from os_vif.host.vhost_user.system import unix_diag
 
 pytestmark = pytest.mark.functional
 

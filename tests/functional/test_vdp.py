@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.host import engine
-from os_vif.host.backends import vdp
-from os_vif.host.place import Place
-from os_vif.host.profiles import ANY_VLAN, PortProfileQbg, Vsi
-from os_vif.host.resources import HostRoute
-from os_vif.host.topology import Mark, Topology
+from os_vif.engine import converge as engine
+from os_vif.engine.place import Place
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.port_profiles.resources import ANY_VLAN, PortProfileQbg, Vsi
+from os_vif.host.port_profiles.system import vdp
+from os_vif.host.routes.resources import HostRoute
 from tests import vdp_bridge, witness
 from tests.conftest import PrivateHost
 from tests.functional.killing import killed

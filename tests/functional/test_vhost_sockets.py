@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends import vhost_sockets
-from os_vif.host.backends.vhost_sockets import Kind
+from os_vif.host.vhost_user.system import vhost_sockets
+from os_vif.host.vhost_user.system.vhost_sockets import Kind
 from tests.functional.socket_files import NOBODY, being, listener, stale
 
 pytestmark = pytest.mark.functional

@@ -14,7 +14,7 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.cli.drift import drifts_of
-from os_vif.host.backends import vdp
+from os_vif.host.port_profiles.system import vdp
 from tests import vifs, witness
 from tests.functional import vsi
 from tests.functional.calls import plug, steps_left, unplug
@@ -91,7 +91,7 @@ def test_list_and_gc_need_no_vif(station: Station, far: Lldpad) -> None:
     for number in (1, 2):
         plug(vsi.vif(number))
     one, other = os_vif.list_vifs()
-    assert [link.alias.split(" ")[4:] for link in one.links] == [
+    assert [link.alias.split(" ")[4:] for link in one["links"]] == [
         [f"vsi=eth0,3,{0x123456},2,0,{vifs.guest_mac(1).replace(':', '')},{instance(1)}"]
     ]
     assert [item.mark.vif_id for item in os_vif.gc({other.mark.vif_id})] == [vifs.vif_id(1)]
@@ -126,6 +126,6 @@ def test_an_lldpad_that_hangs_keeps_the_macvtap(station: Station) -> None:
         station.lldpad.go_on()
     # Both may have given the VSI up meanwhile, if this took long; the note says what to take back.
     assert station.associated() <= {1}
-    [link] = os_vif.list_vifs()[0].links
+    [link] = os_vif.list_vifs()[0]["links"]
     assert link.attributes["up"] is False
     unplug(vif)

@@ -19,8 +19,8 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.cli.drift import drifts_of
-from os_vif.host import profile_rules
-from os_vif.host.backends import vdp
+from os_vif.host.port_profiles import rules as profile_rules
+from os_vif.host.port_profiles.system import vdp
 from os_vif.objects.vif import VIFPortProfile8021Qbh
 from tests import vifs, witness
 from tests.functional import calls, vsi
@@ -139,7 +139,7 @@ def test_two_processes_plug_one_vif(station: Station, bridge: VdpBridge) -> None
 def test_a_caller_without_privilege(station: Station, bridge: VdpBridge) -> None:
     """Only the daemon may talk to lldpad: it looks for a check, and finds all done in a re-plug."""
     helper = (
-        f"{sys.executable} -c 'import pathlib; from os_vif.host.backends import vdp; "
+        f"{sys.executable} -c 'import pathlib; from os_vif.host.port_profiles.system import vdp; "
         f'vdp.PID_FILE = pathlib.Path("{station.lldpad.pid_file}"); '
         "from oslo_privsep.daemon import helper_main as m; raise SystemExit(m())'"
     )

@@ -11,7 +11,7 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host.backends import vdp
+from os_vif.host.port_profiles.system import vdp
 from tests import vifs, witness
 from tests.conftest import PrivateHost
 from tests.lldpad import PROBES, Lldpad, agree, instance, number_of

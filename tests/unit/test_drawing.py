@@ -12,19 +12,13 @@ from hypothesis import strategies as st
 
 from os_vif.drawing import layout, scene, svg, text
 from os_vif.drawing.scene import Fault, Guest
-from os_vif.host.resources import (
-    Bridge,
-    ForwardRules,
-    HostRoute,
-    ProxyNeighbour,
-    Representor,
-    Tap,
-    Uplink,
-    Veth,
-    Vlan,
-)
-from os_vif.host.switch import OvsBridge, OvsPort
-from os_vif.host.topology import Mark, Topology
+from os_vif.engine.step import HOST
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.forwarding.resources import ForwardRules
+from os_vif.host.functions.resources import Representor
+from os_vif.host.links.resources import Bridge, Tap, Uplink, Veth, Vlan
+from os_vif.host.openvswitch.resources import OvsBridge, OvsPort
+from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -119,8 +113,8 @@ def test_a_routed_tap_stands_on_the_hosts_routing():
         ),
     )
     parts = scene.scene_of([(topology, Guest("web"))]).parts
-    assert parts["tap1"].below == scene.HOST
-    assert parts[scene.HOST].lines == [
+    assert parts["tap1"].below == HOST
+    assert parts[HOST].lines == [
         "192.0.2.1/32 dev tap1",
         "10.0.0.0/8 via 192.0.2.1 dev tap1",
         "answers for 2001:db8::1 on tap1",

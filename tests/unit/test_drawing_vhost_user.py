@@ -9,12 +9,14 @@ from os_vif.cli import held
 from os_vif.cli.drift import drifts_of, faults_of
 from os_vif.drawing import scene, text
 from os_vif.drawing.scene import Guest
-from os_vif.host.fast_path import BackEnd, FastPathDevice, VhostSocket
-from os_vif.host.inventory import Plugged
-from os_vif.host.observed import Link
-from os_vif.host.resources import Bridge, HostRoute, Tap, Veth
-from os_vif.host.step import Step
-from os_vif.host.topology import Mark, Topology
+from os_vif.engine.inventory import Plugged
+from os_vif.engine.step import HOST, Step
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.links.questions import Link
+from os_vif.host.links.resources import Bridge, Tap, Veth
+from os_vif.host.routes.resources import HostRoute
+from os_vif.host.vhost_user.picture import unserved
+from os_vif.host.vhost_user.resources import BackEnd, FastPathDevice, VhostSocket
 
 MARK = Mark("5f4ab6c1-ca89-4ee0-a8be-6db1409b69ea", "vhostuser_fp")
 MAC = "fe:54:00:12:34:56"
@@ -49,7 +51,7 @@ def test_a_process_between_a_socket_and_a_tap_on_a_bridge():
 def test_a_device_of_the_fast_path_that_the_host_routes_to():
     device = FastPathDevice(name="vhu0", path=PATH, listens=True, mac=MAC, mtu=9000)
     picture = drawn(device, HostRoute(destination="192.0.2.1/32", device="vhu0"))
-    assert way(picture) == ["web", PATH, "vhu0", scene.HOST]
+    assert way(picture) == ["web", PATH, "vhu0", HOST]
     assert picture.parts["vhu0"].lines == ["device of 6WIND's fast path", "MTU 9000"]
     assert picture.parts[PATH].lines[-1] == "the guest connects"
 
@@ -82,7 +84,7 @@ def test_another_programs_socket_that_is_missing():
 def test_a_plugged_device_of_the_fast_path_is_drawn_without_the_socket_nobody_tells_of():
     alias = f"os-vif vif={MARK.vif_id} plugin=vhostuser_fp made-by=fp-vdev"
     link = Link("vhu0", 7, "", alias, {"master": "br0", "mtu": 9000, "mac": MAC})
-    picture = scene.scene_of([held.as_plugged(Plugged(MARK, links=(link,)))])
+    picture = scene.scene_of([held.as_plugged(Plugged(MARK, {"links": (link,)}))])
     assert way(picture) == ["guest", "vhu0", "br0"]
     assert not any(part.kind == "socket" for part in picture.parts.values())
 
@@ -93,7 +95,8 @@ def test_a_plugged_tap_is_drawn_with_the_process_that_has_it_open(word, who):
     found = {"master": "br0", "mtu": 1500, "mac": MAC, "queues": 1, "multi_queue": True}
 
     def plugged(**changed):
-        return Plugged(MARK, links=(Link("vhu0", 7, "tap", alias, {**found, **changed}),))
+        link = Link("vhu0", 7, "tap", alias, {**found, **changed})
+        return Plugged(MARK, {"links": (link,)})
 
     def drawn_with(**changed):
         return scene.scene_of([held.as_plugged(plugged(**changed))])
@@ -102,5 +105,5 @@ def test_a_plugged_tap_is_drawn_with_the_process_that_has_it_open(word, who):
     assert way(picture) == ["guest", PATH, "dpdk-testpmd", "vhu0", "br0"]
     assert picture.parts[PATH].lines[-1] == f"the guest {who}"
     assert way(drawn_with(mtu=9000)) == way(picture)
-    assert plugged().unserved == ()
-    assert plugged(queues=0).unserved == ("vhu0",)
+    assert unserved(plugged()) == ()
+    assert unserved(plugged(queues=0)) == ("vhu0",)

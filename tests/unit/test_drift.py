@@ -6,10 +6,11 @@ from __future__ import annotations
 import pytest
 
 from os_vif.cli.drift import drifts_of, faults_of
-from os_vif.host.step import Step
-from os_vif.host.steps import KINDS
-from os_vif.host.switch import MARK_KEY
-from os_vif.host.topology import Mark, rules_comment
+from os_vif.engine.families import kinds
+from os_vif.engine.step import Step
+from os_vif.engine.topology import Mark
+from os_vif.host.forwarding.questions import rules_comment
+from os_vif.host.openvswitch.questions import MARK_KEY
 
 COMMENT = rules_comment(Mark("b679325f-ca89-4ee0-a8be-6db1409b69ea", "linux_bridge"), "br0")
 RULES = {"comment": COMMENT, "rules": [], "top_regex": "", "bottom_regex": ""}
@@ -125,9 +126,7 @@ def test_both_ends_of_a_veth_are_missing():
 def test_no_kind_of_step_is_without_words():
     # Plugging deletes a link only to make it anew, and takes back no proxy, no bridge and
     # nothing that a switch was told.
-    from os_vif.cli.drift import _WORDS
-
-    assert KINDS.keys() - _WORDS.keys() <= {
+    assert {name for name, kind in kinds().items() if kind.drift is None} <= {
         "delete_links",
         "delete_unused",
         "delete_proxy",

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.host import dispatch, engine, observer, planner, runner
-from os_vif.host.engine import Request
-from os_vif.host.place import Place
-from os_vif.host.resources import Bridge, ForwardRules, Tap
-from os_vif.host.topology import Mark, Resource, Topology
+from os_vif.engine import converge as engine
+from os_vif.engine import dispatch, planner, runner
+from os_vif.engine.converge import Request
+from os_vif.engine.place import Place
+from os_vif.engine.topology import Mark, Resource, Topology
+from os_vif.host.forwarding.resources import ForwardRules
+from os_vif.host.links.resources import Bridge, Tap
 from tests import vifs
 from tests.modelled import World
+from tests.seen import asks
 
 SECTION = "os_vif_privileged"
 
@@ -25,9 +28,8 @@ SECTION = "os_vif_privileged"
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    monkeypatch.setattr(observer, "observe", made.observe)
-    monkeypatch.setattr(observer, "look", made.look)
-    monkeypatch.setattr(runner, "HANDLERS", made.handlers())
+    monkeypatch.setattr(dispatch, "observe", made.seen)
+    monkeypatch.setattr(runner, "handler_of", made.handlers().__getitem__)
     monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": True)
     return made
 
@@ -137,20 +139,20 @@ def test_what_is_in_the_way_may_be_in_the_making(world: World) -> None:
     one = request(1, name="vnet0")
     half = world.add_link("vnet0", "tap")
     looks = 0
-    observe = world.observe
+    observe = world.seen
 
-    def finished_later(asked: Any, *found: Any) -> Any:
+    def finished_later(asked: Any, *found: Any, **more: Any) -> Any:
         nonlocal looks
         looks += 1
         if looks == 3:
             half.alias = str(one.topology.mark)
         return observe(asked)
 
-    observer.observe = finished_later  # type: ignore[assignment]
+    dispatch.observe = finished_later
     try:
         engine.plug([one])
     finally:
-        observer.observe = observe
+        dispatch.observe = observe
     assert one.error is None
     assert half.attributes["master"] == "br0"
 
@@ -243,14 +245,14 @@ def test_a_fault_in_the_code_takes_back_what_was_done(world: World) -> None:
 def test_what_only_one_cannot_be_looked_at_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    observe = world.observe
+    observe = world.seen
 
-    def refuse(asked: Any, *found: Any) -> Any:
-        if vifs.tap_name(2) in asked.links:
+    def refuse(asked: Any, *found: Any, **more: Any) -> Any:
+        if vifs.tap_name(2) in asks(asked, "links"):
             raise OSError(errno.EOPNOTSUPP, "no way to tell")
         return observe(asked)
 
-    monkeypatch.setattr(observer, "observe", refuse)
+    monkeypatch.setattr(dispatch, "observe", refuse)
     requests = [request(1), request(2), request(3)]
     engine.plug(requests)
     assert [one.error is None for one in requests] == [True, False, True]
@@ -350,6 +352,7 @@ def test_rules_seen_and_unseen(world: World, monkeypatch: pytest.MonkeyPatch) ->
             return runner.run_plain(groups, section, together=together)
 
     monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": False)
+    monkeypatch.setattr(dispatch, "observe", world.observe)
     monkeypatch.setattr(dispatch, "_daemon", lambda: Daemon)
     engine.plug([again])
     assert trips == [1], "one round trip"

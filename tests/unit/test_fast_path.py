@@ -12,24 +12,23 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host import inventory, planner, steps
-from os_vif.host.fast_path import (
-    DAEMON,
-    BackEnd,
-    BackEndState,
-    FastPathDevice,
-    SocketState,
-    VhostSocket,
-)
-from os_vif.host.fast_path_rules import deleting, stopping, trouble
-from os_vif.host.fast_path_steps import stop_back_end
-from os_vif.host.observed import Host, Link
-from os_vif.host.resources import Bridge, HostRoute, ProxyNeighbour, Tap, Veth
-from os_vif.host.step import KERNEL, Step
-from os_vif.host.switch import OvsBridge, OvsPort
-from os_vif.host.topology import Mark, Topology, parse_mark
+from os_vif.engine import families, planner, steps
+from os_vif.engine.observed import Host, by_question
+from os_vif.engine.place import AS_ROOT
+from os_vif.engine.step import KERNEL, Step
+from os_vif.engine.topology import Mark, Topology, parse_mark
+from os_vif.host.links.questions import DELAYS, LINKS, Link
+from os_vif.host.links.resources import Bridge, Tap, Veth
+from os_vif.host.openvswitch.resources import OvsBridge, OvsPort
+from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
+from os_vif.host.vhost_user import system
+from os_vif.host.vhost_user.questions import SOCKETS, BackEndState, SocketState, trouble
+from os_vif.host.vhost_user.resources import BackEnd, FastPathDevice, VhostSocket
+from os_vif.host.vhost_user.rules import deleting, stopping
+from os_vif.host.vhost_user.steps import stop_back_end
 from os_vif.verbs import describe
 from tests import fast_path, vifs
+from tests.seen import seen as seen_host
 
 PATH = "/run/vhost/1"
 OWNER = Mark(vifs.vif_id(1), "vhostuser_fp", "guest")
@@ -214,7 +213,7 @@ def test_testpmd_has_limits_of_its_own() -> None:
 
 def host(link: Link | None = None, **more: Any) -> Host:
     more = {"back_ends": {NAME: None}, "sockets": {PATH: FREE}, **more}
-    return Host(links={NAME: link}, **more)
+    return seen_host(links={NAME: link}, **more)
 
 
 def device(alias: str = MADE, kind: str = "", **attributes: Any) -> Link:
@@ -229,9 +228,9 @@ def plug(there: Host, *resources: Any) -> list[Step]:
     """Return the steps of a plug; each passes the gate, and so does what takes it back."""
     todo = planner.plan_plug(Topology(OWNER, resources), there)
     for step in [*todo.steps, *filter(None, todo.undo)]:
-        row = steps.KINDS[step.kind]
+        row = families.kind_of(step.kind)
         if row.by == KERNEL:
-            assert steps.checked(step.kind, step.args, DAEMON) == step
+            assert steps.checked(step.kind, step.args, AS_ROOT) == step
         assert all(ok(step.args[name]) for name, ok in row.fields.items())
         assert steps.describe(step)
     assert planner.plan_plug(Topology(OWNER, resources), there).steps == []
@@ -241,7 +240,7 @@ def plug(there: Host, *resources: Any) -> list[Step]:
 def unplug(there: Host) -> list[Step]:
     todo = planner.plan_unplug(Topology(OWNER, (DEVICE, TAP, PROCESS)), there).steps
     for step in todo:
-        assert steps.checked(step.kind, step.args, DAEMON) == step
+        assert steps.checked(step.kind, step.args, AS_ROOT) == step
     assert planner.plan_unplug(Topology(OWNER, (DEVICE, TAP, PROCESS)), there).steps == []
     return todo
 
@@ -260,10 +259,10 @@ def test_a_device_is_made_and_marked() -> None:
 
 def test_what_it_is_asked_about() -> None:
     asked = planner.questions(Topology(OWNER, (DEVICE,)))
-    assert asked.links == {NAME}
-    assert asked.sockets == {(PATH, "", True)}
+    assert by_question(asked)[LINKS] == {NAME}
+    assert by_question(asked)[SOCKETS] == {(PATH, "", True)}
     routed = dataclasses.replace(DEVICE, conf={"proxy_delay": 0})
-    assert planner.questions(Topology(OWNER, (routed,))).proxying == {NAME}
+    assert by_question(planner.questions(Topology(OWNER, (routed,))))[DELAYS] == {NAME}
 
 
 @pytest.mark.parametrize("alias", [MADE, MADE.replace(" instance=guest", ""), ""])
@@ -282,8 +281,8 @@ def test_a_device_of_another_s(alias: str) -> None:
     link = dataclasses.replace(device(alias), name="fp0")
     wanted = dataclasses.replace(DEVICE, name="fp0")
     with pytest.raises(exception.ResourceConflict, match="needs a fast-path device"):
-        planner.plan_plug(Topology(OWNER, (wanted,)), Host(links={"fp0": link}))
-    todo = planner.plan_unplug(Topology(OWNER, (wanted,)), Host(links={"fp0": link}))
+        planner.plan_plug(Topology(OWNER, (wanted,)), seen_host(links={"fp0": link}))
+    todo = planner.plan_unplug(Topology(OWNER, (wanted,)), seen_host(links={"fp0": link}))
     assert todo.steps == []
 
 
@@ -420,7 +419,7 @@ def test_by_the_marks_alone() -> None:
     assert [step.kind for step in stopping(tap())] == ["stop_back_end"]
     for link in (device(""), device("made-by=fp-vdev")):
         assert deleting(link) == stopping(link) == []
-    assert inventory.deleting is deleting
+    assert system.deleting is deleting
 
 
 # --- another program's socket ---------------------------------------------------------------------

@@ -9,10 +9,12 @@ import pytest
 
 from os_vif import exception
 from os_vif.cli.drift import drifts_of
-from os_vif.host import planner
-from os_vif.host.fast_path import BackEndState, SocketState
-from os_vif.host.switch import OvsPort, PortRow
-from os_vif.host.topology import LONGEST_ALIAS, Mark, Topology, noted_socket
+from os_vif.engine import planner
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.links.questions import LINKS, LONGEST_ALIAS
+from os_vif.host.openvswitch.questions import PortRow
+from os_vif.host.openvswitch.resources import OvsPort
+from os_vif.host.vhost_user.questions import SOCKETS, BackEndState, SocketState, noted_socket
 from tests.unit.test_fast_path import (
     DEVICE,
     MADE,
@@ -62,7 +64,7 @@ def test_a_process_whose_place_another_took_is_left_alone() -> None:
     with pytest.raises(exception.ResourceConflict, match=f"{PATH} is in the way: another process"):
         plug(there, TAP, PROCESS)
     elsewhere = dataclasses.replace(PROCESS, path="/run/new")
-    there.sockets["/run/new"] = SocketState("nothing")
+    there[SOCKETS]["/run/new"] = SocketState("nothing")
     assert kinds(plug(there, TAP, elsewhere)) == ["stop_back_end", "start_back_end"]
 
 
@@ -83,7 +85,7 @@ def test_a_device_of_the_fast_paths_tells_its_socket(word: str, made_anew: bool)
     ids = {"iface-id": OWNER.vif_id, "os-vif": str(OWNER)}
     row = PortRow(NAME, "br-int", external_ids=ids, ofport=3)
     there = host(dataclasses.replace(link), ovs_ports={NAME: row})
-    there.links[NAME].attributes["promiscuity"] = 1  # type: ignore[union-attr]
+    there[LINKS][NAME].attributes["promiscuity"] = 1  # type: ignore[union-attr]
     todo = planner.plan_plug(Topology(OWNER, (DEVICE, port)), there).steps
     assert kinds(todo) == (["del_port", *anew, "add_port"] if made_anew else [])
 

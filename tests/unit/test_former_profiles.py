@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from os_vif.host import planner, steps
-from os_vif.host.draft import Draft
-from os_vif.host.observed import Host, Link
-from os_vif.host.profile_rules import noted
-from os_vif.host.profiles import (
+from os_vif.engine import planner, steps
+from os_vif.engine.draft import Draft
+from os_vif.engine.observed import Host
+from os_vif.engine.step import Step
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.links.questions import LINKS, Link, raising_mark
+from os_vif.host.links.resources import Macvtap
+from os_vif.host.links.rules.macvtap import noted
+from os_vif.host.port_profiles.questions import (
     ASSOCIATED,
     PROFILE_SET,
     REQUEST_ASSOCIATE,
-    PortProfileQbg,
-    PortProfileQbh,
     PortState,
-    Vsi,
 )
-from os_vif.host.resources import Macvtap
-from os_vif.host.step import Step
-from os_vif.host.topology import Mark, Topology, raising_mark
+from os_vif.host.port_profiles.resources import PortProfileQbg, PortProfileQbh, Vsi
+from tests.seen import seen as seen_host
 
 GUEST = "5b3f7c1e-0a55-4a4f-8a58-1c9d2f0b6e11"
 MAC = "52:54:00:11:22:33"
@@ -59,7 +59,7 @@ def plugged(*topologies: Topology, down: bool = False, **seen: Any) -> Host:
         )
         for index, name in enumerate(("eth0", "eth1"), 2)
     }
-    host = Host(links=links, **seen)
+    host = seen_host(links=links, **seen)
     for index, topology in enumerate(topologies, 10):
         macvtap = topology.resources[0]
         assert isinstance(macvtap, Macvtap)
@@ -150,7 +150,7 @@ def test_the_note_is_the_same_text_each_time() -> None:
     for topology in (vif(vsi(ONE)), anonymous):
         host = plugged(topology, down=True, vsis=seen(ONE))
         assert planner.plan_plug(topology, host).steps == []
-        link = host.link("macvtap1")
+        link = host[LINKS]["macvtap1"]
         assert link is not None
         assert len(link.alias) < 256, "IFALIASZ"
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from os_vif import exception
-from os_vif.host.function_marks import FunctionMark, parse_function_mark
-from os_vif.host.topology import Mark
+from os_vif.engine.topology import Mark
+from os_vif.host.functions.questions import FunctionMark, parse_function_mark
 from tests import vifs_sriov
 from tests.network_card import (
     NIC,

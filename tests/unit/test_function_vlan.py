@@ -10,16 +10,19 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host import planner, steps
-from os_vif.host.draft import Plan
-from os_vif.host.function_vlan_rules import vlan_back
-from os_vif.host.observed import Function, Host, Link, VfSettings
-from os_vif.host.passthrough import FunctionVlan
-from os_vif.host.resources import Macvtap
-from os_vif.host.step import Step
-from os_vif.host.topology import Mark, Topology
+from os_vif.engine import planner, steps
+from os_vif.engine.draft import Plan
+from os_vif.engine.observed import Host
+from os_vif.engine.step import Step
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.functions.questions import VFS, VfSettings
+from os_vif.host.functions.resources import FunctionVlan
+from os_vif.host.functions.rules.vlans import vlan_back
+from os_vif.host.links.questions import FUNCTIONS, LINKS, USERS, Function, Link
+from os_vif.host.links.resources import Macvtap
 from os_vif.verbs import describe
 from tests import vifs
+from tests.seen import seen as seen_host
 
 PF, VF = "0000:3b:00.0", "0000:3b:10.2"
 MAC, NAME = vifs.guest_mac(1), vifs.tap_name(1)
@@ -31,12 +34,15 @@ NOTE = f"vf-vlan={VF},card,2,9,3,33024"
 
 
 def host(macvtap: Link | None = None, **settings: Any) -> Host:
-    found = Host(functions={VF: Function(VF, PF, 2, physical_netdev="card", netdevs=("eth2",))})
+    found = seen_host(
+        functions={VF: Function(VF, PF, 2, physical_netdev="card", netdevs=("eth2",))}
+    )
     mac = {"mac": "02:00:00:00:00:02"}
-    found.links["eth2"] = Link("eth2", 5, "", "", {"up": True, "mtu": 1500, "master": None, **mac})
-    found.links[NAME] = macvtap
-    found.users["eth2"] = (NAME,) if macvtap else ()
-    found.vfs["card", 2] = {"mac": "00:00:00:00:00:00", **BEFORE, **settings}
+    shown = {"up": True, "mtu": 1500, "master": None, **mac}
+    found[LINKS]["eth2"] = Link("eth2", 5, "", "", shown)
+    found[LINKS][NAME] = macvtap
+    found[USERS]["eth2"] = (NAME,) if macvtap else ()
+    found[VFS]["card", 2] = {"mac": "00:00:00:00:00:00", **BEFORE, **settings}
     return found
 
 
@@ -90,7 +96,7 @@ def test_the_note_stays_what_it_was() -> None:
     found = host(plugged(), vlan=8)
     [change] = plan(found, MACVTAP, VLAN).steps
     assert change.kind == "set_vf"
-    link = found.link(NAME)
+    link = found[LINKS][NAME]
     assert link is not None
     assert NOTE in link.alias
 
@@ -129,11 +135,11 @@ def test_a_failed_plug_gives_it_back() -> None:
 
 def test_a_card_that_is_no_virtual_function() -> None:
     found = host()
-    found.functions[VF] = Function(VF, netdevs=("eth2",))
+    found[FUNCTIONS][VF] = Function(VF, netdevs=("eth2",))
     with pytest.raises(exception.UnusableDevice, match=r"not a virtual function .* \(vlan_name\)"):
         plan(found, MACVTAP, VLAN)
     found = host()
-    del found.vfs["card", 2]
+    del found[VFS]["card", 2]
     with pytest.raises(exception.UnusableDevice, match="no network device here that tells"):
         plan(found, MACVTAP, VLAN)
 

@@ -4,6 +4,7 @@
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
 from unittest import mock
 
 import pytest
@@ -64,6 +65,7 @@ class OtherPlugin(ThirdPartyPlugin):
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     monkeypatch.setattr(os_vif, "_EXT_MANAGER", None)
+    monkeypatch.setattr(os_vif, "_told", set())
     monkeypatch.setattr(opts, "plugins_list", [])
     monkeypatch.setattr(plugin, "CONF", cfg.ConfigOpts())
 
@@ -162,6 +164,31 @@ def test_a_plugin_that_cannot_be_loaded_leaves_the_others_alone(install, caplog)
         os_vif.plug(generic("bad"), mock.sentinel.instance)
     assert [info.plugin_name for info in os_vif.host_info().plugin_info] == ["third"]
     assert [group for group, _ in opts.list_plugins_opts()] == ["os_vif_third"]
+
+
+def test_a_plugin_that_cannot_be_made_is_told_once(install, caplog):
+    install(("bad", UnloadablePlugin))
+    for _ in range(3):
+        os_vif.initialize(reset=True)
+    assert [record.message for record in caplog.records if "bad" in record.message] == [
+        f"Could not load VIF plugin bad ({UnloadablePlugin})"
+    ]
+
+
+def test_a_plugin_that_cannot_be_imported_is_told_once(monkeypatch, caplog):
+    broken = metadata.EntryPoint("broken", "no_such_module:Plugin", "os_vif")
+    cache = extension.ExtensionManager.ENTRY_POINT_CACHE
+    monkeypatch.setitem(cache, "os_vif", [broken])
+    for _ in range(3):
+        os_vif.initialize(reset=True)
+    told = [record.message for record in caplog.records if "no_such_module" in record.message]
+    assert told == ["Could not load 'broken': No module named 'no_such_module'"]
+    # Another reason is news.
+    monkeypatch.setitem(
+        cache, "os_vif", [metadata.EntryPoint("broken", "nor_this:Plugin", "os_vif")]
+    )
+    os_vif.initialize(reset=True)
+    assert "nor_this" in caplog.text
 
 
 @pytest.mark.parametrize("ours_first", [True, False])
@@ -295,3 +322,11 @@ def test_of_a_third_partys_plugin_nobody_tells_what_it_did(install):
     assert (done.error, done.told, _state(done, None, unplugging=False)) == (None, False, "plugged")
     [gone] = os_vif.unplug_many([(generic("third"), None)])
     assert _state(gone, None, unplugging=True) == "unplugged"
+
+
+def test_the_version_is_known_and_costs_nothing_until_it_is_asked_for():
+    assert os_vif.__version__ == metadata.version("os-vif")
+    with pytest.raises(AttributeError, match="module 'os_vif' has no attribute 'plugg'"):
+        os_vif.plugg  # noqa: B018
+    # Whoever asks gets it anew: nothing was read at import, and nothing is kept.
+    assert "__version__" not in vars(os_vif)

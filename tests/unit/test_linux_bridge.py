@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.host.resources import Bridge, ForwardRules, Tap, Uplink, Vlan
-from os_vif.host.topology import Resource
+from os_vif.engine.topology import Resource
+from os_vif.host.forwarding.resources import ForwardRules
+from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan
 from os_vif.verbs import describe
 from tests import vifs
 

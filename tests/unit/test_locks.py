@@ -82,11 +82,14 @@ def test_pip_installs_from_locks_alone() -> None:
     assert places == {
         "benchmarks/environments.py",
         "tests/clients/test_clients.py",
+        "tests/examples/test_family.py",
         "tools/bootstrap.py",
         "tools/bounds.py",  # to leave the locks is its purpose
         "tools/lock.py",
     }
-    for place in places - {"tools/bounds.py", "tools/lock.py"}:
+    offline = "tests/examples/test_family.py"  # a wheel of this checkout's
+    assert '"--no-index"' in (ROOT / offline).read_text()
+    for place in places - {"tools/bounds.py", "tools/lock.py", offline}:
         assert "lock_commands(" in (ROOT / place).read_text(), place
     assert set(environments.REFERENCES.values()) < TEXTS.keys()
 

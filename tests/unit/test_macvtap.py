@@ -10,22 +10,20 @@ import pytest
 
 from os_vif import exception
 from os_vif.cli.drift import drifts_of
-from os_vif.host import planner, steps
-from os_vif.host.draft import Plan
-from os_vif.host.macvtap_rules import lowering
-from os_vif.host.observed import Address, Function
-from os_vif.host.resources import Macvtap, Vlan
-from os_vif.host.step import Step
-from os_vif.host.topology import (
+from os_vif.engine import planner, steps
+from os_vif.engine.draft import Plan
+from os_vif.engine.step import Step
+from os_vif.engine.topology import Mark, Resource, Topology, parse_mark
+from os_vif.host.links.questions import (
     SHARED_MARK,
     UNFINISHED_GROUP,
-    Mark,
-    Resource,
-    Topology,
+    Function,
     found_lower_down,
-    parse_mark,
     raising_mark,
 )
+from os_vif.host.links.resources import Macvtap, Vlan
+from os_vif.host.links.rules.macvtap import lowering
+from os_vif.host.routes.questions import Address
 from os_vif.verbs import describe
 from tests import vifs
 from tests.modelled import World
@@ -294,7 +292,7 @@ def test_both_last_users_in_one_batch(world: World) -> None:
         Topology(OWNER, (VLAN, ON_VLAN)),
         Topology(dataclasses.replace(OWNER, vif_id=vifs.vif_id(2)), (VLAN, second)),
     ]
-    host = world.observe(planner.Questions.union([planner.questions(item) for item in both]))
+    host = world.observe(it for item in both for it in planner.questions(item))
     planned = [kinds(planner.plan_unplug(item, host)) for item in both]
     assert planned == [["delete_links"], ["delete_links", "delete_unused"]]
 

@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.host import planner
-from os_vif.host.observed import Address, Host, Route
-from os_vif.host.resources import Bridge, ForwardRules, HostRoute, ProxyNeighbour, Tap, Uplink, Vlan
-from os_vif.host.step import Step
-from os_vif.host.topology import SHARED_MARK, UNFINISHED_GROUP, Mark, Resource, Topology
+from os_vif.engine import planner
+from os_vif.engine.observed import Host
+from os_vif.engine.step import Step
+from os_vif.engine.topology import Mark, Resource, Topology
+from os_vif.host.forwarding.questions import FORWARDING
+from os_vif.host.forwarding.resources import ForwardRules
+from os_vif.host.links.questions import SHARED_MARK, UNFINISHED_GROUP
+from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan
+from os_vif.host.routes.questions import Address, Route
+from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 from tests import vifs
 from tests.modelled import World
+from tests.seen import asks
 
 OWNER = Mark(vifs.vif_id(1), "test", "guest")
 NAME = vifs.tap_name(1)
@@ -80,11 +86,11 @@ def test_questions_are_names_never_everything() -> None:
             ),
         )
     )
-    assert asked.links == {"vlan7", "eth0", "br0", NAME}
-    assert asked.moves == {("vlan7", "br0")}
-    assert asked.routes_to == {"10.0.0.1/32"}
-    assert asked.proxies == {(NAME, "2001:db8::1")}
-    assert asked.forwarding == {(f"os-vif vif={OWNER.vif_id} bridge=br0", False)}
+    assert asks(asked, "links") == {"vlan7", "eth0", "br0", NAME}
+    assert asks(asked, "moves") == {("vlan7", "br0")}
+    assert asks(asked, "routes_to") == {"10.0.0.1/32"}
+    assert asks(asked, "proxies") == {(NAME, "2001:db8::1")}
+    assert asks(asked, "forwarding") == {(f"os-vif vif={OWNER.vif_id} bridge=br0", False)}
 
 
 # --- taps: whose are they -------------------------------------------------------------------------
@@ -395,6 +401,6 @@ def test_rules_are_set_whole_and_only_when_they_differ(world: World) -> None:
 def test_without_iptables_there_is_nothing_to_pass(world: World) -> None:
     topology = Topology(OWNER, (RULES,))
     host = look(world, topology)
-    host.forwarding = dict.fromkeys(host.forwarding)
+    host[FORWARDING].update(dict.fromkeys(host[FORWARDING]))
     assert planner.plan_plug(topology, host).steps == []
     assert planner.plan_unplug(topology, host).steps == []

@@ -10,21 +10,21 @@ import pytest
 
 from os_vif import exception
 from os_vif.drawing.scene import Guest, scene_of
-from os_vif.host import planner, runner, steps
-from os_vif.host.draft import Draft
-from os_vif.host.observed import Function, Host, Link
-from os_vif.host.profile_rules import noted, releasing
-from os_vif.host.profiles import (
+from os_vif.engine import planner, runner, steps
+from os_vif.engine.draft import Draft
+from os_vif.engine.observed import Host
+from os_vif.engine.step import Step
+from os_vif.engine.topology import Mark, Topology, parse_mark
+from os_vif.host.links.questions import Function, Link
+from os_vif.host.links.rules.macvtap import noted
+from os_vif.host.port_profiles.questions import (
     ASSOCIATED,
     PROFILE_SET,
     REQUEST_ASSOCIATE,
-    PortProfileQbg,
-    PortProfileQbh,
     PortState,
-    Vsi,
 )
-from os_vif.host.step import Step
-from os_vif.host.topology import Mark, Topology, parse_mark
+from os_vif.host.port_profiles.resources import PortProfileQbg, PortProfileQbh, Vsi
+from os_vif.host.port_profiles.rules import releasing
 from os_vif.objects.instance_info import InstanceInfo
 from os_vif.objects.network import Network
 from os_vif.objects.vif import (
@@ -34,6 +34,8 @@ from os_vif.objects.vif import (
     VIFPortProfileOpenVSwitch,
 )
 from os_vif.plugins import port_profiles
+from tests.seen import asks
+from tests.seen import seen as seen_host
 
 MARK = Mark("f8f7d7f2-6a0f-4b9b-a4d1-4d0d2c6a2f11", "macvtap")
 INSTANCE = "2f0dd7bc-32fe-4a86-9f5c-7d6ca5bd1f0e"
@@ -130,8 +132,9 @@ def test_a_place_that_is_none() -> None:
 
 
 def on_nic(resource: Any, **seen: Any) -> tuple[Topology, Host]:
-    host = Host(links={"eth0": Link("eth0", 2, "", "", {"up": True})}, **seen)
-    host.functions = {ADDRESS: Function(ADDRESS, netdevs=("eth0",))}
+    links = {"eth0": Link("eth0", 2, "", "", {"up": True})}
+    functions = {ADDRESS: Function(ADDRESS, netdevs=("eth0",))}
+    host = seen_host(links=links, functions=functions, **seen)
     return Topology(MARK, (resource,)), host
 
 
@@ -147,7 +150,7 @@ def unplugging(resource: Any, **seen: Any) -> list[Step]:
 def test_a_vsi_is_associated_once(place: dict[str, str]) -> None:
     wanted = PortProfileQbg(vsi=VSI, timeout=7, **place)
     asked = planner.questions(Topology(MARK, (wanted,)))
-    assert asked.vsis == {*place.values()}
+    assert asks(asked, "vsis") == {*place.values()}
     [step] = plugging(wanted, vsis={"eth0": {}})
     assert step.kind == "associate_vsi"
     assert step.args["interface"] == "eth0"
@@ -164,12 +167,12 @@ def test_a_vsi_is_associated_once(place: dict[str, str]) -> None:
 
 def test_a_device_that_is_gone() -> None:
     wanted = PortProfileQbg(vsi=VSI, timeout=7, link="eth0")
-    nowhere = Host(links={"eth0": None})
+    nowhere = seen_host(links={"eth0": None})
     assert planner.plan_unplug(Topology(MARK, (wanted,)), nowhere).steps == []
     with pytest.raises(exception.NetworkInterfaceNotFound, match="eth0"):
         planner.plan_plug(Topology(MARK, (wanted,)), nowhere)
     behind = PortProfileQbh(behind=ADDRESS, profile="gold", instance="", timeout=7)
-    gone = Host(functions={ADDRESS: None})
+    gone = seen_host(functions={ADDRESS: None})
     assert planner.plan_unplug(Topology(MARK, (behind,)), gone).steps == []
     with pytest.raises(exception.UnusableDevice, match=ADDRESS):
         planner.plan_plug(Topology(MARK, (behind,)), gone)
@@ -276,7 +279,7 @@ def test_what_found_all_done_is_not_taken_back(monkeypatch: pytest.MonkeyPatch) 
         "disassociate_vsi": lambda _args: ran.append("disassociate_vsi"),
         "delete_unused": fail,
     }
-    monkeypatch.setattr(runner, "HANDLERS", handlers)
+    monkeypatch.setattr(runner, "handler_of", handlers.__getitem__)
     group = [
         (Step("associate_vsi", args), Step("disassociate_vsi", args)),
         (Step("delete_unused", {"name": "eth0"}), None),

@@ -10,12 +10,15 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host import planner, steps
-from os_vif.host.backends import sysfs
-from os_vif.host.observed import Function, Host, Link
-from os_vif.host.topology import parse_mark
+from os_vif.engine import planner, steps
+from os_vif.engine.observed import Host
+from os_vif.engine.topology import parse_mark
+from os_vif.host.links.questions import FUNCTIONS, LINKS, Function, Link
+from os_vif.host.links.system import sysfs
+from os_vif.host.openvswitch.questions import IDS
 from os_vif.verbs import describe
 from tests import vifs, vifs_ovs
+from tests.seen import seen as seen_host
 
 PF, VF = "0000:3b:00.1", "0000:3b:02.3"
 SWITCH = "c09f2f0003a1420c"
@@ -112,9 +115,10 @@ def topology(vif: Any, *, unplugging: bool = False) -> Any:
 
 
 def host(**links: Link | None) -> Host:
-    found = Host(links={"eth7": Link("eth7", 7, "", "", {"up": False, "mtu": 1500}), **links})
-    found.functions[VF] = Function(VF, PF, 3, "uplink", SWITCH, "eth7")
-    found.ovs_ids[vifs.vif_id(1)] = ()
+    eth7 = Link("eth7", 7, "", "", {"up": False, "mtu": 1500})
+    found = seen_host(links={"eth7": eth7, **links})
+    found[FUNCTIONS][VF] = Function(VF, PF, 3, "uplink", SWITCH, "eth7")
+    found[IDS][vifs.vif_id(1)] = ()
     return found
 
 
@@ -136,7 +140,7 @@ def test_named_and_given_back() -> None:
     vif = vifs_ovs.host_device(1, VF, name="tap-vm")
     seen = host(**{"tap-vm": None})
     assert words(vif, seen)[0].startswith("call eth7 tap-vm, and set it up")
-    lent = seen.links["tap-vm"]
+    lent = seen[LINKS]["tap-vm"]
     assert lent is not None
     mark = parse_mark(lent.alias)
     assert mark is not None
@@ -147,7 +151,7 @@ def test_named_and_given_back() -> None:
 
 def everything_missing(seen: Host) -> Host:
     for name in ("qbr", "qvb", "qvo"):
-        seen.links.setdefault(vifs_ovs.name(name), None)
+        seen[LINKS].setdefault(vifs_ovs.name(name), None)
     return seen
 
 
@@ -162,7 +166,7 @@ def everything_missing(seen: Host) -> Host:
 )
 def test_unusable(function: Function | None, said: str) -> None:
     seen = host()
-    seen.functions[VF] = function
+    seen[FUNCTIONS][VF] = function
     with pytest.raises(exception.UnusableDevice, match=said):
         planner.plan_plug(topology(vifs_ovs.host_device(1, VF)), seen)
 

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from os_vif import exception
-from os_vif.host import checks, resources
+from os_vif.engine import checks
+from os_vif.host.forwarding.resources import ForwardRules
+from os_vif.host.links import resources
+from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 
 BAD_NAMES = [
     "",
@@ -205,23 +208,23 @@ def test_resources_check_their_fields() -> None:
         (resources.Uplink, {"name": "eth0", "bridge": "%", "mtu": 1500}, "bridge"),
         (resources.Uplink, {"name": "eth0", "bridge": "br0", "mtu": 0}, "mtu"),
         (
-            resources.ForwardRules,
+            ForwardRules,
             {"bridge": "br0", "ipv6": False, "rules": (), "top_regex": "("},
             "iptables_top_regex",
         ),
         (
-            resources.ForwardRules,
+            ForwardRules,
             {"bridge": "br0", "ipv6": False, "rules": (), "bottom_regex": "["},
             "iptables_bottom_regex",
         ),
-        (resources.HostRoute, {"device": "tap0", "destination": "10.0.0.1/24"}, "route"),
-        (resources.HostRoute, {"device": "tap0", "destination": 7}, "route"),
+        (HostRoute, {"device": "tap0", "destination": "10.0.0.1/24"}, "route"),
+        (HostRoute, {"device": "tap0", "destination": 7}, "route"),
         (
-            resources.HostRoute,
+            HostRoute,
             {"device": "tap0", "destination": "10.0.0.0/24", "gateway": "x"},
             "route.gateway",
         ),
-        (resources.ProxyNeighbour, {"device": "tap0", "address": "10.0.0.1"}, "proxy neighbour"),
+        (ProxyNeighbour, {"device": "tap0", "address": "10.0.0.1"}, "proxy neighbour"),
     ]
     for kind, fields, field in bad:
         with pytest.raises(exception.InvalidField) as caught:

@@ -14,7 +14,7 @@ import os_vif
 from os_vif.cli import configuration
 from os_vif.cli.specs import reader, types
 from os_vif.cli.specs.nodes import BadInput
-from os_vif.host.resources import Bridge, Tap, Uplink, Vlan
+from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan
 
 GOOD = """\
 type: bridge
@@ -434,12 +434,12 @@ def test_the_schema_takes_what_the_reader_takes():
 def test_every_reference_of_the_schema_leads_somewhere():
     schema = types.schema_of()
     text = json.dumps(schema)
-    for name in types.TYPES:
+    for name in types.all_types():
         assert f'"#/$defs/{name}"' in text
         assert name in schema["$defs"]
 
 
-@pytest.mark.parametrize("row", types.TYPES.values(), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", types.all_types().values(), ids=lambda row: row.name)
 def test_a_row_names_its_plugin_and_class(row):
     info = os_vif.host_info().get_plugin(row.plugin)
     assert info.has_vif(row.vif_class)

@@ -12,9 +12,9 @@ import os_vif
 from os_vif.cli.specs import reader
 from os_vif.cli.specs.nodes import BadInput
 from os_vif.drawing import scene
-from os_vif.host.passthrough import FunctionVlan
-from os_vif.host.profiles import PortProfileQbg, PortProfileQbh, Vsi
-from os_vif.host.resources import Macvtap, Vlan
+from os_vif.host.functions.resources import FunctionVlan
+from os_vif.host.links.resources import Macvtap, Vlan
+from os_vif.host.port_profiles.resources import PortProfileQbg, PortProfileQbh, Vsi
 
 NAMED = "type: macvtap\nname: mv0\nmac: 52:54:00:12:34:56\nnetwork: {uplink: eth1}\n"
 CARD = 'type: macvtap\nname: mv0\nmac: 52:54:00:12:34:56\ndevice: "0000:3B:00.2"\n'

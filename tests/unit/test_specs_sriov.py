@@ -10,13 +10,14 @@ import pytest
 import os_vif
 from os_vif.cli.drift import drifts_of, faults_of
 from os_vif.cli.specs import reader
-from os_vif.cli.specs.nodes import BadInput, Problem
+from os_vif.cli.specs.nodes import BadInput
 from os_vif.drawing.scene import Guest, scene_of
-from os_vif.host.function_marks import FunctionMark
-from os_vif.host.passthrough import PciDevice, VirtualFunction
-from os_vif.host.step import Step
-from os_vif.host.topology import Mark, Topology
+from os_vif.engine.step import Step
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.functions.questions import FunctionMark
+from os_vif.host.functions.resources import PciDevice, VirtualFunction
 from os_vif.objects.vif import VIFBase
+from os_vif.specs.problems import Problem
 
 ADDRESS, MAC = "0000:03:10.2", "52:54:00:12:34:56"
 FUNCTION = f'type: sriov\ndevice: "{ADDRESS}"\nmac: {MAC}\n'
@@ -120,7 +121,7 @@ def test_what_is_wrong_in_words() -> None:
 
 
 def test_what_is_done_in_words() -> None:
-    from os_vif.host.steps import describe
+    from os_vif.engine.steps import describe
 
     assert describe(CHANGE) == f"set VF 1 of eth0: MAC {MAC}, VLAN 5, trust off"
     assert describe(MARK) == f"mark {ADDRESS} as VIF 1234's (on eth0)"

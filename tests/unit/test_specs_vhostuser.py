@@ -12,11 +12,12 @@ from oslo_config import cfg
 import os_vif
 from os_vif.cli import configuration
 from os_vif.cli.specs import reader
-from os_vif.cli.specs.nodes import BadInput, Problem
-from os_vif.host.fast_path import BackEnd, FastPathDevice, VhostSocket
-from os_vif.host.resources import Bridge, Tap, Veth
-from os_vif.host.switch import OvsBridge, OvsPort
+from os_vif.cli.specs.nodes import BadInput
+from os_vif.host.links.resources import Bridge, Tap, Veth
+from os_vif.host.openvswitch.resources import OvsBridge, OvsPort
+from os_vif.host.vhost_user.resources import BackEnd, FastPathDevice, VhostSocket
 from os_vif.objects.vif import VIFBase
+from os_vif.specs.problems import Problem
 from tests import vifs
 
 ID = "5f4ab6c1-ca89-4ee0-a8be-6db1409b69ea"

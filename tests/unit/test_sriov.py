@@ -9,10 +9,10 @@ import pytest
 
 import os_vif
 from os_vif import exception
-from os_vif.host import planner
-from os_vif.host.observed import Address
-from os_vif.host.passthrough import PciDevice, VirtualFunction
-from os_vif.host.step import Step
+from os_vif.engine import planner
+from os_vif.engine.step import Step
+from os_vif.host.functions.resources import PciDevice, VirtualFunction
+from os_vif.host.routes.questions import Address
 from tests import vifs_sriov
 from tests.network_card import (
     MAC,

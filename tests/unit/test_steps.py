@@ -12,14 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from os_vif import exception
-from os_vif.host import privilege, runner, steps
-from os_vif.host.fast_path import BackEndState
-from os_vif.host.function_marks import FunctionMark
-from os_vif.host.function_steps import NO_MAC
-from os_vif.host.observed import Address, Function, Host, Link, Route, as_mapping
-from os_vif.host.profiles import ASSOCIATED, PROFILE_SET, REQUEST_ASSOCIATE, PortState
-from os_vif.host.step import CALLER, KERNEL, Step
-from os_vif.host.topology import SHARED_MARK, Mark
+from os_vif.engine import families, privilege, runner, steps
+from os_vif.engine.observed import Host
+from os_vif.engine.step import CALLER, KERNEL, Step
+from os_vif.engine.topology import Mark
+from os_vif.host.functions.questions import FunctionMark
+from os_vif.host.functions.resources import NO_MAC
+from os_vif.host.links.questions import LINKS, SHARED_MARK, Function, Link
+from os_vif.host.port_profiles.questions import (
+    ASSOCIATED,
+    PROFILE_SET,
+    REQUEST_ASSOCIATE,
+    PortState,
+)
+from os_vif.host.routes.questions import Address, Route, as_mapping
+from os_vif.host.vhost_user.questions import BackEndState
+from tests.seen import handlers, seen
 
 MARK = str(Mark("1234", "linux_bridge"))
 ADDRESS = dict(as_mapping(Address("192.0.2.1/24", broadcast="192.0.2.255", label="br0")))
@@ -94,12 +102,13 @@ FINAL = {"delete_unused", "del_fp_device"}
 
 def host() -> Host:
     tap = {"mtu": 1500, "mac": "52:54:00:00:00:02", "master": None, "multi_queue": False}
-    marks = (FunctionMark("0000:03:10.2", "1234", "vfio-pci", "5678"),)
-    return Host(
+    marks = (str(FunctionMark("0000:03:10.2", "1234", "vfio-pci", "5678")),)
+    up = {"up": True, "master": None}
+    return seen(
         links={
             "tap0": None,
             "tap1": Link("tap1", 7, "tap", MARK, tap),
-            "br0": Link("br0", 2, "bridge", SHARED_MARK, {"up": True, "master": None}, marks),
+            "br0": Link("br0", 2, "bridge", SHARED_MARK, up, marks),
             "eth0": Link("eth0", 3, "", "", {"up": True, "master": None}),
             "vhu1": Link("vhu1", 8, "tap", MARK, {**tap, "queues": 1}),
         },
@@ -116,22 +125,26 @@ def host() -> Host:
 
 
 def test_the_table_and_those_who_run_it_agree() -> None:
-    of_kernel = {kind for kind, row in steps.KINDS.items() if row.by == KERNEL}
-    assert of_kernel == runner.HANDLERS.keys() == GOOD.keys()
-    of_caller = {kind for kind, row in steps.KINDS.items() if row.by == CALLER}
-    assert of_caller == runner.CALLERS_HANDLERS.keys() == {"expect_socket"}
+    of_kernel = {kind for kind, row in families.kinds().items() if row.by == KERNEL}
+    assert of_kernel == handlers().keys() == GOOD.keys()
+    of_caller = {kind for kind, row in families.kinds().items() if row.by == CALLER}
+    assert (
+        of_caller
+        == {kind for it in families.all_families() for kind in it.system.run_as_caller}
+        == {"expect_socket"}
+    )
 
 
-@pytest.mark.parametrize("kind", sorted(steps.KINDS.keys() - runner.HANDLERS.keys()))
+@pytest.mark.parametrize("kind", sorted(families.kinds().keys() - handlers().keys()))
 def test_steps_of_the_callers_own_process_do_not_cross_the_boundary(kind: str) -> None:
-    args = dict.fromkeys(steps.KINDS[kind].fields, "x")
+    args = dict.fromkeys(families.kinds()[kind].fields, "x")
     with pytest.raises(exception.InvalidField, match=kind):
         runner.run_plain([[[kind, args, None, None]]], "", together=False)
 
 
 def checked(kind: Any, args: Any) -> Step:
     """Return a step as the daemon that may run it sees it."""
-    row = steps.KINDS.get(kind) if isinstance(kind, str) else None
+    row = families.kinds().get(kind) if isinstance(kind, str) else None
     return steps.checked(kind, args, row.daemon if row else "")
 
 
@@ -172,7 +185,7 @@ def test_taking_back_restores_the_model(kind: str) -> None:
     steps.apply(model, undo)
     if kind == "delete_links":
         # Made again under another index.
-        before.links["tap1"].index = 0  # type: ignore[union-attr]
+        before[LINKS]["tap1"].index = 0  # type: ignore[union-attr]
     assert model == before
 
 
@@ -241,7 +254,7 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
     # What passes can be described, written on a model and carried to the other side.
     steps.describe(step)
     model = host()
-    model.links["tap0"] = Link("tap0", 9, "tap", MARK, {})
+    model[LINKS]["tap0"] = Link("tap0", 9, "tap", MARK, {})
     json.dumps(step.args)
     if isinstance(junk, str) and path[-1] not in (
         "alias",
@@ -344,12 +357,12 @@ def test_what_others_came_to_use_is_not_taken_back() -> None:
     undo = steps.inverse(model, Step("create_link", shared))
     assert undo == Step("delete_unused", {"name": "br1"})
     steps.apply(model, Step("create_link", shared))
-    model.links["tap1"].attributes["master"] = "br1"  # type: ignore[union-attr]
+    model[LINKS]["tap1"].attributes["master"] = "br1"  # type: ignore[union-attr]
     steps.apply(model, undo)
-    assert model.links["br1"] is not None
-    model.links["tap1"].attributes["master"] = None  # type: ignore[union-attr]
+    assert model[LINKS]["br1"] is not None
+    model[LINKS]["tap1"].attributes["master"] = None  # type: ignore[union-attr]
     steps.apply(model, undo)
-    assert model.links["br1"] is None
+    assert model[LINKS]["br1"] is None
 
 
 def test_settings_are_said_as_people_say_them() -> None:

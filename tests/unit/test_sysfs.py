@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from os_vif.host.backends import pci_drivers, sysfs
-from os_vif.host.observed import Function
+from os_vif.host.functions.system import pci_drivers
+from os_vif.host.links.questions import Function
+from os_vif.host.links.system import sysfs
 from tests.fake_sysfs import FakeSysfs
 
 PF, PF1 = "0000:03:00.0", "0000:03:00.1"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.host.resources import HostRoute, ProxyNeighbour, Tap
-from os_vif.host.topology import Resource
+from os_vif.engine.topology import Resource
+from os_vif.host.links.resources import Tap
+from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 from os_vif.verbs import describe
 from tests import vifs
 

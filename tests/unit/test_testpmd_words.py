@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends import testpmd_words
-from os_vif.host.backends.testpmd_words import Settings
+from os_vif.host.vhost_user.system import testpmd_words
+from os_vif.host.vhost_user.system.testpmd_words import Settings
 
 PATH = "/run/vhu"
 

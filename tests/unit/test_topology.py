@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from os_vif import exception
-from os_vif.host import topology
-from os_vif.host.topology import Mark, parse_mark, parse_rules_comment, rules_comment
+from os_vif.engine.topology import Mark, parse_mark
+from os_vif.host.forwarding.questions import parse_rules_comment, rules_comment
+from os_vif.host.links.questions import SHARED_MARK, UNFINISHED_GROUP
 from tests import vifs
 
 WORDS = st.from_regex(r"\A[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
@@ -100,5 +101,5 @@ def test_marks_are_known_to_operators() -> None:
     mark = Mark("1234", "linux_bridge", "5678")
     assert str(mark) == "os-vif vif=1234 plugin=linux_bridge instance=5678"
     assert rules_comment(mark, "br0") == "os-vif vif=1234 bridge=br0"
-    assert topology.SHARED_MARK == "os-vif shared"
-    assert topology.UNFINISHED_GROUP.to_bytes(4, "big") == b"os-v"
+    assert SHARED_MARK == "os-vif shared"
+    assert UNFINISHED_GROUP.to_bytes(4, "big") == b"os-v"

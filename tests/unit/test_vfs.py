@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.backends import netlink, vfs
+from os_vif.host.functions.system import vfs
+from os_vif.system import netlink
 from tests.network_card import NO_MAC, UNSET
 
 MAC = "52:54:00:00:00:01"

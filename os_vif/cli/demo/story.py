@@ -16,7 +16,7 @@ from os_vif.cli.session import Failure, Session
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Batch
     from os_vif.drawing.scene import Fault, Guest
-    from os_vif.host.engine import Request
+    from os_vif.engine.converge import Request
 
 BRIDGE = "br-demo"
 
@@ -111,7 +111,7 @@ def play(session: Session) -> list[dict[str, Any]]:
 
 def _plug(story: Story, batch: Batch, requests: list[Request]) -> None:
     from os_vif import verbs
-    from os_vif.host.steps import describe
+    from os_vif.engine.steps import describe
 
     with story.act("Plug two guests") as facts:
         story.tell(("as in a file with two entries like this one:", "quiet"))

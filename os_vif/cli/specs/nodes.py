@@ -16,39 +16,10 @@ from typing import Any
 import yaml
 
 from os_vif.cli.specs import bounds
+from os_vif.specs import Mark, Problem
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mark:
-    """A place in a file: line and column count from 1; ``width`` is in characters, 1 at least."""
-
-    source: str
-    line: int
-    column: int
-    width: int = 1
-    text: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with the input: where, in which field, and what would be right.
-
-    :ivar field: the path of the field, as in ``vifs[0].network.mtu``; '' for the whole.
-    """
-
-    mark: Mark | None
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        said = f"{self.field}: {self.message}" if self.field else self.message
-        return f"{self.mark}: {said}" if self.mark else said
 
 
 class BadInput(Exception):

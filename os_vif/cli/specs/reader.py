@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from os_vif import exception
-from os_vif.cli.specs import bounds, family, kinds, nodes, types, wire
-from os_vif.cli.specs.kinds import Reading, suggest
-from os_vif.cli.specs.nodes import BadInput, Mapping, Mark, Node, Problem, Scalar, what
+from os_vif.cli.specs import bounds, nodes, types, wire
+from os_vif.cli.specs.nodes import BadInput, Mapping, Node, Scalar, what
+from os_vif.cli.specs.reading import read_group, suggest
+from os_vif.specs import INSTANCE, Field, Group, Mark, Problem, Reading, VIFType, instance_of
 
 if TYPE_CHECKING:
-    from os_vif.host.engine import Request
-    from os_vif.host.topology import Topology
+    from os_vif.engine.converge import Request
+    from os_vif.engine.topology import Topology
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
 
@@ -41,7 +42,7 @@ class Entry:
     mark: Mark
     root: str = ""
     marks: dict[str, Mark] = dataclasses.field(default_factory=dict)
-    row: family.VIFType | None = None
+    row: VIFType | None = None
 
     def locate(self, known_as: str) -> tuple[Mark, str] | None:
         """Return where a field stands and its path, by the name the library has for it.
@@ -59,13 +60,13 @@ class Entry:
         return None
 
 
-def _paths_of(fields: Iterable[kinds.Field], names: list[str], path: str) -> list[str]:
+def _paths_of(fields: Iterable[Field], names: list[str], path: str) -> list[str]:
     found = []
     for field in fields:
         inner = f"{path}{field.name}"
         if any(name in field.known_as for name in names):
             found.append(inner)
-        if isinstance(field.kind, kinds.Group):
+        if isinstance(field.kind, Group):
             found += _paths_of(field.kind.fields, names, f"{inner}.")
     return found
 
@@ -241,31 +242,32 @@ def _read_pair(node: Mapping, primitive: Node, into: Reading) -> Entry | None:
         instance = wire.read_object(guest, "InstanceInfo", into, "instance")
     elif guest is not None:
         only_guest = Mapping(node.mark, [item for item in node.items if item[0].text == "instance"])
-        values = kinds.read_group([family.INSTANCE], only_guest, "", into)
-        instance = family.instance_of(values)
+        values = read_group([INSTANCE], only_guest, "", into)
+        instance = instance_of(values)
     return Entry(vif, instance, primitive.mark) if vif is not None else None
 
 
 def _read_typed(node: Mapping, into: Reading) -> Entry | None:
     kind = node.get("type")
     if kind is None:
-        message = f"missing; say which type of VIF this is: {', '.join(types.TYPES)}"
+        message = f"missing; say which type of VIF this is: {', '.join(types.all_types())}"
         into.problem(node.mark, "type", message)
         return None
-    if not isinstance(kind, Scalar) or kind.text not in types.TYPES:
+    table = types.all_types()
+    if not isinstance(kind, Scalar) or kind.text not in table:
         word = kind.text if isinstance(kind, Scalar) else ""
-        message = f"there is no type {what(kind)}; {suggest(word, types.TYPES)}"
+        message = f"there is no type {what(kind)}; {suggest(word, table)}"
         into.problem(kind.mark, "type", message)
         return None
-    row = types.TYPES[kind.text]
+    row = table[kind.text]
     rest = Mapping(node.mark, [item for item in node.items if item[0].text != "type"])
-    values = kinds.read_group(row.fields, rest, "", into)
+    values = read_group(row.fields, rest, "", into)
     row.check(values, into)
     if into.problems:
         return None
     try:
         vif = row.build(values)
-        instance = family.instance_of(values)
+        instance = instance_of(values)
     except (ValueError, exception.ExceptionBase) as error:
         into.problem(node.mark, "", f"not a usable {row.vif_class}: {error}")
         return None
@@ -284,9 +286,7 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
 
     problems: list[Problem] = []
     requests: list[Request | None] = []
-    ids: dict[str, Entry] = {}
-    devices: dict[str, Entry] = {}
-    sockets: dict[str, Entry] = {}
+    taken: dict[tuple[str, str], Entry] = {}
     for entry in batch.entries:
         request = None
         try:
@@ -298,14 +298,11 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
         except (exception.ExceptionBase, ValueError) as error:
             problems.append(Problem(entry.mark, entry.root, str(error)))
         requests.append(request)
-        held: list[tuple[dict[str, Entry], str, str]] = [(ids, str(entry.vif.id), "id")]
+        claims = [("id", str(entry.vif.id))]
         if request is not None:
-            names, paths = _own(request.topology)
-            held += [(devices, name, "name") for name in names]
-            # Where both are there already, each can be taken away.
-            held += [(sockets, path, "path") for path in paths if not unplugging]
-        for seen, value, field in held:
-            first = seen.setdefault(value, entry)
+            claims += _claims(request.topology, unplugging=unplugging)
+        for field, value in claims:
+            first = taken.setdefault((field, value), entry)
             if first is not entry:
                 problems.append(_duplicate(first, entry, field, value))
                 break
@@ -314,16 +311,18 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
     return requests
 
 
-def _own(topology: Topology) -> tuple[list[str], list[str]]:
+def _claims(topology: Topology, *, unplugging: bool) -> list[tuple[str, str]]:
     """Return the names of the devices, and the paths of the sockets, that two VIFs cannot share."""
-    from os_vif.host.fast_path import BackEnd, FastPathDevice, VhostSocket
-    from os_vif.host.resources import Macvtap, Tap
+    from os_vif.engine.families import rule_of
 
-    found = topology.resources
-    return (
-        [item.name for item in found if isinstance(item, Tap | Macvtap | FastPathDevice)],
-        [item.path for item in found if isinstance(item, BackEnd | FastPathDevice | VhostSocket)],
-    )
+    claims = [
+        claim
+        for resource in topology.resources
+        for claim in rule_of(type(resource)).claims(resource)
+        # Where both sockets are there already, each can be taken away.
+        if not (unplugging and claim[0] == "path")
+    ]
+    return sorted(claims, key=lambda claim: claim[0] != "name")
 
 
 def _refused(entry: Entry, error: exception.InvalidField) -> Problem:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from os_vif.cli.specs.kinds import Reading, suggest
 from os_vif.cli.specs.nodes import Mapping, Node, Scalar, Sequence, what
+from os_vif.cli.specs.reading import suggest
+from os_vif.specs import Reading
 
 if TYPE_CHECKING:
     from os_vif.objects.vif import VIFBase

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from os_vif.host.backends import pci_drivers
+from os_vif.host.functions.system import pci_drivers
 from tests import openvswitch, vifs
 from tests.conftest import PrivateHost
 from tests.lab.devices.functions import NO_MAC, driver, marks, start_anew

@@ -11,9 +11,9 @@ import pytest
 
 import os_vif
 from os_vif import exception, verbs
-from os_vif.host import dispatch, planner, runner
-from os_vif.host.backends import vfs
-from os_vif.host.place import Place
+from os_vif.engine import dispatch, planner, runner
+from os_vif.engine.place import Place
+from os_vif.host.functions.system import vfs
 from tests import vifs, vifs_sriov
 from tests.lab.devices.functions import (
     NO_MAC,
@@ -173,13 +173,13 @@ def test_steps_may_run_twice_and_are_taken_back(card: Nic, here: GuestItself, vf
         host = dispatch.observe(planner.questions(topology), PLACE, with_daemon=False)
         todo = planner.plan_plug(topology, host)
     for step in todo.steps:
-        runner.HANDLERS[step.kind](step.args)
-        runner.HANDLERS[step.kind](step.args)
+        runner.handler_of(step.kind)(step.args)
+        runner.handler_of(step.kind)(step.args)
     assert (seen(here, card.netdev, 5)["address"], driver(address)) == (vif.address, "vfio-pci")
     for step in reversed(todo.undo):
         assert step is not None
-        runner.HANDLERS[step.kind](step.args)
-        runner.HANDLERS[step.kind](step.args)
+        runner.handler_of(step.kind)(step.args)
+        runner.handler_of(step.kind)(step.args)
     assert (seen(here, card.netdev, 5), driver(address)) == before
     assert (PCI / address / "driver_override").read_text().strip() == "(null)"
 

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make descriptions true: look, plan, run, look again.
+
+Callers of one process that come at the same time are served together (group commit): whoever
+gets the turn takes along the requests of all who wait, so that many deletions cost one of the
+kernel's waits and many plugs one trip to the privileged daemon.
+
+Processes do not wait for each other.  Each looks at the host after its steps, and plans again
+while something is left to do; so two at once end in a state that one of them asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from oslo_log import log as logging
+
+from os_vif import exception
+from os_vif.engine import dispatch, families, planner, runner, steps
+from os_vif.engine.draft import Plan
+from os_vif.engine.observed import Asked, Asks, Host
+from os_vif.engine.place import Place
+from os_vif.engine.step import KERNEL, Args, Kind, Step
+from os_vif.engine.topology import Topology
+from os_vif.system import netlink
+
+LOG = logging.getLogger(__name__)
+
+_ATTEMPTS = 8
+
+# What a step says when another process was faster: look again instead of giving up.
+_OVERTAKEN = frozenset(
+    {
+        errno.EEXIST,
+        errno.EBUSY,
+        errno.ENODEV,
+        errno.ENOENT,
+        errno.ENXIO,
+        errno.EADDRNOTAVAIL,
+        errno.EPIPE,  # a database that was restarted
+        errno.EBADFD,  # a tap that was deleted while we made it
+    }
+)
+_PATIENT_LOOKS = 5
+_PATIENCE = 0.002
+"""Seconds before the first new look at what is in the way; doubled each time.  Another process
+may be making it, and a tap cannot be marked in the moment it is made."""
+
+_CHANCE = random.SystemRandom()
+
+Planner = Callable[[Topology, Host], Plan]
+
+
+@dataclasses.dataclass(slots=True)
+class Request:
+    """One VIF to be plugged or unplugged, and what became of it.
+
+    :ivar topology: what it looks like.
+    :ivar place: where its steps run.
+    :ivar done: what was done to the host, in order; empty if all was well already.
+    :ivar error: why it failed; None if it did not.
+    :ivar undo: what takes back what was done.
+    :ivar ran: whether its steps ran, even if they found all done.
+    :ivar blocked: whether something is in its way, at the latest look.
+    """
+
+    topology: Topology
+    place: Place
+    done: list[Step] = dataclasses.field(default_factory=list)
+    error: Exception | None = None
+    undo: list[Step | None] = dataclasses.field(default_factory=list, repr=False)
+    ran: bool = False
+    blocked: bool = False
+
+
+# --- plug and unplug --------------------------------------------------------------------------
+
+
+def plug(requests: Sequence[Request], *, together: bool = False) -> None:
+    """Make the host look like all of ``requests``; each says afterwards what became of it.
+
+    :param together: all or nothing: one failure takes back all.
+    """
+    _submit(planner.plan_plug, requests, together=together)
+
+
+def unplug(requests: Sequence[Request], *, together: bool = False) -> None:
+    """Take away what plugging made of ``requests``; each says afterwards what became of it."""
+    _submit(planner.plan_unplug, requests, together=together)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What one caller wants done, and by which planner."""
+
+    plan: Planner
+    requests: Sequence[Request]
+
+
+@dataclasses.dataclass(slots=True)
+class _Turn:
+    """Those who wait in one network namespace, and the lock of whoever serves them."""
+
+    waiting: list[_Job] = dataclasses.field(default_factory=list)
+    serving: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+
+_turns: dict[str, _Turn] = {}
+
+
+def _forget_turns() -> None:
+    # A lock held by another thread of the parent would never be given back in a child.
+    _turns.clear()
+
+
+os.register_at_fork(after_in_child=_forget_turns)
+
+
+def _submit(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
+    here = netlink.namespace()
+    if any(_waits(request.topology) for request in requests):
+        # Like another process: who wants something that takes seconds keeps nobody else waiting.
+        with netlink.session(here):
+            _settle(plan, requests, together=together)
+        return
+    turn = _turns.get(here) or _turns.setdefault(here, _Turn())
+    if together:
+        with turn.serving, netlink.session(here):
+            _settle(plan, requests, together=True)
+        return
+    mine = _Job(plan, requests)
+    turn.waiting.append(mine)
+    with turn.serving, netlink.session(here):
+        # Whoever had the turn before may have served us already; then nothing of ours waits.
+        count = len(turn.waiting)
+        try:
+            while count:
+                batch = turn.waiting[:count]
+                verb = batch[0].plan
+                same = next((i for i, job in enumerate(batch) if job.plan is not verb), count)
+                merged = [request for job in batch[:same] for request in job.requests]
+                _settle(verb, merged, together=False)
+                del turn.waiting[:same]
+                count -= same
+        except BaseException:
+            # Interrupted: we give up what is ours, the others serve themselves.
+            turn.waiting[:count] = [job for job in turn.waiting[:count] if job is not mine]
+            raise
+
+
+def _waits(topology: Topology) -> bool:
+    try:
+        return any(families.rule_of(type(item)).waits for item in topology.resources)
+    except exception.UnusableFamily:
+        return False  # told where it is planned, to who asked for it
+
+
+def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
+    """Serve requests of one kind, by the daemon they go to."""
+    places = dict.fromkeys(request.place for request in requests)
+    for place in places:
+        mine = [request for request in requests if request.place == place]
+        try:
+            with dispatch.call(place, [request.topology for request in mine]):
+                _converge(plan, mine, place, together=together)
+        except Exception as error:  # nobody who waits may go without an answer
+            LOG.debug("serving %d requests failed", len(mine), exc_info=True)
+            for request in mine:
+                if request.error is not None:
+                    continue
+                alone = len(mine) == 1 or together
+                if not alone and not isinstance(error, exception.NotPrivileged):
+                    # One of them may be the cause, and must not spoil the others.
+                    _settle(plan, [request], together=False)
+                else:
+                    request.error = error
+        if together and any(request.error for request in mine):
+            break
+    if together and any(request.error for request in requests):
+        _abandon(requests)
+
+
+def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, together: bool) -> None:
+    """Look, plan, run and look again until nothing is left to do."""
+    for attempt in range(_ATTEMPTS + 1):
+        pending = [request for request in requests if request.error is None]
+        planned = _plan(plan, pending, place, patient=attempt < _PATIENT_LOOKS)
+        working = [(request, todo) for request, todo in planned if todo.steps]
+        refused = together and any(request.error for request in requests)
+        blocked = not refused and any(request.blocked for request in pending)
+        if blocked and (together or not working):
+            time.sleep(_PATIENCE * 2**attempt)
+            continue
+        if not working or refused:
+            return
+        if attempt == _ATTEMPTS:
+            # Several rounds, and still not as described: somebody else keeps changing it.
+            for request, todo in working:
+                request.error = exception.NotConverged(
+                    steps="; ".join(steps.describe(step) for step in todo.steps)
+                )
+                _take_back(request, place)
+            return
+        groups = [list(zip(todo.steps, todo.undo, strict=True)) for _request, todo in working]
+        reports = dispatch.run(
+            place,
+            groups,
+            together=together,
+            merge_first=plan is planner.plan_unplug and attempt == 0,
+        )
+        # With one group's failure the others of an all-or-nothing round were taken back too.
+        rolled_back = together and any(report["error"] for report in reports)
+        overtaken = False
+        for (request, todo), group, report in zip(working, groups, reports, strict=False):
+            error = report["error"]
+            if error is None:
+                if not rolled_back:
+                    _record(request, todo, group, report["unchanged"])
+            elif error["errno"] in _OVERTAKEN and attempt < _ATTEMPTS - 1 and not error["left"]:
+                LOG.debug("%s: %s; looking again", error["step"], error["reason"])
+                overtaken = True
+            else:
+                request.error = exception.StepFailed(
+                    step=error["step"],
+                    reason=error["reason"],
+                    errno=error["errno"],
+                    left="; ".join(error["left"]),
+                )
+                _take_back(request, place)
+        if overtaken and attempt:
+            # Those who change the same thing must not go on in step.
+            time.sleep(_CHANCE.uniform(0, _PATIENCE * 2**attempt))
+        elif not blocked and all(
+            _seen_well(place, todo, report)
+            for (_request, todo), report in zip(working, reports, strict=False)
+        ):
+            return
+
+
+def _seen_well(place: Place, todo: Plan, report: runner.Report) -> bool:
+    """Tell whether the answers leave nothing to look at again.
+
+    So it is with devices that were only deleted, and with a single new one that was shown as
+    described.  A change may have changed other things too, and of several steps the first may be
+    undone while the last runs.  With a switch it is the other way round: that a new port was
+    attached, in the end, shows its devices to be there; and somebody may have added a port
+    meanwhile to a device that was deleted.
+    """
+    if report["error"] is not None:
+        return False
+    if len(report["unchanged"]) == len(todo.steps):
+        return True  # whoever ran them has looked again
+    kinds = [(families.kind_of(step.kind), step.args) for step in todo.steps]
+    if len(kinds) == 1 and kinds[0][0].final:
+        return place.database is None
+    on_kernel = [(kind, args) for kind, args in kinds if kind.by == KERNEL]
+    if len(on_kernel) > 1 and not any(kind.crowning(args) for kind, args in kinds):
+        return False
+    return _held(place, kinds) and all(
+        kind.proven(args, report["seen"]) for kind, args in on_kernel
+    )
+
+
+def _held(place: Place, kinds: Sequence[tuple[Kind, Args]]) -> bool:
+    """Tell whether what the steps did holds, where they have their doubts."""
+    asked = Asks(item for kind, args in kinds for item in kind.doubts(args))
+    if not asked:
+        return True
+    host = dispatch.observe(asked, place, with_daemon=False)
+    return all(kind.holds(args, host) for kind, args in kinds)
+
+
+def _plan(
+    plan: Planner, requests: Sequence[Request], place: Place, *, patient: bool
+) -> list[tuple[Request, Plan]]:
+    """Return what has to be done for each request.
+
+    :param patient: what is in the way may be gone at the next look, and is no error yet.
+    """
+    if not requests:
+        return []
+    known = []
+    asked: set[Asked] = set()
+    for request in requests:
+        try:
+            asked |= planner.questions(request.topology)
+        except exception.UnusableFamily as error:
+            request.error = error
+        else:
+            known.append(request)
+    host = dispatch.observe(asked, place, with_daemon=False)
+    found = []
+    for request in known:
+        try:
+            todo = plan(request.topology, host)
+            request.blocked = False
+        except exception.ExceptionBase as error:
+            request.blocked = patient and isinstance(error, exception.ResourceConflict)
+            if request.blocked:
+                continue
+            request.error = error
+            _take_back(request, place)
+            continue
+        if request.ran and not dispatch.is_privileged(place.section):
+            # Nobody could look at these, and they were run already.
+            kept = [i for i, it in enumerate(todo.steps) if not families.kind_of(it.kind).hidden]
+            todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept])
+        found.append((request, todo))
+    return found
+
+
+def _record(request: Request, todo: Plan, group: runner.Group, unchanged: Sequence[int]) -> None:
+    """Note what was done for a request: by its own group and, before that, for all together."""
+    request.ran = True
+    idle = [step for position, (step, _undo) in enumerate(group) if position in unchanged]
+    for step, undo in zip(todo.steps, todo.undo, strict=True):
+        if step not in idle:
+            request.done.append(step)
+            request.undo.append(undo)
+
+
+def _take_back(request: Request, place: Place) -> None:
+    """Undo what earlier rounds did for a request that failed in a later one."""
+    back = [step for step in reversed(request.undo) if step is not None]
+    request.done.clear()
+    request.undo.clear()
+    if back:
+        dispatch.take_back(place, back)
+
+
+def _abandon(requests: Sequence[Request]) -> None:
+    """Give every request of an all-or-nothing call its error, and take back the others."""
+    for request in reversed(requests):
+        if request.error is None:
+            _take_back(request, request.place)
+            request.error = exception.NotAttempted()
+        request.done.clear()
+
+
+# --- looking only -----------------------------------------------------------------------------
+
+
+def plan(request: Request, *, unplugging: bool = False) -> list[Step]:
+    """Return the steps that are missing, and touch nothing.
+
+    :raises ResourceConflict: something that is not ours stands in the way.
+    :raises NetworkInterfaceNotFound: a device that must be there is not.
+    """
+    asked = planner.questions(request.topology)
+    host = dispatch.observe(asked, request.place, with_daemon=True)
+    chosen = planner.plan_unplug if unplugging else planner.plan_plug
+    return chosen(request.topology, host).steps

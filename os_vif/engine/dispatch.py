@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who looks, and who runs what: the kernel behind the privilege boundary, the rest in this process.
+
+A group's steps run in order; of many groups, those that go to the same place go together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from os_vif.engine import families, look, runner
+from os_vif.engine.observed import Asked, Host
+from os_vif.engine.place import AS_ROOT, Place
+from os_vif.engine.runner import Group, Report
+from os_vif.engine.step import CALLER, KERNEL, TRANSACTION, Step
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from os_vif.engine.family import Transactions
+    from os_vif.engine.topology import Topology
+
+_CAP_NET_ADMIN = 12
+
+
+@functools.lru_cache(maxsize=4)
+def _has_net_admin(_process: int, _user: int) -> bool:
+    with open("/proc/thread-self/status") as status:
+        for line in status:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1)
+    return False
+
+
+def is_privileged(section: str = "") -> bool:
+    """Tell whether this process may itself do what the daemon of a section does.
+
+    That is to change network devices (CAP_NET_ADMIN); of :data:`.place.AS_ROOT`, also to run
+    programs as root.
+    """
+    return _has_net_admin(os.getpid(), os.geteuid()) and (section != AS_ROOT or os.geteuid() == 0)
+
+
+def _daemon() -> ModuleType:
+    # oslo.privsep is only loaded where there is somebody to serve it for.
+    from os_vif.engine import privilege
+
+    return privilege
+
+
+def _transactions(kind: str) -> Transactions:
+    family = families.family_of(kind)
+    found = family.system.transactions
+    if found is None:
+        raise NotImplementedError(f"family {family.name} runs no transactions")
+    return found
+
+
+@contextlib.contextmanager
+def call(place: Place, topologies: Iterable[Topology]) -> Iterator[None]:
+    """Let all that is asked of the place's database in a block share one time limit."""
+    with contextlib.ExitStack() as stack:
+        if place.database is not None:
+            types = {type(resource) for it in topologies for resource in it.resources}
+            there = {family.name: family for family in map(families.of_resource, types)}
+            for family in there.values():
+                if any(kind.by == TRANSACTION for kind in family.kinds.values()):
+                    transactions = family.system.transactions
+                    if transactions is not None:
+                        stack.enter_context(transactions.one_call())
+        yield
+
+
+def observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
+    """Answer questions about the host.
+
+    :param with_daemon: also what only the privileged daemon may see; a trip to it.
+    :raises OSError: somebody refused to tell.
+    """
+    looking = look.Look(place, privileged=with_daemon or is_privileged(place.section))
+    looking.ask(asked)
+    return looking.answer(_reveal)
+
+
+def _reveal(section: str, name: str, keys: list[Any]) -> list[look.Row]:
+    if is_privileged(section):
+        return look.reveal(name, keys)
+    rows: list[look.Row] = _daemon().look(section, name, keys)
+    return rows
+
+
+def _run_kernel(section: str, groups: Sequence[Group], *, together: bool) -> list[Report]:
+    if is_privileged(section):
+        return runner.run(groups, together=together)
+    plain = [_plain(group, together=together) for group in groups]
+    reports: list[Report] = _daemon().run(section, plain, together=together)
+    return reports
+
+
+def _run_merged_first(section: str, groups: Sequence[Group]) -> list[Report]:
+    """Run as one the steps at the head of all groups that can be: the kernel waits once for each.
+
+    One that something else has to go before stays where it is.  Should the step fail, each goes by
+    itself.
+    """
+    heads = _heads(groups)
+    merged = _merged([step for mine in heads for step, _undo in mine])
+    if merged is None:
+        return _run_kernel(section, groups, together=False)
+    kept = [
+        [at for at, item in enumerate(group) if item not in mine]
+        for group, mine in zip(groups, heads, strict=True)
+    ]
+    rest = [[group[at] for at in left] for group, left in zip(groups, kept, strict=True)]
+    ahead, *reports = _run_kernel(section, [[(merged, None)], *rest], together=False)
+    for report, left in zip(reports, kept, strict=True):
+        report["unchanged"] = [left[at] for at in report["unchanged"]]
+    if ahead["error"]:
+        for report, alone in zip(reports, _run_kernel(section, heads, together=False), strict=True):
+            report["error"] = report["error"] or alone["error"]
+    return reports
+
+
+def _heads(groups: Sequence[Group]) -> list[Group]:
+    """Return of each group the steps it begins with, all of one kind that can be merged."""
+    kinds = (group[0][0].kind for group in groups if group)
+    kind = next((kind for kind in kinds if families.kind_of(kind).merge), None)
+    return [list(itertools.takewhile(lambda item: item[0].kind == kind, group)) for group in groups]
+
+
+def _merged(todo: Sequence[Step]) -> Step | None:
+    merge = families.kind_of(todo[0].kind).merge if todo else None
+    if merge is None:
+        return None
+    return Step(todo[0].kind, functools.reduce(merge, (step.args for step in todo)))
+
+
+def _plain(group: Group, *, together: bool) -> runner.Plain:
+    plain: runner.Plain = []
+    for position, (step, undo) in enumerate(group, 1):
+        # Nobody needs the last one's undo on the other side if that either does all or nothing.
+        needed = together or position < len(group) or families.kind_of(step.kind).partial
+        back = (undo.kind, undo.args) if undo and needed else (None, None)
+        plain.append([step.kind, step.args, *back])
+    return plain
+
+
+def _by(step: Step) -> str:
+    return families.kind_of(step.kind).by
+
+
+_ORDER = (CALLER, KERNEL, TRANSACTION)
+
+
+def _run_part(place: Place, by: str, parts: Sequence[Group], *, merge: bool) -> list[Report]:
+    if by == CALLER:
+        return runner.run_as_caller(parts)
+    if by == TRANSACTION:
+        return _transactions(parts[0][0][0].kind).run(place, parts)
+    if merge:
+        return _run_merged_first(place.section, parts)
+    return _run_kernel(place.section, parts, together=False)
+
+
+def run(
+    place: Place, groups: Sequence[Group], *, together: bool, merge_first: bool = False
+) -> list[Report]:
+    """Run groups of steps; a failed group is taken back, the others go on.
+
+    :param together: one group's failure takes back all.
+    :param merge_first: run as one what many groups begin with, if it can be, before anything else
+        is done to the kernel's.
+    """
+    merge = merge_first and len(groups) > 1 and not together
+    callers = any(_by(step) == CALLER for group in groups for step, _undo in group)
+    if place.database is None and not callers:
+        if merge:
+            return _run_merged_first(place.section, groups)
+        return _run_kernel(place.section, groups, together=together)
+    works = [_Work(group) for group in groups]
+    while True:
+        going = [work for work in works if work.rest and work.report["error"] is None]
+        if not going or (together and any(work.report["error"] for work in works)):
+            break
+        # Devices first when plugging; unplugging, every group begins with what holds them.
+        by = min((_by(work.rest[0][0]) for work in going), key=_ORDER.index)
+        mine = [work for work in going if _by(work.rest[0][0]) == by]
+        parts = [work.next_part() for work in mine]
+        for work, part, report in zip(
+            mine, parts, _run_part(place, by, parts, merge=merge), strict=True
+        ):
+            work.take_up(part, report)
+    failed = [work for work in works if work.report["error"]]
+    for work in works if together and failed else failed:
+        left = take_back(place, [undo for _step, undo in reversed(work.done) if undo])
+        if work.report["error"]:
+            work.report["error"]["left"] += left
+    return [work.report for work in works]
+
+
+class _Work:
+    """A group on its way: what is left, what is done, and the report so far."""
+
+    def __init__(self, group: Group) -> None:
+        self.rest = list(group)
+        self.done: Group = []
+        self.report: Report = {"error": None, "unchanged": [], "seen": {}}
+
+    def next_part(self) -> Group:
+        """Return the next steps that go to the same place."""
+        by = _by(self.rest[0][0])
+        part: Group = []
+        while self.rest and _by(self.rest[0][0]) == by:
+            part.append(self.rest.pop(0))
+        return part
+
+    def take_up(self, part: Group, report: Report) -> None:
+        """Note what became of a part."""
+        if report["error"]:
+            self.report["error"] = report["error"]
+            return
+        self.report["unchanged"] += [at + len(self.done) for at in report["unchanged"]]
+        self.report["seen"].update(report["seen"])
+        self.done += part
+
+
+def take_back(place: Place, undo: Sequence[Step]) -> list[str]:
+    """Run steps that take back others, the latest first; return what could not be, in words."""
+    left: list[str] = []
+    in_one = [step for step in undo if _by(step) == TRANSACTION]
+    for _family, mine in itertools.groupby(in_one, lambda it: families.family_of(it.kind).name):
+        todo = list(mine)
+        left += _transactions(todo[0].kind).take_back(place, todo)
+    # Each by itself: with a device all is gone that was to be taken back of it.
+    alone: list[Group] = [[(step, None)] for step in undo if _by(step) == KERNEL]
+    if alone:
+        for report in _run_kernel(place.section, alone, together=False):
+            error = report["error"]
+            if error and error["errno"] != errno.ENODEV:
+                left.append(f"{error['step']}: {error['reason']}")
+    return left

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which families there are: found by entry point, loaded when a topology or a step needs one."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from oslo_log import log as logging
+from stevedore import named
+
+from os_vif import exception
+from os_vif.engine.family import Family, Rule
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from os_vif.engine.step import Kind
+
+LOG = logging.getLogger(__name__)
+
+GROUP = "os_vif.families"
+"""The entry-point group: a family's name, and ``package:FAMILY``."""
+
+_OURS = "os_vif.host."
+
+_loaded: dict[str, Family] = {}
+_kinds: dict[str, tuple[Kind, Family]] = {}
+_questions: dict[str, Family] = {}
+_lock = threading.RLock()
+
+
+@functools.cache
+def _entry_points() -> Mapping[str, EntryPoint]:
+    """Return the entry points by name, ours first: nobody takes the place of one of ours."""
+    manager: named.NamedExtensionManager[Any] = named.NamedExtensionManager(GROUP, names=[])
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(set(manager.list_entry_points()), key=_precedence):
+        first = found.setdefault(point.name, point)
+        if first.value != point.value:
+            LOG.warning("Family %s is %s: %s is not taken", point.name, first.value, point.value)
+    return found
+
+
+def _precedence(point: EntryPoint) -> tuple[bool, str, str]:
+    return not point.value.startswith(_OURS), point.name, point.value
+
+
+def load(name: str) -> Family:
+    """Return the family of this name.
+
+    :raises UnusableFamily: there is none, it cannot be loaded, or it claims what another has.
+    """
+    found = _loaded.get(name)
+    if found is None:
+        with _lock:
+            found = _loaded.get(name) or _take_up(name)
+    return found
+
+
+def _take_up(name: str) -> Family:
+    point = _entry_points().get(name)
+    if point is None:
+        raise exception.UnusableFamily(family=name, reason=f"no package brings it ({GROUP})")
+    if not point.value.startswith(_OURS):
+        # What ours have is taken, whatever comes first.
+        for other, its in _entry_points().items():
+            if its.value.startswith(_OURS):
+                load(other)
+    try:
+        family = point.load()
+        if isinstance(family, Family):
+            _rooms = family.rules, family.kinds, family.questions
+    except Exception as error:
+        raise exception.UnusableFamily(
+            family=name, reason=f"{point.value} cannot be loaded: {error!r}"
+        ) from error
+    if not isinstance(family, Family):
+        raise exception.UnusableFamily(family=name, reason=f"{point.value} is no Family")
+    _check(family, name, point.value)
+    _loaded[name] = family
+    _kinds.update({kind: (row, family) for kind, row in family.kinds.items()})
+    _questions.update({question.name: family for question in family.questions})
+    return family
+
+
+def _check(family: Family, name: str, value: str) -> None:
+    """See that a family claims nothing that another has."""
+
+    def refuse(reason: str) -> exception.UnusableFamily:
+        return exception.UnusableFamily(family=name, reason=f"{value}: {reason}")
+
+    if family.name != name:
+        raise refuse(f"it calls itself {family.name!r}")
+    if family.package != value.partition(":")[0]:
+        raise refuse(f"it says that it is the package {family.package!r}")
+    for resource in family.rules:
+        if not _is_in(resource.__module__, family.package):
+            raise refuse(f"the resource {resource.__qualname__} is of {resource.__module__}")
+    for kind in family.kinds:
+        if kind in _kinds:
+            raise refuse(f"the kind of step {kind!r} is family {_kinds[kind][1].name}'s")
+    for question in family.questions:
+        if question.name in _questions:
+            raise refuse(
+                f"the question {question.name!r} is family {_questions[question.name].name}'s"
+            )
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def is_ours(family: Family) -> bool:
+    """Tell whether a family is this package's."""
+    return family.package.startswith(_OURS)
+
+
+def all_families() -> list[Family]:
+    """Return every family that can be loaded, the lowest floor first; tells of the others."""
+    found = []
+    for name in _entry_points():
+        try:
+            found.append(load(name))
+        except exception.UnusableFamily as error:
+            _tell_once(str(error))
+    return sorted(found, key=lambda family: (family.floor, family.name))
+
+
+@functools.cache
+def _tell_once(words: str) -> None:
+    LOG.error("%s", words)
+
+
+@functools.cache
+def of_resource(kind: type) -> Family:
+    """Return the family that a type of resource belongs to: the one in whose package it is.
+
+    :raises UnusableFamily: nobody knows such a resource.
+    """
+    for name, point in _entry_points().items():
+        if _is_in(kind.__module__, point.value.partition(":")[0]):
+            family = load(name)
+            if kind in family.rules:
+                return family
+    raise exception.UnusableFamily(
+        family=kind.__module__,
+        reason=f"no family of the entry-point group {GROUP} has a resource {kind.__qualname__}",
+    )
+
+
+@functools.cache
+def rule_of(kind: type) -> Rule:
+    """Return the rule for a type of resource.
+
+    :raises UnusableFamily: nobody knows such a resource.
+    """
+    return of_resource(kind).rules[kind]
+
+
+def of_question(name: str) -> Family:
+    """Return the family that answers a kind of question, by the question's name.
+
+    :raises UnusableFamily: nobody here has it.
+    """
+    found = _questions.get(name)
+    return found if found is not None else _search(_questions, name)
+
+
+def _search(table: Mapping[str, Any], name: str) -> Any:
+    all_families()
+    if name not in table:
+        raise exception.UnusableFamily(
+            family="any", reason=f"no family that is installed here knows {name!r}"
+        )
+    return table[name]
+
+
+def kind_of(name: str) -> Kind:
+    """Return a kind of step.
+
+    :raises UnusableFamily: no family has it.
+    """
+    found = _kinds.get(name)
+    return (found if found is not None else _search(_kinds, name))[0]
+
+
+def family_of(kind: str) -> Family:
+    """Return the family that a kind of step belongs to.
+
+    :raises UnusableFamily: no family has it.
+    """
+    found = _kinds.get(kind)
+    family: Family = (found if found is not None else _search(_kinds, kind))[1]
+    return family
+
+
+def kinds() -> Mapping[str, Kind]:
+    """Return every kind of step of every family, by name."""
+    all_families()
+    return {name: row for name, (row, _family) in _kinds.items()}
+
+
+def told_by(alias: str) -> str:
+    """Return in words what the alias of a device tells beside whose it is; '' for nothing."""
+    said = [family.told(alias) for family in all_families()]
+    return ", ".join(words for words in said if words)

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a family provides: everything the engine knows of a kind of thing that a host can hold.
+
+A family is a folder (``os_vif/host/<family>``, or any package of a third party's) whose
+``__init__`` holds ``FAMILY``, an instance of :class:`Family`, registered under its name in the
+entry-point group ``os_vif.families``.  All have the same rooms:
+
+* ``resources.py``: frozen dataclasses of what a plugin can describe, each checking its own fields;
+* ``questions.py``: what can be asked about the host, and the shape of the answers: ``QUESTIONS``;
+* ``rules.py``: for each resource a :class:`Rule`: when it is there, when it is in the way, which
+  steps make it so: ``RULES``; pure;
+* ``steps.py``: the kinds of step (:class:`~os_vif.engine.step.Kind`): ``KINDS``; pure;
+* ``system.py``: ``SYSTEM``, an instance of :class:`System`, the only one that does I/O;
+* ``picture.py``: ``PICTURE``, an instance of :class:`os_vif.engine.picture.Picture`: what it looks
+  like in ``show``, and its line and JSON in ``list``.
+
+Each is loaded when it is needed: the daemon draws nothing, who only describes plans nothing, and
+who only plans touches no system.  A room may be a package; one that a family has no use for may be
+left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import importlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from os_vif.engine.draft import Draft
+    from os_vif.engine.inventory import Part, Plugged
+    from os_vif.engine.observed import Asked, Host, Question
+    from os_vif.engine.picture import Picture
+    from os_vif.engine.place import Place
+    from os_vif.engine.runner import Group, Report
+    from os_vif.engine.step import Args, Kind, Step
+    from os_vif.engine.topology import Mark
+
+
+class Phase(enum.IntEnum):
+    """The order in which things are taken away; within a phase the last built goes first."""
+
+    LET_GO = 1
+    """What has devices open lets go of them: ports of a switch."""
+    CLOSE = 2
+    """What held those and is the VIF's alone."""
+    AHEAD = 3
+    """What must be done while the devices are still there."""
+    DELETE = 4
+    """The devices."""
+    GIVE_BACK = 5
+    """What is not the VIF's own, once the devices are gone."""
+    LAST = 6
+    """What nothing depends on; the first built goes first."""
+
+
+def _nothing(*_arguments: Any) -> tuple[()]:
+    return ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What is to be known of one kind of resource; each function gets the resource last.
+
+    :ivar asks: the questions whose answers planning needs, either way; of a VIF's mark too.
+    :ivar plug: takes up the steps that are missing.  Raises ResourceConflict for what is in the
+        way and is not the VIF's, UnusableDevice for what cannot be.
+    :ivar first: what must be done, or seen, before anything of the topology is made.
+    :ivar unplug: by phase, takes up the steps that take it away.
+    :ivar makes: names of the devices that :attr:`plug` would make now, or make anew.
+    :ivar note: the word by which the mark of the VIF's device tells what must be given back
+        after it, given the alias that the device has now; '' for none.
+    :ivar waits: whether its steps may take seconds, for a switch to agree or a process to start.
+        Such a VIF keeps nobody else waiting.
+    :ivar own: what is the VIF's own, by name, each with the kind of step that makes it.
+    :ivar claims: what two VIFs cannot share: pairs of ``name`` or ``path``, and which.
+    :ivar opens: whether it has a guest's end that can be opened.
+    """
+
+    asks: Callable[[Any, Mark], Iterable[Asked]]
+    plug: Callable[[Draft, Any], None]
+    first: Callable[[Draft, Any], None] | None = None
+    unplug: Mapping[Phase, Callable[[Draft, Any], None]] = dataclasses.field(default_factory=dict)
+    makes: Callable[[Draft, Any], Collection[str]] = _nothing
+    note: Callable[[Draft, Any, str], str] | None = None
+    waits: bool = False
+    own: Callable[[Any], Collection[tuple[str, str]]] = _nothing
+    claims: Callable[[Any], Collection[tuple[str, str]]] = _nothing
+    opens: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """Words in the alias of a VIF's device, behind the mark, that tell what must be given back.
+
+    Neither a card nor a switch keeps whose a setting is, so without the note nobody could take it
+    back who does not have the VIF.
+
+    :ivar prefixes: how they begin.
+    :ivar release: takes up the steps for what a device with this alias tells and the topology
+        does not want any more.
+    :ivar anew: takes up what must be given back before the device is deleted to be made anew.
+    """
+
+    prefixes: tuple[str, ...]
+    release: Callable[[Draft, Any], None]
+    anew: Callable[[Draft, Any], None] | None = None
+
+
+def _admit_all() -> None:
+    return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """How a family talks to the system.
+
+    :ivar look: answers questions, by kind, on the host; what it returns is asked then, at once
+        or in a later stage.  Raises OSError where somebody refuses to tell.
+    :ivar reveal: by the name of a privileged question, what answers it on the privileged side:
+        plain rows for plain keys.
+    :ivar run: by the name of a kind of step, what runs it.  It may return what a device shows
+        now (:class:`Seen`), or the fields of the step that takes it back where only this side
+        could see what was there: its own fields, if there was nothing to do.  OSError is what
+        it may raise; its own inverse runs then, if the kind is partial.
+    :ivar run_as_caller: the same for steps that the caller's own process runs.
+    :ivar transactions: runs steps of kind TRANSACTION.
+    :ivar find: what of VIFs it finds on the host by their marks, of one VIF or of all.
+    :ivar remove: the steps that take away what was found of a VIF, in a phase.
+    :ivar abandoned: what nobody has any more, though no mark tells: names, and the steps.
+    :ivar admit: on the privileged side, before anything is done for who came through the one
+        daemon that runs some of its kinds: sees that what these would run is to be trusted.
+        Raises InvalidField.
+    :ivar open_guest_end: opens the guest's end of a resource, once for each queue.
+    """
+
+    look: Callable[[Mapping[Question[Any, Any], set[Any]], Host, Place], Iterable[Asked]] = _nothing
+    reveal: Mapping[str, Callable[[list[Any]], list[Any]]] = dataclasses.field(default_factory=dict)
+    run: Mapping[str, Callable[[Args], Args | Seen | None]] = dataclasses.field(
+        default_factory=dict
+    )
+    run_as_caller: Mapping[str, Callable[[Args], None]] = dataclasses.field(default_factory=dict)
+    transactions: Transactions | None = None
+    find: Callable[[Search], Iterable[Part]] = _nothing
+    remove: Callable[[Plugged, Phase], Sequence[Step]] = _nothing
+    abandoned: Callable[[], Sequence[Abandoned]] = _nothing
+    admit: Callable[[], None] = _admit_all
+    open_guest_end: Callable[[Mark, Any, int], list[int]] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What a device showed right after a step.
+
+    :ivar name: the device.
+    :ivar attributes: by name, as steps have them.
+    """
+
+    name: str
+    attributes: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for by the marks.
+
+    :ivar vif_id: of one VIF; None for all.
+    :ivar databases: to look in.
+    :ivar privileged: whether what needs privilege can be seen.
+    """
+
+    vif_id: str | None
+    databases: Sequence[Any]
+    privileged: bool
+    _found: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    def once(self, name: str, look: Callable[[], Any]) -> Any:
+        """Return what ``look`` found, or has found for another family under this name."""
+        if name not in self._found:
+            self._found[name] = look()
+        return self._found[name]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Something that is left of a VIF and that no mark tells of.
+
+    :ivar name: of the device it belonged to.
+    :ivar steps: what takes it away.
+    :ivar section: the configuration section of the daemon that does.
+    :ivar told: whether people are told of it.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    section: str
+    told: bool = False
+
+
+def _one_call() -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Transactions:
+    """How a family runs the steps of many groups at once, in the caller's own process.
+
+    :ivar run: one that fails is taken back, the others go on; a report for each.
+    :ivar take_back: runs steps that undo others; returns what could not be, in words.
+    :ivar one_call: lets all that is asked of the place in a block share one time limit.
+    """
+
+    run: Callable[[Place, Sequence[Group]], list[Report]]
+    take_back: Callable[[Place, Sequence[Step]], list[str]]
+    one_call: Callable[[], AbstractContextManager[None]] = _one_call
+
+
+def _not_told(_alias: str) -> str:
+    return ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Family:
+    """A kind of thing that a host can hold; its rooms are loaded when they are needed.
+
+    :ivar name: the entry point's.
+    :ivar package: the package that holds its rooms: ``__name__`` of its ``__init__``.
+    :ivar floor: families of a lower floor know nothing of it; what is listed is listed by floor.
+    """
+
+    name: str
+    package: str
+    floor: int = 9
+
+    def _room(self, name: str, held: str, default: Any = None) -> Any:
+        """Return what a room holds; ``default`` where the family has no such room."""
+        try:
+            room = importlib.import_module(f"{self.package}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{self.package}.{name}":
+                raise
+            return default
+        return getattr(room, held, default)
+
+    @functools.cached_property
+    def rules(self) -> Mapping[type, Rule]:
+        """By type of resource: ``RULES`` of its ``rules``."""
+        return cast("Mapping[type, Rule]", self._room("rules", "RULES", {}))
+
+    @functools.cached_property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Of steps, by name: ``KINDS`` of its ``steps``."""
+        return cast("Mapping[str, Kind]", self._room("steps", "KINDS", {}))
+
+    @functools.cached_property
+    def questions(self) -> tuple[Question[Any, Any], ...]:
+        """All that can be asked: ``QUESTIONS`` of its ``questions``."""
+        return cast("tuple[Question[Any, Any], ...]", self._room("questions", "QUESTIONS", ()))
+
+    @functools.cached_property
+    def notes(self) -> Notes | None:
+        """What it writes into the mark of another family's device: ``NOTES`` of its ``rules``."""
+        return cast("Notes | None", self._room("rules", "NOTES"))
+
+    @functools.cached_property
+    def told(self) -> Callable[[str], str]:
+        """In words, what the alias of a device tells of its things; '' for nothing.
+
+        It is ``TOLD`` of its ``questions``.
+        """
+        return cast("Callable[[str], str]", self._room("questions", "TOLD", _not_told))
+
+    @functools.cached_property
+    def system(self) -> System:
+        """How it talks to the system: ``SYSTEM`` of its ``system``."""
+        return cast("System", self._room("system", "SYSTEM", System()))
+
+    @functools.cached_property
+    def picture(self) -> Picture:
+        """What it looks like: ``PICTURE`` of its ``picture``."""
+        from os_vif.engine.picture import Picture
+
+        return cast("Picture", self._room("picture", "PICTURE", Picture()))

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this host holds of VIFs, by the marks, and what removes it.
+
+The host is the only database: each family finds its own by the marks, and says what takes it away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from os_vif import exception
+from os_vif.engine import dispatch, families
+from os_vif.engine.family import Abandoned, Phase, Search
+from os_vif.engine.place import Place
+from os_vif.engine.step import TRANSACTION, Step
+from os_vif.engine.topology import Mark
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """Something that the host holds of a VIF.
+
+    :ivar vif_id: the VIF's.
+    :ivar kind: which of a family's: a key of :attr:`Plugged.parts`.
+    :ivar item: what it is, in the family's own terms.
+    :ivar mark: whose it is, as far as its mark tells; None where that holds no more than the id.
+    :ivar plugin: the plugin that alone makes such things, should no mark tell.
+    """
+
+    vif_id: str
+    kind: str
+    item: Any
+    mark: Mark | None = None
+    plugin: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plugged:
+    """What the host holds of one VIF.
+
+    :ivar mark: whose it is.
+    :ivar parts: by kind, what each family found.
+    """
+
+    mark: Mark
+    parts: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, kind: str) -> tuple[Any, ...]:
+        """Return the parts of a kind; none where there are none."""
+        return self.parts.get(kind, ())
+
+
+def plugged(vif_id: str | None = None, databases: Iterable[Any] = ()) -> list[Plugged]:
+    """Return what the host holds of VIFs, by the marks; of one, or of all, sorted by id.
+
+    Some of it is only seen with privilege.
+
+    :param databases: of Open vSwitch; one where no server listens is passed over
+    :raises OSError: somebody refused to tell
+    """
+    search = Search(vif_id, tuple(databases), dispatch.is_privileged())
+    found: dict[str, list[Part]] = {}
+    for family in families.all_families():
+        for part in family.system.find(search):
+            if vif_id in (None, part.vif_id):
+                found.setdefault(part.vif_id, []).append(part)
+    return [_plugged(parts) for _owner, parts in sorted(found.items())]
+
+
+def _plugged(parts: Sequence[Part]) -> Plugged:
+    by_kind: dict[str, list[Any]] = {}
+    for part in parts:
+        by_kind.setdefault(part.kind, []).append(part.item)
+    told = next((part.mark for part in parts if part.mark is not None), None)
+    mark = told or Mark(parts[0].vif_id, parts[0].plugin)
+    return Plugged(mark, {kind: tuple(items) for kind, items in by_kind.items()})
+
+
+# --- what no mark tells of ------------------------------------------------------------------------
+
+
+def abandoned() -> list[Abandoned]:
+    """Return what nobody has any more, as far as this process may see it."""
+    return [item for family in families.all_families() for item in family.system.abandoned()]
+
+
+def remove_abandoned() -> list[Abandoned]:
+    """Take away what nobody has any more, and return it.
+
+    :raises StepFailed: the system refused.
+    """
+    gone = abandoned()
+    for section in dict.fromkeys(item.section for item in gone):
+        mine = [step for item in gone if item.section == section for step in item.steps]
+        _run(Place(section), _joined(mine))
+    return gone
+
+
+# --- removing -------------------------------------------------------------------------------------
+
+
+def remove(
+    gone: Sequence[Plugged],
+    section: str,
+    databases: Iterable[Any] = (),
+    sections: Mapping[str, str] = MappingProxyType({}),
+) -> list[Step]:
+    """Take away everything the host holds of these VIFs; return what was done.
+
+    :param section: of the daemon that deletes devices and rules, for a caller without privilege
+    :param sections: by plugin, that of the daemon which undoes what only the plugin does
+    :param databases: of Open vSwitch, whose ports and bridges are looked for in each
+    :raises StepFailed: the system refused.
+    """
+    done: list[Step] = []
+    for database in databases:
+        todo = [
+            step
+            for phase in (Phase.LET_GO, Phase.CLOSE)
+            for item in gone
+            for step in _removing(item, phase)
+        ]
+        in_one = [step for step in todo if families.kind_of(step.kind).by == TRANSACTION]
+        done += _run(Place(section, database), in_one)
+    failed = None
+    ready = []
+    for item in gone:
+        # First, as all there is to take back stands on the devices; and each by itself, as one
+        # that fails must not keep those of the others.
+        try:
+            ahead = _removing(item, Phase.AHEAD)
+            done += _run(Place(sections.get(item.mark.plugin, section)), ahead)
+        except exception.StepFailed as error:
+            failed = failed or error
+        else:
+            ready.append(item)
+    together = [step for item in ready for step in _removing(item, Phase.DELETE)]
+    together = _joined(together)
+    together += [step for item in ready for step in _removing(item, Phase.LAST)]
+    done += _run(Place(section), together)
+    # Each by itself, too.
+    for part in [part for item in ready for part in _single(item)]:
+        try:
+            done += _run(Place(section), _removing(part, Phase.GIVE_BACK))
+        except exception.StepFailed as error:
+            # A guest may have it open still, and must not keep those of the others.
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return done
+
+
+def _removing(item: Plugged, phase: Phase) -> list[Step]:
+    """Return what takes away a phase's share; what stands on other things goes before them."""
+    upper_first = reversed(families.all_families())
+    return [step for family in upper_first for step in family.system.remove(item, phase)]
+
+
+def _single(item: Plugged) -> list[Plugged]:
+    return [
+        Plugged(item.mark, {kind: (part,)}) for kind, parts in item.parts.items() for part in parts
+    ]
+
+
+def _joined(todo: Sequence[Step]) -> list[Step]:
+    """Return the steps, those that can be one as one: the kernel waits once for it."""
+    joined: list[Step] = []
+    at: dict[str, int] = {}
+    for step in todo:
+        merge = families.kind_of(step.kind).merge
+        if merge is not None and step.kind in at:
+            first = joined[at[step.kind]]
+            joined[at[step.kind]] = Step(step.kind, merge(first.args, step.args))
+        else:
+            at[step.kind] = len(joined)
+            joined.append(step)
+    return joined
+
+
+def _run(place: Place, todo: Sequence[Step]) -> list[Step]:
+    if not todo:
+        return []
+    [report] = dispatch.run(place, [[(step, None) for step in todo]], together=False)
+    if report["error"]:
+        raise exception.StepFailed(
+            step=report["error"]["step"],
+            reason=report["error"]["reason"],
+            errno=report["error"]["errno"],
+            left="",
+        )
+    return [step for i, step in enumerate(todo) if i not in report["unchanged"]]

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a VIF's steps run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+AS_ROOT = "vhostuser_fp_privileged"
+"""The configuration section of the one daemon that runs programs and ends processes: it needs all
+that root has, where the others need capabilities of the network alone."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """The daemon and the database that a plugin's VIFs need.
+
+    :ivar section: the configuration section of the privileged daemon.
+    :ivar database: what the family that runs transactions needs to reach its own, an Open vSwitch
+        database say; None for VIFs without one.
+    """
+
+    section: str
+    database: Any = None

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what is wanted and what was seen to the steps between: pure, no I/O.
+
+What may live here: the order of a plan.  The rules (``os_vif/host/*/rules``) say when a thing is
+there, when it is in the way, and which steps make it so.  Each step is written on the model of the
+host at once, so that the next resource, and the next VIF of a batch, is planned on what the ones
+before it will have done.
+
+Who owns a device decides what may be done to it:
+
+* one with the VIF's mark is the VIF's, whatever it looks like;
+* an unmarked one is adopted when it is evidently the VIF's (the right kind, and its MAC or a
+  name derived from its id);
+* one marked as shared is corrected when it drifted; a stranger's bridge is used as it is;
+* anything else is in the way, is named in the error, and is never touched.
+"""
+
+from __future__ import annotations
+
+from os_vif import exception
+from os_vif.engine.draft import Draft, Plan
+from os_vif.engine.families import rule_of
+from os_vif.engine.family import Phase
+from os_vif.engine.observed import Asks, Host
+from os_vif.engine.topology import Topology
+
+
+def questions(topology: Topology) -> Asks:
+    """Return what must be looked up on the host to plan ``topology``, either way.
+
+    :raises UnusableFamily: nobody knows one of its resources.
+    """
+    return Asks(
+        asked
+        for resource in topology.resources
+        for asked in rule_of(type(resource)).asks(resource, topology.mark)
+    )
+
+
+def plan_plug(topology: Topology, host: Host) -> Plan:
+    """Return the steps that make the host look like ``topology``; ``host`` becomes the result.
+
+    :raises ResourceConflict: something that is not ours stands in the way.
+    :raises NetworkInterfaceNotFound: a device that must be there is not.
+    """
+    draft = Draft(topology, host, undoable=True)
+    ruled = [(rule_of(type(resource)), resource) for resource in topology.resources]
+    try:
+        for rule, resource in ruled:
+            if rule.first is not None:
+                rule.first(draft, resource)
+        for rule, resource in ruled:
+            rule.plug(draft, resource)
+    except exception.ExceptionBase:
+        draft.abandon()  # the next VIF must not be planned on it
+        raise
+    return draft.plan
+
+
+def plan_unplug(topology: Topology, host: Host) -> Plan:
+    """Return the steps that take away what is this VIF's; ``host`` becomes the result.
+
+    What is shared stays, what is a stranger's is left alone.  Nothing of it is taken back when a
+    step fails: half unplugged is nearer to what was asked for, and again does the rest.
+    """
+    draft = Draft(topology, host, undoable=False)
+    for phase in Phase:
+        for resource in topology.resources if phase is Phase.LAST else topology.resources[::-1]:
+            act = rule_of(type(resource)).unplug.get(phase)
+            if act is not None:
+                act(draft, resource)
+    return draft.plan

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The privilege boundary: one entry point, plain data in, plain data out.
+
+A caller that lacks CAP_NET_ADMIN hands its steps to a daemon that oslo.privsep starts through
+the operator's own helper command (``[vif_plug_linux_bridge_privileged] helper_command`` and its
+siblings).  The daemon checks each step again and runs nothing that is not in the table.
+
+The daemon is named by the path of a context, which sudo and rootwrap rules on existing hosts
+mention; so the paths are older than this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_privsep import capabilities, daemon, priv_context
+
+from os_vif import exception
+from os_vif.engine import families, runner
+from os_vif.engine import look as looking
+from os_vif.engine.place import AS_ROOT
+
+# CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.
+_CAPABILITIES = [capabilities.CAP_NET_ADMIN, capabilities.CAP_NET_RAW]
+
+linux_bridge = priv_context.PrivContext(
+    "os_vif.engine",
+    cfg_section="vif_plug_linux_bridge_privileged",
+    pypath="vif_plug_linux_bridge.privsep.vif_plug",
+    capabilities=_CAPABILITIES,
+)
+ovs = priv_context.PrivContext(
+    "os_vif.engine",
+    cfg_section="vif_plug_ovs_privileged",
+    pypath="vif_plug_ovs.privsep.vif_plug",
+    capabilities=_CAPABILITIES,
+)
+default = priv_context.PrivContext(
+    "os_vif.engine",
+    cfg_section="os_vif_privileged",
+    pypath=f"{__name__}.default",
+    capabilities=_CAPABILITIES,
+)
+fast_path = priv_context.PrivContext(
+    "os_vif.engine",
+    cfg_section=AS_ROOT,
+    pypath=f"{__name__}.fast_path",
+    # Besides: to give sockets away, in folders of others.  The programs that it starts have all
+    # that root has: exec gives it back, capabilities(7).
+    capabilities=[
+        *_CAPABILITIES,
+        capabilities.CAP_CHOWN,
+        capabilities.CAP_DAC_OVERRIDE,
+        capabilities.CAP_FOWNER,
+    ],
+)
+
+
+def _serve(section: str, what: str, asked: list[Any], together: bool) -> list[Any]:
+    if what:
+        return looking.reveal(what, asked)
+    return runner.run_plain(asked, section, together=together)
+
+
+# The daemon looks an entry point up by its name, so each context needs one of its own.
+@linux_bridge.entrypoint
+def _serve_linux_bridge(*args: Any) -> list[Any]:
+    return _serve(linux_bridge.cfg_section, *args)
+
+
+@default.entrypoint
+def _serve_default(*args: Any) -> list[Any]:
+    return _serve(default.cfg_section, *args)
+
+
+@ovs.entrypoint
+def _serve_ovs(*args: Any) -> list[Any]:
+    return _serve(ovs.cfg_section, *args)
+
+
+@fast_path.entrypoint
+def _serve_fast_path(*args: Any) -> list[Any]:
+    for family in families.all_families():
+        if any(kind.daemon == fast_path.cfg_section for kind in family.kinds.values()):
+            family.system.admit()
+    return _serve(fast_path.cfg_section, *args)
+
+
+_DAEMONS = {
+    context.cfg_section: (context, serve)
+    for context, serve in (
+        (linux_bridge, _serve_linux_bridge),
+        (ovs, _serve_ovs),
+        (fast_path, _serve_fast_path),
+    )
+}
+
+
+def _call(section: str, *args: Any) -> list[Any]:
+    context, serve = _DAEMONS.get(section, (default, _serve_default))
+    try:
+        answer: list[Any] = serve(*args)
+    except (OSError, daemon.FailedToDropPrivileges) as error:
+        if context.channel is not None:
+            raise
+        raise exception.NotPrivileged(
+            section=context.cfg_section,
+            command=context.conf.helper_command or "sudo privsep-helper",
+            reason=error,
+        ) from error
+    return answer
+
+
+def run(section: str, groups: Sequence[runner.Plain], *, together: bool) -> list[runner.Report]:
+    """Run groups of steps in the daemon of a configuration section; see :func:`runner.run_plain`.
+
+    :raises NotPrivileged: the helper command could not start one.
+    """
+    return _call(section, "", list(groups), together)
+
+
+def look(section: str, what: str, asked: list[Any]) -> list[looking.Row]:
+    """Look through the daemon; see :func:`.look.reveal`."""
+    return _call(section, what, [list(it) if isinstance(it, tuple) else it for it in asked], False)

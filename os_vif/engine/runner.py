@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run steps, and take back those of a group that failed: the privileged side of the boundary.
+
+What comes in is plain data from a process that may be anybody, so each step is checked against
+the table again before the first one runs.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from oslo_log import log as logging
+
+from os_vif import exception
+from os_vif.engine import families, steps
+from os_vif.engine.family import Seen
+from os_vif.engine.step import Args, Step
+from os_vif.system import netlink
+
+LOG = logging.getLogger(__name__)
+
+Plain = list[Any]
+"""``[[kind, args, undo kind or None, undo args or None], ...]``: one group of steps."""
+
+Report = dict[str, Any]
+"""What became of a group: ``error`` (None, or ``step``, ``errno``, ``reason`` and ``left``, what
+could not be taken back), ``unchanged``, the positions of steps that found all done, and ``seen``,
+the attributes a step was to set as the kernel showed them right after it, by device."""
+
+
+Handler = Callable[[Args], Args | Seen | None]
+
+
+def handler_of(kind: str) -> Handler:
+    """Return what runs a kind of step on the privileged side.
+
+    :raises UnusableFamily: no family has it, or its system does not run it.
+    """
+    return _part_of(kind, "run")
+
+
+def _part_of(kind: str, part: str) -> Handler:
+    family = families.family_of(kind)
+    found: Mapping[str, Handler] = getattr(family.system, part)
+    if kind not in found:
+        raise exception.UnusableFamily(
+            family=family.name, reason=f"its system has nothing that runs {kind!r}"
+        )
+    return found[kind]
+
+
+Group = list[tuple[Step, Step | None]]
+"""Steps in order, each with the one that takes it back."""
+
+
+def run_plain(groups: Sequence[Plain], section: str, *, together: bool) -> list[Report]:
+    """Check plain data that came from another process, and run it; see :func:`run`.
+
+    :param section: the configuration section of the daemon that this is
+    :raises InvalidField: a step is not one of the table's for this daemon; nothing was run.
+    """
+    checked: list[Group] = [
+        [
+            (
+                steps.checked(kind, args, section),
+                steps.checked(undo_kind, undo_args, section) if undo_kind is not None else None,
+            )
+            for kind, args, undo_kind, undo_args in group
+        ]
+        for group in groups
+    ]
+    return run(checked, together=together)
+
+
+def run(groups: Sequence[Group], *, together: bool) -> list[Report]:
+    """Run groups of steps one after another; a failed group is taken back, the others go on.
+
+    :param together: one group's failure takes back all, and those behind it do not run.
+    """
+    with netlink.session():
+        return _run_groups(groups, together=together)
+
+
+def run_as_caller(groups: Sequence[Group]) -> list[Report]:
+    """Run groups of steps that need no privilege; those of a failed one have nothing to take back.
+
+    :returns: as :func:`run`.
+    """
+    reports: list[Report] = []
+    for group in groups:
+        failure = None
+        for step, _undo in group:
+            try:
+                _part_of(step.kind, "run_as_caller")(step.args)
+            except Exception as error:
+                if not (isinstance(error, OSError) or _is_others(step, error)):
+                    raise
+                failure = _failure(step, error, [])
+                break
+        reports.append({"error": failure, "unchanged": [], "seen": {}})
+    return reports
+
+
+def _run_groups(groups: Sequence[Group], *, together: bool) -> list[Report]:
+    reports: list[Report] = []
+    finished: Group = []
+    for group in groups:
+        done: Group = []
+        report = _run_group(group, done)
+        reports.append(report)
+        if report["error"] and together:
+            report["error"]["left"] += _undo(finished)
+            break
+        finished += done
+    return reports
+
+
+def _run_group(group: Group, done: Group) -> Report:
+    unchanged: list[int] = []
+    seen: dict[str, Any] = {}
+    for position, (step, planned_undo) in enumerate(group):
+        undo = planned_undo
+        try:
+            found = handler_of(step.kind)(step.args)
+        except BaseException as error:
+            if families.kind_of(step.kind).partial:
+                done.append((step, undo))
+            left = _undo(done)
+            if not (isinstance(error, OSError) or _is_others(step, error)):
+                raise  # interrupted, or a mistake of ours
+            return {"error": _failure(step, error, left), "unchanged": [], "seen": {}}
+        if isinstance(found, Seen):
+            seen[found.name] = dict(found.attributes)
+        elif found is not None:
+            if found == step.args:
+                unchanged.append(position)
+                undo = None
+            elif undo:
+                undo = Step(undo.kind, found)
+        done.append((step, undo))
+    return {"error": None, "unchanged": unchanged, "seen": seen}
+
+
+def _is_others(step: Step, error: BaseException) -> bool:
+    """Tell whether this is the mistake of a family that is not ours, and told as its own."""
+    ours = families.is_ours(families.family_of(step.kind))
+    return isinstance(error, Exception) and not ours
+
+
+def _failure(step: Step, error: BaseException, left: list[str]) -> dict[str, Any]:
+    reason = str(error)
+    if isinstance(error, OSError):
+        reason = error.strerror or reason
+    elif not isinstance(error, exception.ExceptionBase):
+        family = families.family_of(step.kind).name
+        LOG.error("family %s failed to %s", family, steps.describe(step), exc_info=error)
+        reason = f"family {family} is at fault: {error!r}"
+    return {
+        "step": steps.describe(step),
+        "errno": (error.errno or 0) if isinstance(error, OSError) else 0,
+        "reason": reason,
+        "left": left,
+    }
+
+
+def _undo(done: Group) -> list[str]:
+    """Take back steps, last first; return what could not be, in words."""
+    left = []
+    for _step, undo in reversed(done):
+        if undo is None:
+            continue
+        try:
+            handler_of(undo.kind)(undo.args)
+        except Exception as error:
+            if not (isinstance(error, OSError) or _is_others(undo, error)):
+                raise
+            # With a device all is gone that was to be taken back.
+            if not isinstance(error, OSError) or error.errno != errno.ENODEV:
+                left.append(f"{steps.describe(undo)}: {_failure(undo, error, [])['reason']}")
+    done.clear()
+    return left

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step on the FORWARD chain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from os_vif.engine import fields
+from os_vif.engine.observed import Host
+from os_vif.engine.step import Args, Drift, Kind, Step
+from os_vif.host.forwarding.questions import FORWARDING, parse_rules_comment
+
+_RULE_WORD = re.compile(r"[A-Za-z0-9_./-]{1,64}\Z")
+
+
+def is_rules(value: Any) -> bool:
+    """Tell whether these are words of rules that a command line can take."""
+    return isinstance(value, list) and all(
+        isinstance(rule, list)
+        and rule
+        and all(isinstance(word, str) and _RULE_WORD.match(word) for word in rule)
+        for rule in value
+    )
+
+
+def is_comment(value: Any) -> bool:
+    """Tell whether this is the comment of forwarding rules of ours."""
+    return isinstance(value, str) and parse_rules_comment(value) is not None
+
+
+def removing(comment: str, *, ipv6: bool) -> Step:
+    """Return the step that takes away the rules with this comment."""
+    args: Args = {"comment": comment, "ipv6": ipv6, "rules": []}
+    return Step("set_forwarding", {**args, "top_regex": "", "bottom_regex": ""})
+
+
+def _set_forwarding(host: Host, args: Args) -> None:
+    host[FORWARDING][args["comment"], args["ipv6"]] = tuple(tuple(rule) for rule in args["rules"])
+
+
+def _unset_forwarding(host: Host, args: Args) -> Step:
+    # Where nobody could look beforehand, the system reports what it found in its place.
+    before = host[FORWARDING].get((args["comment"], args["ipv6"])) or ()
+    return Step("set_forwarding", {**args, "rules": [list(rule) for rule in before]})
+
+
+def _tool(args: Args) -> str:
+    return "ip6tables" if args["ipv6"] else "iptables"
+
+
+def _said(args: Args) -> str:
+    rules = "; ".join(" ".join(rule) for rule in args["rules"]) or "none"
+    return f'set {_tool(args)} FORWARD rules "{args["comment"]}": {rules}'
+
+
+def _differ(args: Args, _every: Sequence[Step]) -> list[Drift]:
+    # The rules are a bridge's, and the picture shows them there.
+    bridge = args["comment"].rpartition("bridge=")[2]
+    return [Drift(bridge, f"its FORWARD rules ({_tool(args)}) are missing or differ")]
+
+
+KINDS: Mapping[str, Kind] = {
+    "set_forwarding": Kind(
+        {
+            "comment": is_comment,
+            "ipv6": fields.FLAG,
+            "rules": is_rules,
+            "top_regex": fields.is_pattern,
+            "bottom_regex": fields.is_pattern,
+        },
+        _set_forwarding,
+        _unset_forwarding,
+        _said,
+        drift=_differ,
+        hidden=True,
+    ),
+}
+"""Every kind of step on forwarding rules."""

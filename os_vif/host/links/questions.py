@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be asked about network devices and the cards behind them, and what the answers mean.
+
+The rules of every family that has to do with devices ask these; so what they all do with a device
+that was looked at stands here too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from os_vif import exception
+from os_vif.engine.observed import CARDS, DEVICES, LAST, ON_DEVICES, Host, Question
+from os_vif.engine.topology import Mark, parse_mark
+from os_vif.host.links.resources import Value
+
+if TYPE_CHECKING:
+    from os_vif.engine.draft import Draft
+
+SHARED_MARK = "os-vif shared"
+"""Alias of a device that os-vif made for many VIFs (a bridge, a VLAN device)."""
+
+UNFINISHED_GROUP = 0x6F732D76
+"""IFLA_GROUP of a device between its creation and its mark ("os-v").
+
+The kernel takes a group at creation but not an alias, so this is how a device of ours is known
+when the process that was making it was killed.
+"""
+
+LONGEST_ALIAS = 255
+"""Bytes; IFALIASZ of linux/if.h counts a NUL too."""
+
+IPV6_SETTINGS = frozenset({"disable_ipv6", "forwarding6", "proxy_ndp", "accept_ra", "proxy_delay6"})
+"""Attributes that no device has on a kernel without IPv6."""
+
+CREATED_KINDS: Mapping[str, frozenset[str]] = {
+    "tap": frozenset(),
+    "bridge": frozenset(),
+    "veth": frozenset({"peer"}),
+    "vlan": frozenset({"link", "vlan_id"}),
+    "macvtap": frozenset({"link", "mode"}),
+}
+"""Kinds of link a step may make, with the attributes that one cannot be made without."""
+
+ALTNAME_PREFIX = "os-vif,"
+"""What an alternative name begins with that is a mark of something which has no alias."""
+
+_MADE_BY = "made-by="
+_LOWER_DOWN = "lower=down"
+
+
+@dataclasses.dataclass(slots=True)
+class Link:
+    """A network device.
+
+    :ivar name: interface name.
+    :ivar index: interface index; 0 for one that is only planned.
+    :ivar kind: IFLA_INFO_KIND (``tap`` and ``tun`` told apart); '' for a NIC.
+    :ivar alias: IFLA_IFALIAS; '' for none.
+    :ivar attributes: ``mac, mtu, up, master, group, promiscuity, link, vlan_id, multi_queue,
+        queues, stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
+        proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``, of
+        a macvtap ``mode`` (macvlan_mode, as ip-link(8) calls them), and
+        ``proxy_delay, proxy_delay6`` where asked for (1/100 s; neigh/*/proxy_delay), as
+        far as the kind has them.  ``master`` and ``link`` are names.
+    :ivar altnames: those of its alternative names (IFLA_PROP_LIST) that begin like a mark.
+    """
+
+    name: str
+    index: int
+    kind: str
+    alias: str
+    attributes: dict[str, Value]
+    altnames: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Function:
+    """A PCI function, as sysfs shows it (Documentation/ABI/testing/sysfs-bus-pci, sysfs-class-net).
+
+    :ivar address: of the function.
+    :ivar physical: PCI address of the physical function; '' if this is no virtual one.
+    :ivar number: of the virtual function; None if this is no virtual one.
+    :ivar uplink: netdev of the physical function that is a switch's uplink; '' for none.
+    :ivar switch_id: phys_switch_id of the switch it belongs to; '' for none.
+    :ivar representor: netdev that represents it on that switch; '' for none.
+    :ivar physical_netdev: netdev of the physical function through which virtual ones are set; ''
+        for none.
+    :ivar physical_driver: of the physical function; '' for none.
+    :ivar virtual_functions: how many virtual functions it has itself, made and numbered.
+    :ivar netdevs: its own network devices, as far as this network namespace holds them.
+    :ivar uppers: of those, each with what stands on it: a bridge, a bond, a VLAN device.
+    :ivar driver: what drives it; '' for nothing.
+    :ivar override: ``driver_override``, the only driver that may; '' for the kernel's choice.
+    :ivar iommu_group: the number of its IOMMU group; '' where no IOMMU holds it.
+    :ivar group_members: the other functions of that group, each with its driver.
+    """
+
+    address: str
+    physical: str = ""
+    number: int | None = None
+    uplink: str = ""
+    switch_id: str = ""
+    representor: str = ""
+    physical_netdev: str = ""
+    physical_driver: str = ""
+    virtual_functions: int = 0
+    netdevs: tuple[str, ...] = ()
+    uppers: tuple[tuple[str, str], ...] = ()
+    driver: str = ""
+    override: str = ""
+    iommu_group: str = ""
+    group_members: tuple[tuple[str, str], ...] = ()
+
+
+# --- the questions --------------------------------------------------------------------------------
+
+
+def _device_gone(answers: dict[str, Link | None], name: str) -> None:
+    answers[name] = None
+
+
+def _user_gone(answers: dict[str, tuple[str, ...]], name: str) -> None:
+    for lower, users in answers.items():
+        answers[lower] = tuple(user for user in users if user != name)
+
+
+FUNCTIONS: Question[str, Function | None] = Question("functions", CARDS)
+"""Of a PCI address: the function; None where there is none.  Its netdevs and its representor are
+asked about as :data:`LINKS`."""
+
+LINKS: Question[str, Link | None] = Question("links", DEVICES, gone=_device_gone)
+"""Of an interface name: the device; None where there is none."""
+
+USERS: Question[str, tuple[str, ...]] = Question("users", ON_DEVICES, gone=_user_gone)
+"""Asked of a device by name, or by PCI address; by name, who else stands on it.  Its addresses are
+asked about too."""
+
+BRIDGED: Question[str, None] = Question("bridged", ON_DEVICES)
+"""Of a bridge: asks about its addresses, should IPv6 be on."""
+
+DELAYS: Question[str, None] = Question("delays", ON_DEVICES)
+"""Of a device: writes the delays before a proxied answer among its attributes."""
+
+MOVES: Question[tuple[str, str], None] = Question("moves", ON_DEVICES)
+"""Of an uplink and its bridge: asks about their addresses, and their routes if need be."""
+
+MOVED: Question[tuple[str, str], None] = Question("moved", LAST - 1)
+"""The second half of :data:`MOVES`, once the addresses are known."""
+
+
+# --- what the answers mean ------------------------------------------------------------------------
+
+
+def need(host: Host, name: str) -> Link:
+    """Return a device that only the host's operator can provide.
+
+    :raises NetworkInterfaceNotFound: it is not there.
+    """
+    link = host[LINKS][name]
+    if link is None:
+        raise exception.NetworkInterfaceNotFound(interface=name)
+    return link
+
+
+def netdev_behind(host: Host, address: str) -> str:
+    """Return the name of the network device of a PCI function, which must have one.
+
+    :raises UnusableDevice: it has none, or several.
+    """
+    found = host[FUNCTIONS].get(address)
+    if found is None:
+        raise unusable(address, "this host has no such PCI device")
+    if not found.netdevs:
+        driver = f"its driver is {found.driver}" if found.driver else "it has no driver"
+        raise unusable(
+            address,
+            f"there is no network device behind it in this network namespace ({driver}); is it a "
+            "NIC, and has nobody been given it whole?",
+        )
+    if len(found.netdevs) > 1:
+        raise unusable(
+            address,
+            f"there are several network devices behind it ({', '.join(found.netdevs)}); leave out "
+            "the address and name one of them (network.bridge_interface)",
+        )
+    return found.netdevs[0]
+
+
+def netdevs_of(host: Host, places: Any) -> list[str]:
+    """Return the names of devices that are asked about by name or by PCI address."""
+    found: list[str] = []
+    functions = host[FUNCTIONS]
+    for place in places:
+        function = functions.get(place)
+        if function is not None:
+            found += function.netdevs[:1]
+        elif place not in functions:
+            found.append(place)
+    return sorted(found)
+
+
+def unusable(address: str, reason: str) -> exception.UnusableDevice:
+    """Return the error for a PCI device that cannot do what it is to do."""
+    return exception.UnusableDevice(device=f"PCI device {address}", reason=reason)
+
+
+def own_links(draft: Draft) -> list[Link]:
+    """Return the VIF's devices, by their marks."""
+    return [
+        link
+        for link in draft.host[LINKS].values()
+        if link is not None
+        and (owner := parse_mark(link.alias)) is not None
+        and owner.vif_id == draft.mark.vif_id
+    ]
+
+
+def correct(
+    draft: Draft, link: Link, wanted: Mapping[str, Value], alias: str | None = None
+) -> None:
+    """Set what differs of ``wanted`` (and the mark) on a device that exists."""
+    have = link.attributes
+    drift: dict[str, Value] = {
+        key: value
+        for key, value in wanted.items()
+        # A kernel without IPv6 shows no such settings, and needs none.
+        if have.get(key) != value and (key in have or key not in IPV6_SETTINGS)
+    }
+    if alias is not None and link.alias != alias:
+        drift["alias"] = alias
+    if drift:
+        draft.add("set_link", name=link.name, attributes=drift)
+
+
+def mark_on(mark: Mark, link: Link) -> str:
+    """Return the mark that a device of ours must carry: without a guest, that of the one there."""
+    there = parse_mark(link.alias)
+    if there is not None and there == dataclasses.replace(mark, instance=there.instance):
+        return str(mark if mark.instance else there)
+    return str(mark)
+
+
+def is_mark(value: Any) -> bool:
+    """Tell whether this is the alias of a device of ours."""
+    return value == SHARED_MARK or (isinstance(value, str) and parse_mark(value) is not None)
+
+
+def is_unfinished(link: Link) -> bool:
+    """Tell whether a device of ours was left by a process killed while it made it."""
+    return link.attributes.get("group") == UNFINISHED_GROUP and not link.alias
+
+
+def what(link: Link) -> str:
+    """Return in words what a device is that is not the VIF's."""
+    mark = parse_mark(link.alias)
+    if mark is not None:
+        return f"a {link.kind or 'NIC'} of VIF {mark.vif_id}"
+    return f"a {link.kind} that is not this VIF's" if link.kind else "a NIC of the host"
+
+
+def in_the_way(link: Link, need: str) -> exception.ResourceConflict:
+    """Return the error for a device that stands in the way."""
+    return exception.ResourceConflict(
+        resource=f"device {link.name}", reason=f"it is {what(link)}, and {need}"
+    )
+
+
+# --- words behind the mark ------------------------------------------------------------------------
+
+
+def made_by(maker: str) -> str:
+    """Return the word of a device that its maker alone can delete."""
+    return f"{_MADE_BY}{maker}"
+
+
+def is_deleted_by_us(link: Link) -> bool:
+    """Tell whether the kernel can delete a device of ours: nobody else has made it."""
+    marked = parse_mark(link.alias) is not None
+    return not (marked and any(word.startswith(_MADE_BY) for word in link.alias.split(" ")))
+
+
+def raising_mark(mark: str) -> str:
+    """Return the alias of a device whose lower one was down, and is to be so again after it."""
+    return f"{mark} {_LOWER_DOWN}"
+
+
+def found_lower_down(alias: str) -> bool:
+    """Tell whether the lower device was down before the one with this alias was made."""
+    return parse_mark(alias) is not None and _LOWER_DOWN in alias.split(" ")
+
+
+QUESTIONS = (FUNCTIONS, LINKS, USERS, BRIDGED, DELAYS, MOVES, MOVED)
+"""All that can be asked."""

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network devices that a topology can be made of: one frozen dataclass per kind.
+
+What may live here: plain data with the kernel's own attribute names and units.  No I/O and no
+decisions: what to do about a resource is the planner's business.
+
+Everything in a VIF is text from somewhere else, so every resource checks its own fields when it
+is made and raises :class:`os_vif.exception.InvalidField`, naming the field and the value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from os_vif import exception
+from os_vif.engine.checks import interface_name, mac_address, mtu_bytes, pci_address, vlan_tag
+
+Value = str | int | bool | None
+"""What one attribute of a link may be."""
+
+MACVTAP_MODES = ("vepa", "bridge", "passthru")
+"""How a macvtap may share its lower device: with others through the adjacent switch, with others
+directly, or not at all (ip-link(8))."""
+
+
+def host_side_mac(guest: str) -> str:
+    """Return the MAC for the host's end of a tap whose guest has the MAC ``guest``.
+
+    A bridge keeps the address of each of its ports for itself, and a host answers ARP with its
+    own, so the host's end must not carry the guest's.  The first byte becomes fe, or fa where the
+    guest's is fe, as libvirt does it: locally administered, and higher than a NIC's.  A bridge that
+    was given no address of its own has the lowest of its ports', so a stranger's keeps its uplink's
+    as guests come and go.  Bridges made here are given one.
+    """
+    return ("fa" if guest.startswith("fe") else "fe") + guest[2:]
+
+
+def macs_of_guest(guest: str | None) -> frozenset[str]:
+    """Return the MACs by which a tap is known to belong to the guest with the MAC ``guest``."""
+    return frozenset({guest, host_side_mac(guest)} if guest else ())
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tap:
+    """A persistent tap (Documentation/networking/tuntap.rst) that a hypervisor opens by name.
+
+    :ivar name: interface name.
+    :ivar mac: address of the host's end; None leaves the kernel's choice.
+    :ivar mtu: bytes; None leaves the kernel's choice.
+    :ivar multi_queue: IFF_MULTI_QUEUE, fixed at creation.
+    :ivar bridge: the bridge it is a port of; None where that is not our business.
+    :ivar known_macs: addresses that show an unmarked tap of this name to be this VIF's.
+    :ivar adopt: whether such an unmarked tap is taken over; else it is in the way.
+    :ivar disable_ipv6: True silences the host's own IPv6 on it; None leaves it as it is.
+    :ivar conf: IPv4 and IPv6 settings of the device by their sysctl names, such as ``proxy_arp``.
+    :ivar note: a word that its alias has behind the mark, if there is room; '' for none.
+    """
+
+    name: str
+    mac: str | None = None
+    mtu: int | None = None
+    multi_queue: bool = False
+    bridge: str | None = None
+    known_macs: frozenset[str] = frozenset()
+    adopt: bool = True
+    disable_ipv6: bool | None = True
+    conf: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "vif_name")
+        if self.mac is not None:
+            mac_address(self.mac)
+        if self.mtu is not None:
+            mtu_bytes(self.mtu)
+        if self.bridge is not None:
+            interface_name(self.bridge, "bridge")
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what the device must look like, by attribute name."""
+        wanted: dict[str, Value] = {"up": True, "group": 0}
+        if self.bridge is not None:
+            wanted["master"] = self.bridge
+        if self.mac is not None:
+            wanted["mac"] = self.mac
+        if self.mtu is not None:
+            wanted["mtu"] = self.mtu
+        if self.disable_ipv6 is not None:
+            wanted["disable_ipv6"] = self.disable_ipv6
+        wanted.update(self.conf)
+        return wanted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A Linux bridge that VIFs share; whoever comes first makes it and it stays.
+
+    The settings are those for guests: no spanning tree, so no forward delay either, and no
+    multicast snooping, which needs a querier.  On a bridge somebody else made they are left
+    alone.
+
+    :ivar name: interface name.
+    :ivar create: False when the bridge must be there already.
+    :ivar own: whether it is this VIF's alone and goes with it.
+    :ivar ageing_time: 1/100 s a learned address is kept; None leaves the kernel's 300 s.
+    """
+
+    name: str
+    create: bool = True
+    own: bool = False
+    ageing_time: int | None = None
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "bridge")
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what a bridge of ours must look like, by attribute name."""
+        wanted: dict[str, Value] = {
+            "up": True,
+            "group": 0,
+            "stp_state": 0,
+            "forward_delay": 0,
+            "mcast_snooping": 0,
+            "arp_ignore": 1,
+            "arp_announce": 2,
+            "disable_ipv6": True,
+        }
+        if self.ageing_time is not None:
+            wanted["ageing_time"] = self.ageing_time
+        return wanted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Veth:
+    """A pair of devices, each the other's wire (veth(4)); this VIF's alone.
+
+    :ivar name: one end.
+    :ivar peer: the other end.
+    :ivar mtu: bytes, of both.
+    :ivar bridge: the bridge that ``name`` is a port of.
+    """
+
+    name: str
+    peer: str
+    mtu: int
+    bridge: str
+
+    def __post_init__(self) -> None:
+        interface_name(self.name)
+        interface_name(self.peer, "peer")
+        mtu_bytes(self.mtu)
+        interface_name(self.bridge, "bridge")
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what both ends must look like, by attribute name."""
+        return {"up": True, "group": 0, "mtu": self.mtu, "disable_ipv6": True}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Vlan:
+    """A VLAN device (IEEE 802.1Q) on a lower device; shared like a bridge.
+
+    :ivar name: interface name.
+    :ivar link: the lower device, which must exist; it is set up, nothing else.
+    :ivar vlan_id: 1 to 4094.
+    :ivar behind: PCI address of the lower device, in the place of ``link``.
+    :ivar stays: whether it stays when its last user has gone.
+    """
+
+    name: str
+    link: str = ""
+    vlan_id: int
+    behind: str = ""
+    stays: bool = True
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "vlan_name")
+        if self.behind:
+            pci_address(self.behind)
+        else:
+            interface_name(self.link, "vlan_interface")
+        vlan_tag(self.vlan_id)
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what the device must look like, by attribute name."""
+        return {"up": True, "group": 0}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Macvtap:
+    """A share of a network device, with a MAC of its own (drivers/net/macvtap.c).
+
+    A hypervisor opens it by its character device, once per queue.
+
+    :ivar name: interface name.
+    :ivar mac: the guest's; in mode ``passthru`` the lower device has it too for the time being.
+    :ivar mode: ``vepa``, ``bridge`` or ``passthru``, as ip-link(8) describes them.
+    :ivar mtu: bytes, at most the lower device's; None leaves that.
+    :ivar link: the lower device, which must exist.
+    :ivar behind: PCI address of the lower device, in the place of ``link``.
+    """
+
+    name: str
+    mac: str
+    mode: str
+    mtu: int | None = None
+    link: str = ""
+    behind: str = ""
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "vif_name")
+        mac_address(self.mac)
+        if self.mode not in MACVTAP_MODES:
+            raise exception.InvalidField(
+                field="mode", value=self.mode, expected=", ".join(MACVTAP_MODES)
+            )
+        if self.mtu is not None:
+            mtu_bytes(self.mtu)
+        if self.link:
+            interface_name(self.link, "bridge_interface")
+        if self.behind:
+            pci_address(self.behind)
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what the device must look like, by attribute name; ``link`` is the host's."""
+        wanted: dict[str, Value] = {
+            "up": True,
+            "group": 0,
+            "mode": self.mode,
+            "mac": self.mac,
+            "disable_ipv6": True,
+        }
+        if self.mtu is not None:
+            wanted["mtu"] = self.mtu
+        return wanted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    """A device of the host's that joins a bridge and leaves its addresses and routes to it.
+
+    :ivar name: interface name; it must exist and be in no other bridge.
+    :ivar bridge: the bridge.
+    :ivar mtu: bytes.
+    """
+
+    name: str
+    bridge: str
+    mtu: int
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "bridge_interface")
+        interface_name(self.bridge, "bridge")
+        mtu_bytes(self.mtu)
+
+    def attributes(self) -> dict[str, Value]:
+        """Return what the device must look like, by attribute name."""
+        return {"up": True, "mtu": self.mtu, "master": self.bridge}

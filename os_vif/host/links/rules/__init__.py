@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a network device is there, when it is in the way, and which steps make it so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from os_vif.engine.family import Phase, Rule
+from os_vif.engine.observed import Asked
+from os_vif.engine.topology import Mark
+from os_vif.host.links.questions import BRIDGED, DELAYS, FUNCTIONS, LINKS, MOVES, USERS
+from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, Vlan
+from os_vif.host.links.rules.devices import (
+    delete,
+    ends_made,
+    plug_bridge,
+    plug_tap,
+    plug_uplink,
+    plug_veth,
+    plug_vlan,
+    tap_made,
+    unplug_vlan,
+)
+from os_vif.host.links.rules.macvtap import plug_macvtap, unplug_macvtap
+
+
+def _asks_tap(tap: Tap, _mark: Mark) -> list[Asked]:
+    delay = [DELAYS(tap.name)] if "proxy_delay" in tap.conf else []
+    return [LINKS(tap.name), *delay]
+
+
+def _asks_vlan(vlan: Vlan, _mark: Mark) -> list[Asked]:
+    below = FUNCTIONS(vlan.behind) if vlan.behind else LINKS(vlan.link)
+    return [LINKS(vlan.name), below, *([] if vlan.stays else [USERS(vlan.name)])]
+
+
+def _asks_macvtap(macvtap: Macvtap, _mark: Mark) -> list[Asked]:
+    asked = [LINKS(macvtap.name)]
+    if macvtap.behind:
+        asked.append(FUNCTIONS(macvtap.behind))
+    elif macvtap.link:
+        asked.append(LINKS(macvtap.link))
+    if macvtap.mode == "passthru":
+        asked.append(USERS(macvtap.behind or macvtap.link))
+    return asked
+
+
+def _made(device: Tap | Veth | Bridge | Macvtap) -> list[tuple[str, str]]:
+    return [("create_link", device.name)]
+
+
+RULES: Mapping[type, Rule] = {
+    Tap: Rule(
+        asks=_asks_tap,
+        plug=plug_tap,
+        unplug={Phase.DELETE: delete},
+        makes=tap_made,
+        own=_made,
+        claims=lambda tap: [("name", tap.name)],
+        opens=True,
+    ),
+    Veth: Rule(
+        asks=lambda veth, _mark: [LINKS(veth.name), LINKS(veth.peer)],
+        plug=plug_veth,
+        unplug={Phase.DELETE: delete},
+        makes=ends_made,
+        own=_made,
+    ),
+    Bridge: Rule(
+        asks=lambda bridge, _mark: [LINKS(bridge.name), BRIDGED(bridge.name)],
+        plug=plug_bridge,
+        unplug={Phase.DELETE: delete},
+        own=lambda bridge: _made(bridge) if bridge.own else [],
+    ),
+    Vlan: Rule(
+        asks=_asks_vlan,
+        plug=plug_vlan,
+        unplug={Phase.GIVE_BACK: unplug_vlan},
+    ),
+    Macvtap: Rule(
+        asks=_asks_macvtap,
+        plug=plug_macvtap,
+        unplug={Phase.AHEAD: unplug_macvtap, Phase.DELETE: delete},
+        own=_made,
+        claims=lambda macvtap: [("name", macvtap.name)],
+        opens=True,
+    ),
+    Uplink: Rule(
+        asks=lambda uplink, _mark: [LINKS(uplink.name), MOVES((uplink.name, uplink.bridge))],
+        plug=plug_uplink,
+    ),
+}
+"""What is to be known of each kind of resource."""

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a device is there, when it is in the way, and which steps make it so."""
+
+from __future__ import annotations
+
+import hashlib
+
+from os_vif import exception
+from os_vif.engine.draft import Draft
+from os_vif.engine.topology import Mark, parse_mark
+from os_vif.host.links.questions import (
+    LINKS,
+    LONGEST_ALIAS,
+    SHARED_MARK,
+    USERS,
+    Link,
+    correct,
+    in_the_way,
+    is_unfinished,
+    mark_on,
+    need,
+    netdev_behind,
+    what,
+)
+from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, Vlan
+from os_vif.host.routes.questions import (
+    ADDRESSES,
+    ROUTES,
+    ROUTES_TO,
+    as_mapping,
+    is_proxied,
+    row_of,
+)
+from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
+
+
+def is_ours(mark: Mark, wanted: Tap | Veth | Bridge | Macvtap, link: Link) -> bool:
+    """Tell whether a device is this VIF's."""
+    found = parse_mark(link.alias)
+    if found is not None:
+        return found.vif_id == mark.vif_id
+    # Names derived from the id keep 11 of its characters behind a prefix of three.
+    derived = len(mark.vif_id) >= 11 and mark.vif_id[:11] in link.name
+    match wanted:
+        case Tap():
+            known = derived or link.attributes.get("mac") in wanted.known_macs
+            return link.kind == "tap" and wanted.adopt and known
+        case Macvtap():
+            known = derived or link.attributes.get("mac") == wanted.mac or is_unfinished(link)
+            return link.kind == "macvtap" and known
+        case Veth():
+            return link.kind == "veth" and derived
+        case Bridge():
+            return link.kind == "bridge" and wanted.own and derived
+
+
+def plug_tap(draft: Draft, tap: Tap) -> None:
+    """Make the tap, correct it, or make it anew where the kernel cannot change it."""
+    link = draft.host[LINKS][tap.name]
+    wanted = tap.attributes()
+    if link is not None:
+        if not is_ours(draft.mark, tap, link):
+            raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a tap of this name")
+        if link.attributes.get("multi_queue") == tap.multi_queue:
+            correct(draft, link, wanted, _noted(mark_on(draft.mark, link), tap))
+            return
+        if link.attributes.get("queues"):
+            raise exception.ResourceConflict(
+                resource=f"tap {tap.name}",
+                reason=f"it must become {_queues(tap.multi_queue)}, which the kernel only takes "
+                "at creation, but a program has it open; stop the guest first",
+            )
+        _make_way(draft, link)
+    alias = _noted(str(draft.mark), tap)
+    draft.add(
+        "create_link",
+        kind="tap",
+        name=tap.name,
+        attributes={**wanted, "multi_queue": tap.multi_queue, "alias": alias},
+    )
+
+
+def _noted(mark: str, tap: Tap) -> str:
+    alias = f"{mark} {tap.note}"
+    return alias if tap.note and len(alias) <= LONGEST_ALIAS else mark
+
+
+def _make_way(draft: Draft, link: Link) -> None:
+    """Delete a tap of ours in steps of which each can be taken back."""
+    if parse_mark(link.alias) is None:
+        # Only a device with a mark is made again, so an adopted one is marked first.
+        draft.add("set_link", name=link.name, attributes={"alias": str(draft.mark)})
+    for resource in draft.topology.resources:
+        # The kernel would take these away unasked, and nobody would know them afterwards.
+        if isinstance(resource, HostRoute):
+            if draft.host[ROUTES_TO].get(resource.destination) == resource.target:
+                draft.add("delete_route", device=link.name, route=row_of(resource))
+        elif isinstance(resource, ProxyNeighbour) and is_proxied(draft.host, resource):
+            draft.add("delete_proxy", device=link.name, address=resource.address)
+    draft.add("delete_links", links=[[link.name, link.index]])
+
+
+def _queues(multi: bool) -> str:
+    return "a multi-queue tap" if multi else "a single-queue tap"
+
+
+def plug_veth(draft: Draft, veth: Veth) -> None:
+    """Make the pair, or correct both its ends."""
+    mark = str(draft.mark)
+    both = veth.attributes()
+    ends = [draft.host[LINKS][name] for name in (veth.name, veth.peer)]
+    for link in ends:
+        if (
+            link is not None
+            and not is_ours(draft.mark, veth, link)
+            and not (link.kind == "veth" and is_unfinished(link))
+        ):
+            raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a veth of this name")
+    near, far = ends
+    if near is not None and far is not None and near.attributes.get("link") == far.name:
+        correct(draft, near, {**both, "master": veth.bridge}, mark_on(draft.mark, near))
+        correct(draft, far, both, mark_on(draft.mark, far))
+        return
+    for link in ends:
+        # One of them alone, or with another peer: left by a failure of somebody else's.
+        if link is not None and draft.host[LINKS][link.name] is not None:
+            draft.add("delete_links", links=[[link.name, link.index]])
+    draft.add(
+        "create_link",
+        kind="veth",
+        name=veth.name,
+        attributes={**both, "peer": veth.peer, "master": veth.bridge, "alias": mark},
+    )
+
+
+def plug_bridge(draft: Draft, bridge: Bridge) -> None:
+    """Make the bridge or, if it is ours, correct it."""
+    link = draft.host[LINKS][bridge.name]
+    wanted = bridge.attributes()
+    mark = str(draft.mark) if bridge.own else SHARED_MARK
+    uplink = _uplink_of(draft, bridge.name)
+    if uplink is not None and is_ethernet(uplink):
+        # A bridge takes its lowest port's address; with a host's addresses on it, that must not
+        # change with every guest that comes and goes.
+        wanted["mac"] = uplink.attributes["mac"]
+    if any(
+        ":" in address.local
+        for device in (bridge.name, uplink.name if uplink else "")
+        for address in draft.host[ADDRESSES].get(device, ())
+    ):
+        wanted["disable_ipv6"] = False
+    if link is None:
+        if not bridge.create:
+            raise exception.NetworkInterfaceNotFound(interface=bridge.name)
+        draft.add(
+            "create_link",
+            kind="bridge",
+            name=bridge.name,
+            attributes={"mac": _bridge_mac(draft), **wanted, "alias": mark},
+        )
+    elif link.kind != "bridge":
+        raise in_the_way(link, "a bridge of this name is needed")
+    elif bridge.own:
+        if not is_ours(draft.mark, bridge, link) and not is_unfinished(link):
+            raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a bridge of this name")
+        correct(draft, link, wanted, mark_on(draft.mark, link))
+    elif bridge.create and (link.alias == SHARED_MARK or is_unfinished(link)):
+        correct(draft, link, wanted, SHARED_MARK)
+    else:
+        correct(draft, link, {"up": True})
+
+
+def _bridge_mac(draft: Draft) -> str:
+    # One that was set stays; else it changes with the ports, and a host with an address on the
+    # bridge loses its neighbours each time.
+    digest = hashlib.sha256(str(draft.mark).encode()).digest()
+    return ":".join(["02", *(f"{byte:02x}" for byte in digest[:5])])
+
+
+def _uplink_of(draft: Draft, bridge: str) -> Link | None:
+    for resource in draft.topology.resources:
+        if isinstance(resource, Uplink) and resource.bridge == bridge:
+            return draft.host[LINKS].get(resource.name)
+    return None
+
+
+def plug_vlan(draft: Draft, vlan: Vlan) -> None:
+    """Make the VLAN device on its lower device, which is set up."""
+    lower = need(draft.host, vlan.link or netdev_behind(draft.host, vlan.behind))
+    correct(draft, lower, {"up": True})
+    link = draft.host[LINKS][vlan.name]
+    if link is None:
+        draft.add(
+            "create_link",
+            kind="vlan",
+            name=vlan.name,
+            attributes={
+                **vlan.attributes(),
+                # One that goes again follows its card, which may have a guest's for the moment.
+                **({"mac": lower.attributes["mac"]} if vlan.stays else {}),
+                "link": lower.name,
+                "vlan_id": vlan.vlan_id,
+                "alias": SHARED_MARK,
+            },
+        )
+        return
+    have = (link.kind, link.attributes.get("link"), link.attributes.get("vlan_id"))
+    if have != ("vlan", lower.name, vlan.vlan_id):
+        found = f"VLAN {have[2]} on {have[1]}" if link.kind == "vlan" else what(link)
+        raise exception.ResourceConflict(
+            resource=f"device {vlan.name}",
+            reason=f"it is {found}; VLAN {vlan.vlan_id} on {lower.name} is needed",
+        )
+    if link.alias == SHARED_MARK or is_unfinished(link):
+        correct(draft, link, vlan.attributes(), SHARED_MARK)
+    else:
+        correct(draft, link, {"up": True})
+
+
+def unplug_vlan(draft: Draft, vlan: Vlan) -> None:
+    """Take away a VLAN device of ours that nobody uses any more."""
+    link = draft.host[LINKS][vlan.name]
+    if vlan.stays or link is None or link.kind != "vlan":
+        return
+    ours = link.alias == SHARED_MARK or is_unfinished(link)
+    used = draft.host[USERS].get(vlan.name) or draft.host[ADDRESSES].get(vlan.name)
+    if ours and not used:
+        draft.add("delete_unused", name=vlan.name)
+
+
+def plug_uplink(draft: Draft, uplink: Uplink) -> None:
+    """Put the uplink into the bridge, and move its addresses and routes there."""
+    link = need(draft.host, uplink.name)
+    master = link.attributes.get("master")
+    if master not in (None, uplink.bridge):
+        raise exception.ResourceConflict(
+            resource=f"uplink {uplink.name}",
+            reason=f"it is a port of {master}; take it out first (ip link set {uplink.name} "
+            "nomaster) or name another uplink",
+        )
+    if link.kind == "bridge" or parse_mark(link.alias) is not None:
+        raise in_the_way(link, f"an uplink for {uplink.bridge} is needed")
+    if not is_ethernet(link):
+        raise exception.ResourceConflict(
+            resource=f"uplink {uplink.name}",
+            reason="it is not an Ethernet device, and a bridge takes no others",
+        )
+    host = draft.host
+    addresses = host[ADDRESSES].get(uplink.name, ())
+    # A gateway must be reachable, at times by a route, so those without one come first.
+    routes = sorted(host[ROUTES].get(uplink.name, ()), key=lambda route: bool(route.gateway))
+    # Add first, remove last: at no moment, and wherever this is killed, is the host without them.
+    there = {address.key for address in host[ADDRESSES].get(uplink.bridge, ())}
+    for address in addresses:
+        if address.key not in there:
+            moved = {**as_mapping(address), "label": _moved_label(address.label, uplink)}
+            draft.add("add_address", device=uplink.bridge, address=moved)
+    for route in routes:
+        if route not in host[ROUTES].get(uplink.bridge, ()):
+            draft.add("add_route", device=uplink.bridge, route=as_mapping(route))
+    correct(draft, link, uplink.attributes())
+    for route in reversed(routes):
+        draft.add("delete_route", device=uplink.name, route=as_mapping(route))
+    # Backwards, or the kernel takes the secondary addresses away with their primary one.
+    for address in reversed(addresses):
+        draft.add("delete_address", device=uplink.name, address=as_mapping(address))
+
+
+def is_ethernet(link: Link) -> bool:
+    """Tell whether a device has an Ethernet address, which the loopback has not."""
+    mac = link.attributes.get("mac")
+    return isinstance(mac, str) and len(mac) == len("52:54:00:12:34:56") and mac.strip("0:") != ""
+
+
+def _moved_label(label: str, uplink: Uplink) -> str:
+    # ip-address(8): a label is the device's name, or begins with it and a colon.
+    name, colon, rest = label.partition(":")
+    moved = f"{uplink.bridge}:{rest}"
+    return moved if name == uplink.name and colon and len(moved) < 16 else ""
+
+
+# --- taking away, and what others ask ------------------------------------------------------------
+
+
+def delete(draft: Draft, wanted: Tap | Veth | Bridge | Macvtap) -> None:
+    """Delete a device of the VIF's; of those of one VIF, all at once."""
+    link = draft.host[LINKS][wanted.name]
+    if link is None or not is_ours(draft.mark, wanted, link):
+        return
+    if wanted.name not in draft.kept:
+        draft.add("delete_links", links=[[link.name, link.index]])
+
+
+def tap_made(draft: Draft, tap: Tap) -> tuple[str, ...]:
+    """Return the tap's name if it is to be made, or made anew."""
+    link = draft.host[LINKS].get(tap.name)
+    there = link is not None and link.attributes.get("multi_queue") == tap.multi_queue
+    return () if there else (tap.name,)
+
+
+def ends_made(draft: Draft, veth: Veth) -> tuple[str, ...]:
+    """Return the names of the veth's ends that are to be made, or made anew."""
+    ends = [draft.host[LINKS].get(name) for name in (veth.name, veth.peer)]
+    return tuple(
+        name
+        for name, link in zip((veth.name, veth.peer), ends, strict=True)
+        if link is None or link.attributes.get("link") != veth.name
+    )

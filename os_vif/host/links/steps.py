@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps on network devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from os_vif.engine import checks, families, fields
+from os_vif.engine.observed import Host
+from os_vif.engine.step import Args, Drift, Kind, Step
+from os_vif.host.links.questions import CREATED_KINDS, LINKS, USERS, Link, is_mark, is_unfinished
+from os_vif.host.links.resources import MACVTAP_MODES, Value
+
+# --- what the fields may hold ---------------------------------------------------------------------
+
+
+def said_mode(mode: Any) -> str:
+    """Return a macvtap's mode as people say it."""
+    return {"passthru": "passthrough"}.get(mode, str(mode))
+
+
+def is_alias(value: Any) -> bool:
+    """Tell whether the kernel takes this as an alias."""
+    # Undo gives back an alias that somebody else chose: any text the kernel takes (IFALIASZ).
+    return fields.is_text(value, 255)
+
+
+ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
+    "mac": fields.is_mac,
+    "mtu": fields.holds(checks.mtu_bytes),
+    "up": fields.FLAG,
+    "alias": is_alias,
+    "group": fields.U32,
+    "master": lambda value: value is None or fields.NAME(value),
+    "link": fields.NAME,
+    "peer": fields.NAME,
+    "vlan_id": fields.holds(checks.vlan_tag),
+    "multi_queue": fields.FLAG,
+    # The others are only given back.
+    "mode": fields.one_of(*MACVTAP_MODES, "private", "source"),
+    "stp_state": fields.one_of(0, 1, 2),
+    "forward_delay": fields.number(0, 3000),
+    "ageing_time": fields.U32,
+    "mcast_snooping": fields.one_of(0, 1),
+    "arp_ignore": fields.number(0, 8),
+    "arp_announce": fields.number(0, 2),
+    "proxy_arp": fields.one_of(0, 1),
+    "forwarding": fields.one_of(0, 1),
+    "rp_filter": fields.number(0, 2),
+    "disable_ipv6": fields.FLAG,
+    "forwarding6": fields.one_of(0, 1),
+    "proxy_ndp": fields.one_of(0, 1),
+    "proxy_delay": fields.U32,
+    "proxy_delay6": fields.U32,
+    "accept_ra": fields.number(0, 2),
+}
+"""Attributes of a link a step may set, with the kernel's names and ranges (linux/if_link.h,
+Documentation/networking/ip-sysctl.rst); ``forwarding6`` is net.ipv6.conf.*.forwarding."""
+
+
+def is_attributes(value: Any) -> bool:
+    """Tell whether these are attributes of a link, by name."""
+    return isinstance(value, dict) and all(
+        key in ATTRIBUTES and ATTRIBUTES[key](item) for key, item in value.items()
+    )
+
+
+def is_new_attributes(value: Any) -> bool:
+    """Tell whether a link may be made with these attributes: it must be marked."""
+    return is_attributes(value) and is_mark(value.get("alias"))
+
+
+def is_doomed(value: Any) -> bool:
+    """Tell whether these are links to delete: name and index of each, index 0 for any."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(item, list)
+            and len(item) == 2
+            and fields.NAME(item[0])
+            and fields.U32(item[1])
+            for item in value
+        )
+    )
+
+
+# --- what they do, and what takes them back ------------------------------------------------------
+
+
+def _existing(host: Host, name: str) -> Link:
+    link = host[LINKS].get(name)
+    if link is None:
+        raise LookupError(f"a step for {name}, which is not there")
+    return link
+
+
+def _create_link(host: Host, args: Args) -> None:
+    attributes = dict(args["attributes"])
+    alias = attributes.pop("alias")
+    peer = attributes.pop("peer", None)
+    if peer is not None:
+        far = {**attributes, "master": None, "link": args["name"]}
+        host[LINKS][peer] = Link(peer, 0, args["kind"], alias, far)
+        attributes["link"] = peer
+    host[LINKS][args["name"]] = made = Link(
+        args["name"], 0, args["kind"], alias, {"master": None, **attributes}
+    )
+    lower = _lower(made)
+    users = host[USERS]
+    if isinstance(lower, str) and lower in users:
+        users[lower] = (*users[lower], made.name)
+    _lend_mac(host, made)
+
+
+def _lend_mac(host: Host, link: Link) -> None:
+    """Write on the model what a macvtap in passthrough does to the device below it."""
+    lower = host[LINKS].get(str(link.attributes.get("link")))
+    if lower is not None and link.attributes.get("mode") == "passthru":
+        lower.attributes["mac"] = link.attributes["mac"]
+
+
+def _give_mac_back(host: Host, link: Link | None) -> None:
+    # The kernel alone knows what it was.
+    if link is not None and link.attributes.get("mode") == "passthru":
+        lower = host[LINKS].get(str(link.attributes.get("link")))
+        if lower is not None:
+            lower.attributes.pop("mac", None)
+
+
+_REPLACED = frozenset({"tap", "macvtap"})
+"""Kinds of which one is made anew where the kernel cannot change it."""
+
+
+def _delete(name: str, index: int) -> Step:
+    return Step("delete_links", {"links": [[name, index]]})
+
+
+def _uncreate(_host: Host, args: Args) -> Step:
+    # It may have found other users since it was made: other VIFs, or others who plug the same one.
+    if args["kind"] in ("bridge", "vlan"):
+        return Step("delete_unused", {"name": args["name"]})
+    return _delete(args["name"], 0)
+
+
+def _set_link(host: Host, args: Args) -> None:
+    link = _existing(host, args["name"])
+    attributes = {**link.attributes, **args["attributes"]}
+    alias = str(attributes.pop("alias", link.alias))
+    changed = dataclasses.replace(link, alias=alias, attributes=attributes)
+    host[LINKS][link.name] = changed
+    _lend_mac(host, changed)
+
+
+def _unset_link(host: Host, args: Args) -> Step | None:
+    link = _existing(host, args["name"])
+    if is_unfinished(link):
+        # Whoever began it may have finished it too, and somebody else may use it by now.
+        return None
+    # A link that is only planned has no value for what the kernel would choose.
+    before = {
+        key: link.alias if key == "alias" else link.attributes[key]
+        for key in args["attributes"]
+        if key == "alias" or key in link.attributes
+    }
+    return Step("set_link", {"name": link.name, "attributes": before})
+
+
+def _delete_links(host: Host, args: Args) -> None:
+    for name, _index in args["links"]:
+        gone = host[LINKS].get(name)
+        peer = gone.attributes.get("link") if gone and gone.kind == "veth" else None
+        if isinstance(peer, str) and peer in host[LINKS]:
+            host[LINKS][peer] = None
+        _give_mac_back(host, gone)
+        host.device_gone(name)
+        for link in host[LINKS].values():
+            if link and link.attributes.get("master") == name:
+                link.attributes["master"] = None
+
+
+def _lower(link: Link) -> Value:
+    return link.attributes.get("link") if link.kind != "veth" else None
+
+
+def _delete_unused(host: Host, args: Args) -> None:
+    # The two ends of a veth each say that they are on the other.
+    if not any(
+        link and args["name"] in (link.attributes.get("master"), _lower(link))
+        for link in host[LINKS].values()
+    ):
+        _delete_links(host, _delete(args["name"], 0).args)
+
+
+def _recreate(host: Host, args: Args) -> Step | None:
+    # Only the replacement of one by another deletes and then goes on; unplug is not undone.
+    [[name, _index], *rest] = args["links"]
+    link = host[LINKS].get(name)
+    if rest or link is None or link.kind not in _REPLACED or not is_mark(link.alias):
+        return None
+    kept = {key: value for key, value in link.attributes.items() if key in ATTRIBUTES}
+    attributes = {**kept, "alias": link.alias}
+    return Step("create_link", {"kind": link.kind, "name": name, "attributes": attributes})
+
+
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "mtu": lambda value: f"MTU {value}",
+    "mac": lambda value: f"MAC {value}",
+    "up": lambda value: "up" if value else "down",
+    "master": lambda value: f"port of {value or 'no bridge'}",
+    "link": lambda value: f"on {value}",
+    "vlan_id": lambda value: f"VLAN {value}",
+    "mode": lambda value: f"{said_mode(value)} mode",
+    "multi_queue": lambda value: "multi-queue" if value else "",
+    "disable_ipv6": lambda value: "IPv6 off" if value else "IPv6 on",
+    "alias": lambda value: "the VIF's mark" if is_mark(value) else f'alias "{value}"',
+    "group": lambda value: f"group {value}" if value else "",
+}
+"""How people say an attribute; those not here are said as ip-link(8) and sysctl name them."""
+
+
+def _values(attributes: Mapping[str, Any]) -> str:
+    said = (
+        _WORDS[key](value) if key in _WORDS else f"{key} {value}"
+        for key, value in attributes.items()
+    )
+    return ", ".join(words for words in said if words)
+
+
+def _new(args: Args) -> str:
+    # That a new device gets its mark goes without saying.
+    rest = {key: value for key, value in args["attributes"].items() if key != "alias"}
+    return f"create {args['kind']} {args['name']}: {_values(rest)}"
+
+
+# --- what is wrong where one is left --------------------------------------------------------------
+
+
+def _attribute(key: str, value: Any) -> str:
+    match key:
+        case "up":
+            return "is down" if value else "should be down"
+        case "master":
+            return f"should be a port of {value}" if value else "should be a port of nothing"
+        case "alias":
+            told = families.told_by(value)
+            return f"lacks the mark of its owner{f', {told}' if told else ''}"
+        case "mtu" | "mac":
+            return f"{key.upper()} should be {value}"
+    if isinstance(value, bool):
+        return f"{key} should be {'on' if value else 'off'}"
+    return f"{key} should be {value}"
+
+
+def _changed(args: Args, _steps: Sequence[Step]) -> list[Drift]:
+    return [
+        Drift(args["name"], _attribute(key, value), False, key, value, detached=key == "master")
+        for key, value in args["attributes"].items()
+    ]
+
+
+def _created(args: Args, todo: Sequence[Step]) -> list[Drift]:
+    # Plugging deletes only what it makes anew, because the kernel cannot change it.
+    if any(
+        step.kind == "delete_links"
+        and args["name"] in (name for name, _index in step.args["links"])
+        for step in todo
+    ):
+        return [Drift(args["name"], _made_anew(args))]
+    ends = [args["name"], *([args["attributes"]["peer"]] if args["kind"] == "veth" else [])]
+    return [Drift(name, f"{args['kind']} is missing", missing=True) for name in ends]
+
+
+def _made_anew(args: Args) -> str:
+    differs = "multi_queue differs"
+    if args["kind"] == "macvtap":
+        wanted = args["attributes"]
+        differs = f"it should be on {wanted['link']} in mode {said_mode(wanted['mode'])}"
+    return f"must be made anew ({differs})"
+
+
+def _no_drift(_args: Args, _steps: Sequence[Step]) -> list[Drift]:
+    return []
+
+
+# --- the kinds ------------------------------------------------------------------------------------
+
+
+def _as_it_was(host: Host, args: Args) -> Callable[[], None]:
+    return functools.partial(host[LINKS].__setitem__, args["name"], host[LINKS].get(args["name"]))
+
+
+KINDS: Mapping[str, Kind] = {
+    "create_link": Kind(
+        {
+            "kind": fields.one_of(*CREATED_KINDS),
+            "name": fields.NAME,
+            "attributes": is_new_attributes,
+        },
+        _create_link,
+        _uncreate,
+        _new,
+        drift=_created,
+        whole=lambda args: CREATED_KINDS[args["kind"]] <= args["attributes"].keys(),
+        proven=lambda args, seen: seen.get(args["name"]) == args["attributes"],
+        # Each plan chooses a MAC of its own for a bridge that is missing.
+        identity=lambda args: str(args["name"]),
+    ),
+    "set_link": Kind(
+        {"name": fields.NAME, "attributes": is_attributes},
+        _set_link,
+        _unset_link,
+        lambda args: f"set {args['name']}: {_values(args['attributes']) or 'group 0'}",
+        forget=_as_it_was,
+        drift=_changed,
+        partial=True,
+        adopts=lambda args: "alias" in args["attributes"],
+    ),
+    "delete_links": Kind(
+        {"links": is_doomed},
+        _delete_links,
+        _recreate,
+        lambda args: f"delete {', '.join(name for name, _index in args['links'])}",
+        drift=_no_drift,
+        merge=lambda one, two: {"links": one["links"] + two["links"]},
+        final=True,
+    ),
+    "delete_unused": Kind(
+        {"name": fields.NAME},
+        _delete_unused,
+        lambda _host, _args: None,
+        lambda args: f"delete {args['name']}, which nobody uses",
+    ),
+}
+"""Every kind of step on network devices."""

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network devices on the real host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from os_vif import exception
+from os_vif.engine.family import Abandoned, Phase, Search, Seen, System
+from os_vif.engine.inventory import Part, Plugged
+from os_vif.engine.observed import Asked, Host, Question
+from os_vif.engine.place import Place
+from os_vif.engine.step import Args, Step
+from os_vif.engine.topology import Mark, parse_mark
+from os_vif.host.links.questions import (
+    BRIDGED,
+    CREATED_KINDS,
+    DELAYS,
+    FUNCTIONS,
+    LINKS,
+    MOVED,
+    MOVES,
+    USERS,
+    Link,
+    is_deleted_by_us,
+    is_unfinished,
+)
+from os_vif.host.links.resources import Macvtap, Tap
+from os_vif.host.links.rules.devices import is_ours
+from os_vif.host.links.rules.macvtap import lowering
+from os_vif.host.links.system import chardev, devices, stacking, sysfs, taps
+from os_vif.host.routes.questions import ADDRESSES, ROUTES
+from os_vif.system import sysctl
+
+_MAKING_S = 0.1
+"""Seconds after which a device that is being made has long been made."""
+
+_SECTION = "os_vif_privileged"
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+def _look(
+    asked: Mapping[Question[Any, Any], set[Any]], host: Host, _place: Place
+) -> Iterable[Asked]:
+    return [more for question, keys in asked.items() for more in _LOOKS[question](keys, host)]
+
+
+def _functions(addresses: set[str], host: Host) -> Iterator[Asked]:
+    for address in addresses:
+        host[FUNCTIONS][address] = found = sysfs.function(address)
+        if found is not None:
+            yield from (LINKS(name) for name in {*found.netdevs, found.representor} - {""})
+
+
+def _links(names: set[str], host: Host) -> Iterator[Asked]:
+    host[LINKS].update(devices.look_up(names))
+    return iter(())
+
+
+def _users(places: set[str], host: Host) -> Iterator[Asked]:
+    functions = host[FUNCTIONS]
+    for place in places:
+        function = functions.get(place)
+        for device in function.netdevs if function else [place]:
+            link = host[LINKS][device]
+            if link is not None:
+                host[USERS][device] = stacking.users_of(link)
+                yield ADDRESSES(device)
+
+
+def _bridged(bridges: set[str], host: Host) -> Iterator[Asked]:
+    for bridge in bridges:
+        link = host[LINKS][bridge]
+        if link is not None and link.attributes.get("disable_ipv6") is False:
+            yield ADDRESSES(bridge)
+
+
+def _delays(names: set[str], host: Host) -> Iterator[Asked]:
+    for device in names:
+        link = host[LINKS][device]
+        for setting in ("proxy_delay", "proxy_delay6") if link is not None else ():
+            delay = sysctl.read(device, setting)
+            if link is not None and delay is not None:
+                link.attributes[setting] = delay
+    return iter(())
+
+
+def _moves(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
+    for uplink, bridge in moves:
+        if host[LINKS][uplink] is not None:
+            yield ADDRESSES(uplink)
+            yield MOVED((uplink, bridge))
+            if host[LINKS][bridge] is not None:
+                yield ADDRESSES(bridge)
+
+
+def _moved(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
+    for uplink, bridge in moves:
+        link = host[LINKS][uplink]
+        # Once it has joined and lost its addresses it has no routes either, and needs no search.
+        if link is not None and (host[ADDRESSES].get(uplink) or link.attributes["master"] is None):
+            yield ROUTES(uplink)
+            if host[LINKS][bridge] is not None:
+                yield ROUTES(bridge)
+
+
+_LOOKS: Mapping[Question[Any, Any], Any] = {
+    FUNCTIONS: _functions,
+    LINKS: _links,
+    USERS: _users,
+    BRIDGED: _bridged,
+    DELAYS: _delays,
+    MOVES: _moves,
+    MOVED: _moved,
+}
+
+
+# --- doing ----------------------------------------------------------------------------------------
+
+
+def _create(args: Args) -> Seen:
+    if args["kind"] == "tap":
+        link = taps.create(args["name"], args["attributes"])
+    elif args["kind"] == "macvtap":
+        link = stacking.create_macvtap(args["name"], args["attributes"])
+    else:
+        link = devices.create(args["name"], args["kind"], args["attributes"])
+    return _shown(link, args)
+
+
+def _change(args: Args) -> Seen:
+    return _shown(devices.change(args["name"], args["attributes"]), args)
+
+
+def _shown(link: Link, args: Args) -> Seen:
+    """Return how the kernel showed what a step was to set."""
+    shown = {"alias": link.alias, "peer": link.attributes.get("link"), **link.attributes}
+    return Seen(link.name, {key: shown[key] for key in args["attributes"] if key in shown})
+
+
+# --- what is there of VIFs ------------------------------------------------------------------------
+
+
+def _find(search: Search) -> Iterable[Part]:
+    for link in search.once("links", devices.all_links):
+        if mark := parse_mark(link.alias):
+            yield Part(mark.vif_id, "links", link, mark)
+
+
+def _remove(item: Plugged, phase: Phase) -> list[Step]:
+    if phase is Phase.AHEAD:
+        return [step for link in item["links"] for step in lowering(link)]
+    if phase is Phase.DELETE:
+        # A device of the host's own is only lent to a VIF, and the kernel would not delete it.
+        doomed = [
+            [link.name, link.index]
+            for link in item["links"]
+            if link.kind in CREATED_KINDS and is_deleted_by_us(link)
+        ]
+        return [Step("delete_links", {"links": doomed})] if doomed else []
+    return []
+
+
+def _abandoned() -> list[Abandoned]:
+    """Return devices that a process was killed over before it could mark them.
+
+    Making one takes less than a millisecond, so one that is still the same after a while is
+    nobody's.
+    """
+    begun = {link.index: link for link in devices.all_links() if is_unfinished(link)}
+    if not begun:
+        return []
+    time.sleep(_MAKING_S)
+    return [
+        Abandoned(
+            link.name, (Step("delete_links", {"links": [[link.name, link.index]]}),), _SECTION
+        )
+        for link in devices.all_links()
+        if is_unfinished(link) and link.index in begun
+    ]
+
+
+def _open_guest_end(mark: Mark, wanted: Tap | Macvtap, queues: int) -> list[int]:
+    link = devices.look_up([wanted.name])[wanted.name]
+    if link is None or not is_ours(mark, wanted, link):
+        raise exception.UnusableDevice(
+            device=f"device {wanted.name}",
+            reason=f"VIF {mark.vif_id} is not plugged: "
+            + ("there is no such device" if link is None else "this device is not the VIF's")
+            + "; plug it first",
+        )
+    if queues > 1 and link.kind == "tap" and not link.attributes.get("multi_queue"):
+        raise exception.UnusableDevice(
+            device=f"tap {wanted.name}",
+            reason=f"it has a single queue, not {queues}; plug it with several (multi_queue)",
+        )
+    try:
+        return chardev.open_queues(link, queues)
+    except OSError as error:
+        raise exception.StepFailed(
+            step=f"open {link.kind} {link.name}",
+            reason=error.strerror or str(error),
+            errno=error.errno or 0,
+            left="",
+        ) from error
+
+
+SYSTEM = System(
+    look=_look,
+    run={
+        "create_link": _create,
+        "set_link": _change,
+        "delete_links": lambda args: devices.delete([(name, at) for name, at in args["links"]]),
+        "delete_unused": lambda args: stacking.delete_unused(args["name"]),
+    },
+    find=_find,
+    remove=_remove,
+    abandoned=_abandoned,
+    open_guest_end=_open_guest_end,
+)

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network devices: looked up, made, changed and deleted over rtnetlink.
+
+Sources: rtnetlink(7), linux/if_link.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from os_vif.host.links.questions import UNFINISHED_GROUP, Link
+from os_vif.host.links.system.link_message import (
+    BRIDGE_DATA,
+    IFF_UP,
+    IFINFO,
+    IFLA_ADDRESS,
+    IFLA_AF_SPEC,
+    IFLA_EXT_MASK,
+    IFLA_GROUP,
+    IFLA_IFALIAS,
+    IFLA_IFNAME,
+    IFLA_INET_CONF,
+    IFLA_INFO_DATA,
+    IFLA_INFO_KIND,
+    IFLA_LINK,
+    IFLA_LINKINFO,
+    IFLA_MACVLAN_MODE,
+    IFLA_MASTER,
+    IFLA_MTU,
+    IFLA_VLAN_ID,
+    IPV4_CONF,
+    MACVTAP_MODES,
+    NO_INDEX,
+    RTEXT_FILTER_SKIP_STATS,
+    VETH_INFO_PEER,
+    by_index,
+    by_name,
+    parse,
+)
+from os_vif.system import netlink, sysctl
+from os_vif.system.netlink import Message, NetlinkError, attribute, attribute_u32
+
+_MODULES = {"bridge": "bridge", "veth": "veth", "vlan": "8021q", "macvtap": "macvtap"}
+
+_LOOKUP_TAIL = attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+
+
+# --- looking --------------------------------------------------------------------------------
+
+
+def _lookup(name: str) -> Message:
+    return Message(netlink.RTM_GETLINK, 0, by_name(name) + _LOOKUP_TAIL)
+
+
+def look_up(names: Iterable[str]) -> dict[str, Link | None]:
+    """Return the devices of these names; None where there is none.
+
+    Costs the same however many others the host has.
+    """
+    asked = list(names)
+    answers = netlink.request([_lookup(name) for name in asked])
+    found: dict[str, Link | None] = {}
+    for name, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, NetlinkError):
+            if answer.errno != errno.ENODEV:
+                raise answer
+            found[name] = None
+        else:
+            found[name] = link = parse(answer)
+            # It may have been asked for by an alternative name (IFLA_ALT_IFNAME).
+            link.name = name
+    _name_relations([link for link in found.values() if link])
+    return found
+
+
+def all_links() -> list[Link]:
+    """Return every device of the namespace (the one look that grows with the host)."""
+    links = [parse(body) for body in netlink.dump(netlink.RTM_GETLINK, NO_INDEX + _LOOKUP_TAIL)]
+    _name_relations(links)
+    return links
+
+
+def _name_relations(links: Sequence[Link], known: Mapping[int, str] | None = None) -> None:
+    """Put names in the place of the indices of master and lower device.
+
+    :param known: names by index that need not be asked for
+    """
+    names = {link.index: link.name for link in links}
+    names.update(known or {})
+    for link in links:
+        for relation in ("master", "link"):
+            index = link.attributes.get(relation)
+            if isinstance(index, int):
+                if index not in names:
+                    # A lower device may live in another namespace, where it has no name for us.
+                    names[index] = _name_of(index) or f"#{index}"
+                link.attributes[relation] = names[index]
+
+
+def exists(name: str) -> bool:
+    """Tell whether there is a device of this name."""
+    return look_up([name])[name] is not None
+
+
+def _name_of(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return ""
+
+
+# --- making and changing ----------------------------------------------------------------------
+
+
+def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
+    """Make a device, with its mark, and return how it looks then; or leave nothing behind.
+
+    A tap is made by :mod:`.taps`.
+
+    :raises OSError: the kernel refused; ``strerror`` says which part.
+    """
+    data = b""
+    if kind == "bridge":
+        data = _bridge_data(attributes)
+    elif kind == "vlan":
+        data = attribute(IFLA_VLAN_ID, struct.pack("=H", attributes["vlan_id"]))
+    elif kind == "macvtap":
+        data = _macvtap_data(attributes)
+    elif kind == "veth":
+        end = by_name(attributes["peer"]) + attribute_u32(IFLA_GROUP, UNFINISHED_GROUP)
+        data = netlink.nested(VETH_INFO_PEER, end)
+    body = [
+        NO_INDEX,
+        netlink.attribute_text(IFLA_IFNAME, name),
+        # The mark itself cannot be given at creation; the group can, and shows whose this is.
+        attribute_u32(IFLA_GROUP, UNFINISHED_GROUP),
+        _info(kind, data),
+    ]
+    if "link" in attributes:
+        body.append(attribute_u32(IFLA_LINK, _index(attributes["link"])))
+    try:
+        netlink.ask(
+            Message(
+                netlink.RTM_NEWLINK,
+                netlink.NLM_F_CREATE | netlink.NLM_F_EXCL | netlink.NLM_F_ACK,
+                b"".join(body),
+            )
+        )
+    except NetlinkError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise NetlinkError(
+                error.errno,
+                f"this kernel cannot make a {kind} device; it lacks the module "
+                f"{_MODULES[kind]}, or may not load it: {error.strerror}",
+            ) from error
+        raise
+    made = ("link", "vlan_id", "peer", "mode", *BRIDGE_DATA)
+    rest = {key: attributes[key] for key in attributes if key not in made}
+    try:
+        if kind == "veth":
+            change(attributes["peer"], {key: rest[key] for key in rest if key != "master"})
+        return change(name, rest)
+    except BaseException:
+        delete([(name, 0)])
+        raise
+
+
+def bring_up(name: str) -> None:
+    """Set a device administratively up, and do not look at it.
+
+    :raises OSError: the kernel refused.
+    """
+    netlink.ask(_acked(netlink.RTM_NEWLINK, _flags(up=True) + _name(name)))
+
+
+def _flags(*, up: bool | None) -> bytes:
+    return IFINFO.pack(0, 0, 0, IFF_UP if up else 0, 0 if up is None else IFF_UP)
+
+
+def _name(name: str) -> bytes:
+    return netlink.attribute_text(IFLA_IFNAME, name)
+
+
+def _index(name: str) -> int:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise OSError(errno.ENODEV, f"there is no device {name}") from error
+
+
+def _bridge_data(attributes: Mapping[str, Any]) -> bytes:
+    return b"".join(
+        attribute(number, form.pack(attributes[key]))
+        for key, (number, form) in BRIDGE_DATA.items()
+        if key in attributes
+    )
+
+
+def _macvtap_data(attributes: Mapping[str, Any]) -> bytes:
+    return attribute_u32(IFLA_MACVLAN_MODE, MACVTAP_MODES[attributes["mode"]])
+
+
+def _info(kind: str, data: bytes) -> bytes:
+    return netlink.nested(
+        IFLA_LINKINFO,
+        attribute(IFLA_INFO_KIND, kind.encode()),
+        netlink.nested(IFLA_INFO_DATA, data),
+    )
+
+
+_NO_STP = _info("bridge", _bridge_data({"stp_state": 0}))
+
+_ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
+    "mac": lambda value: attribute(IFLA_ADDRESS, bytes.fromhex(value.replace(":", ""))),
+    "mtu": lambda value: attribute_u32(IFLA_MTU, value),
+    "alias": lambda value: attribute(IFLA_IFALIAS, value.encode()),
+    "group": lambda value: attribute_u32(IFLA_GROUP, value),
+}
+
+
+def change(name: str, attributes: Mapping[str, Any]) -> Link:
+    """Set attributes of a device that exists, and return how it looks then.
+
+    The kernel applies them one after another, so a refused one may leave others in place.
+
+    :raises OSError: the kernel refused.
+    """
+    for key in sysctl.PATHS:
+        if key in attributes:
+            # Before the device goes up, or it speaks IPv6 for a moment.
+            sysctl.write(name, key, int(attributes[key]))
+    body = [_flags(up=attributes.get("up")), _name(name)]
+    body += [_ENCODERS[key](value) for key, value in attributes.items() if key in _ENCODERS]
+    master = attributes.get("master")
+    master_index = _index(master) if master else 0
+    if "master" in attributes:
+        body.append(attribute_u32(IFLA_MASTER, master_index))
+    conf = [
+        attribute_u32(number, attributes[key])
+        for key, number in IPV4_CONF.items()
+        if key in attributes
+    ]
+    if conf:
+        body.append(
+            netlink.nested(
+                IFLA_AF_SPEC,
+                netlink.nested(socket.AF_INET, netlink.nested(IFLA_INET_CONF, *conf)),
+            )
+        )
+    bridge = _bridge_data(attributes)
+    if bridge:
+        body.append(_info("bridge", bridge))
+    if "mode" in attributes:
+        body.append(_info("macvtap", _macvtap_data(attributes)))
+    messages = [_acked(netlink.RTM_NEWLINK, b"".join(body)), _lookup(name)]
+    if attributes.get("stp_state") == 0 and "forward_delay" in attributes:
+        # The kernel takes the delay first, and refuses 0 while there is a spanning tree.
+        messages.insert(0, _acked(netlink.RTM_NEWLINK, by_name(name) + _NO_STP))
+    # Asked in the same breath, which is the cheapest moment to see what came of it.
+    *changed, seen = netlink.request(messages)
+    for answer in changed:
+        if isinstance(answer, NetlinkError):
+            if answer.errno == errno.EINVAL and master and _index(master) != master_index:
+                raise OSError(errno.ENODEV, f"{master} was replaced meanwhile") from answer
+            raise answer
+    if isinstance(seen, NetlinkError):
+        raise seen
+    link = parse(seen)
+    _name_relations([link], {} if master is None else {master_index: master})
+    return link
+
+
+def rename(name: str, to: str, alias: str, *, up: bool) -> None:
+    """Give a device another name and alias; it is down meanwhile, as older kernels ask for.
+
+    :raises OSError: the kernel refused.
+    """
+    index = _index(name)
+    down = IFINFO.pack(0, 0, index, 0, IFF_UP)
+    netlink.ask(_acked(netlink.RTM_NEWLINK, down))
+    after = IFINFO.pack(0, 0, index, IFF_UP if up else 0, IFF_UP)
+    netlink.ask(_acked(netlink.RTM_NEWLINK, after + _name(to) + _ENCODERS["alias"](alias)))
+
+
+# --- deleting ---------------------------------------------------------------------------------
+
+
+def delete(doomed: Sequence[tuple[str, int]]) -> None:
+    """Delete devices, given by name and index; one that is gone or has changed hands is left.
+
+    The kernel waits once per request for readers to finish, some 16 ms; so several go in one
+    request, by group.
+
+    :raises OSError: the kernel refused.
+    """
+    if len(doomed) == 1:
+        _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, _one(*doomed[0]))]))
+        return
+    # Never group 0, which holds every device, nor one an operator would think of.
+    group = 0x40000000 | secrets.randbits(30)
+    moved = netlink.request(
+        [
+            _acked(
+                netlink.RTM_NEWLINK,
+                _one(name, index) + attribute_u32(IFLA_GROUP, group),
+            )
+            for name, index in doomed
+        ]
+    )
+    _ignore_missing(moved)
+    if not all(isinstance(answer, NetlinkError) for answer in moved):
+        where = NO_INDEX + attribute_u32(IFLA_GROUP, group)
+        _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, where)]))
+
+
+def has_ports(index: int) -> bool:
+    """Tell whether a bridge, or anything else that has ports, has one now."""
+    ports = attribute_u32(IFLA_MASTER, index)
+    return bool(netlink.dump(netlink.RTM_GETLINK, NO_INDEX + ports + _LOOKUP_TAIL))
+
+
+def _one(name: str, index: int) -> bytes:
+    return by_index(index) if index else by_name(name)
+
+
+def _acked(kind: int, body: bytes) -> Message:
+    return Message(kind, netlink.NLM_F_ACK, body)
+
+
+def _ignore_missing(answers: Iterable[bytes | NetlinkError]) -> None:
+    for answer in answers:
+        if isinstance(answer, NetlinkError) and answer.errno != errno.ENODEV:
+            raise answer

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bridges and ports of Open vSwitch, and how to reach its database.
+
+Plain data in the words of ovs-vswitchd.conf.db(5), checking its fields when it is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from os_vif import exception
+from os_vif.engine.checks import interface_name, mtu_bytes, pci_address
+
+DEAD_VLAN = 4095
+"""Reserved by IEEE 802.1Q, table 9-2: nobody is in it."""
+
+ISOLATED: Mapping[str, Any] = {"tag": DEAD_VLAN, "trunks": [DEAD_VLAN], "vlan_mode": "trunk"}
+"""Columns of a Port that passes no traffic."""
+
+# A patch port is no device of the kernel's, so IFNAMSIZ does not bind its name.
+_ROW_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,63}\Z")
+
+_REMOTE = re.compile(r"(unix:.+|(tcp|ssl):(\[[0-9a-fA-F:.]+\]|[^:\s]+)(:[0-9]{1,5})?)\Z")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Database:
+    """How to reach an OVSDB server (ovsdb(7), "Connection Methods").
+
+    :ivar remote: ``unix:FILE``, ``tcp:IP:PORT`` or ``ssl:IP:PORT``; several with commas between.
+    :ivar timeout: seconds until a call gives up; 0 waits for ever.
+    :ivar private_key: file, for ssl.
+    :ivar certificate: file, for ssl.
+    :ivar ca_cert: file, for ssl.
+    """
+
+    remote: str
+    timeout: int = 120
+    private_key: str = ""
+    certificate: str = ""
+    ca_cert: str = ""
+
+    def __post_init__(self) -> None:
+        for part in self.remotes:
+            if not _REMOTE.match(part):
+                raise exception.InvalidField(
+                    field="ovsdb_connection",
+                    value=self.remote,
+                    expected="unix:FILE, tcp:IP:PORT or ssl:IP:PORT",
+                )
+            if part.startswith("ssl:") and not (
+                self.private_key and self.certificate and self.ca_cert
+            ):
+                raise exception.InvalidField(
+                    field="ovsdb_connection",
+                    value=part,
+                    expected="ssl_key_file, ssl_cert_file and ssl_ca_cert_file to be set for ssl:",
+                )
+        if self.timeout < 0:
+            raise exception.InvalidField(
+                field="ovs_vsctl_timeout", value=self.timeout, expected="seconds, or 0 for no limit"
+            )
+
+    @property
+    def remotes(self) -> list[str]:
+        """Return the single remotes."""
+        return [part.strip() for part in self.remote.split(",")]
+
+
+def row_name(value: object, field: str = "name") -> str:
+    """Return ``value`` if it can name a patch port: 64 characters at most.
+
+    :raises InvalidField: anything else.
+    """
+    if not isinstance(value, str) or not _ROW_NAME.match(value):
+        raise exception.InvalidField(
+            field=field,
+            value=value,
+            expected="1 to 64 letters, digits, '_', '.' and '-', not starting with '-'",
+        )
+    return value
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OvsBridge:
+    """A bridge of Open vSwitch.
+
+    :ivar name: interface name.
+    :ivar datapath_type: ``system`` or ``netdev``; '' takes the bridge as it is, and makes a
+        ``system`` one where there is none.
+    :ivar own: whether it is this VIF's alone and goes with it; else whoever comes first makes it
+        and it stays.
+    """
+
+    name: str
+    datapath_type: str = ""
+    own: bool = False
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "bridge")
+        if self.datapath_type not in ("", "system", "netdev"):
+            raise exception.InvalidField(
+                field="datapath_type", value=self.datapath_type, expected="system or netdev"
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OvsPort:
+    """A port of an Open vSwitch bridge, with its one interface.
+
+    :ivar name: of port and interface.
+    :ivar bridge: the bridge it is on.
+    :ivar behind: PCI address of the virtual function whose representor the port is, of the
+        kernel (then ``name`` is the representor's, '' for whatever it is called) or of DPDK.
+    :ivar type: ``Interface.type``; '' for a device of the kernel's.
+    :ivar options: ``Interface.options``.
+    :ivar external_ids: those of ``Interface.external_ids`` that must be there.
+    :ivar mtu_request: bytes; None asks for none.
+    :ivar isolate: give a *new* port the dead VLAN until somebody gives it another.
+    :ivar qos_type: ``QoS.type`` for a new port; None for no QoS row.
+    :ivar attached: whether Open vSwitch must have a port number for it when plug returns; False
+        where the hypervisor makes the device afterwards.
+    """
+
+    name: str
+    bridge: str
+    behind: str = ""
+    type: str = ""
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    external_ids: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    mtu_request: int | None = None
+    isolate: bool = False
+    qos_type: str | None = None
+    attached: bool = True
+
+    def __post_init__(self) -> None:
+        if self.behind:
+            pci_address(self.behind)
+        if self.type == "patch":
+            row_name(self.name)
+        elif self.behind and not self.name:
+            pass
+        else:
+            interface_name(self.name, "vif_name")
+        interface_name(self.bridge, "bridge")
+        if self.mtu_request is not None:
+            mtu_bytes(self.mtu_request)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask the database of Open vSwitch, and change it.
+
+Here its rooms are only loaded when there is something to do: a host without a switch needs no
+``ovs`` package.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from oslo_log import log as logging
+
+from os_vif.engine.family import Phase, Search, System, Transactions
+from os_vif.engine.inventory import Part, Plugged
+from os_vif.engine.topology import parse_mark
+from os_vif.host.links.questions import FUNCTIONS
+from os_vif.host.openvswitch.questions import (
+    BRIDGES,
+    IDS,
+    MARK_KEY,
+    PORTS,
+    REPRESENTED,
+    BridgeRow,
+    PortRow,
+)
+from os_vif.host.openvswitch.steps import del_br, del_port
+
+if TYPE_CHECKING:
+    from os_vif.engine.observed import Asked, Host, Question
+    from os_vif.engine.place import Place
+    from os_vif.engine.runner import Group, Report
+    from os_vif.engine.step import Step
+    from os_vif.host.openvswitch.resources import Database
+
+LOG = logging.getLogger(__name__)
+
+
+def _look(
+    asked: Mapping[Question[Any, Any], set[Any]], host: Host, place: Place
+) -> Iterable[Asked]:
+    """Answer all that is asked, in one trip to the database."""
+    from os_vif.host.openvswitch.system import rows
+
+    behind = (host[FUNCTIONS].get(address) for address in asked.get(REPRESENTED, ()))
+    representors = {found.representor for found in behind if found} - {""}
+    bridges, ports, ids = rows.look_up(
+        place.database,
+        sorted(asked.get(BRIDGES, ())),
+        sorted(asked.get(PORTS, set()) | representors),
+        sorted(asked.get(IDS, ())),
+    )
+    host[BRIDGES].update(bridges)
+    host[PORTS].update(ports)
+    host[IDS].update(ids)
+    return ()
+
+
+def _run(place: Place, groups: Sequence[Group]) -> list[Report]:
+    from os_vif.host.openvswitch.system import transactions
+
+    return transactions.run(place.database, groups)
+
+
+def _take_back(place: Place, back: Sequence[Step]) -> list[str]:
+    from os_vif.host.openvswitch.system import transactions
+
+    return transactions.take_back(place.database, back)
+
+
+def _one_call() -> AbstractContextManager[None]:
+    from os_vif.system import ovsdb
+
+    return ovsdb.one_call()
+
+
+def _find(search: Search) -> Iterator[Part]:
+    for database in search.databases:
+        ports, bridges = _marked(database)
+        for port in ports:
+            if mark := parse_mark(port.external_ids.get(MARK_KEY)):
+                yield Part(mark.vif_id, "ports", port, mark)
+        for bridge in bridges:
+            if mark := parse_mark(bridge.mark):
+                yield Part(mark.vif_id, "bridges", bridge, mark)
+
+
+def _marked(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
+    from os_vif.host.openvswitch.system import rows
+
+    try:
+        return rows.marked(database)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
+            raise
+        LOG.info("no Open vSwitch is asked: %s", error.strerror)
+        return [], []
+
+
+def _remove(plugged: Plugged, phase: Phase) -> list[Step]:
+    if phase is Phase.LET_GO:
+        return [del_port(port) for port in plugged["ports"]]
+    if phase is Phase.CLOSE:
+        return [del_br(bridge) for bridge in plugged["bridges"]]
+    return []
+
+
+SYSTEM = System(
+    look=_look,
+    transactions=Transactions(run=_run, take_back=_take_back, one_call=_one_call),
+    find=_find,
+    remove=_remove,
+)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open vSwitch's bridges and ports, looked up by name.
+
+Source: ovs-vswitchd.conf.db(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from os_vif.host.openvswitch.questions import MARK_KEY, BridgeRow, PortRow
+from os_vif.host.openvswitch.resources import Database
+from os_vif.system import ovsdb
+from os_vif.system.ovsdb import Connection, Deadline
+
+_BRIDGE_COLUMNS = ["_uuid", "name", "datapath_type", "external_ids"]
+_PORT_COLUMNS = ["_uuid", "name", "interfaces", "tag", "trunks", "vlan_mode", "qos"]
+_INTERFACE_COLUMNS = [
+    "_uuid",
+    "type",
+    "options",
+    "external_ids",
+    "mtu_request",
+    "ofport",
+    "error",
+]
+
+
+Found = tuple[dict[str, BridgeRow | None], dict[str, PortRow | None], dict[str, tuple[str, ...]]]
+"""Bridges and ports by name, and the names of ports by iface-id."""
+
+
+def look_up(
+    database: Database, bridges: Sequence[str], ports: Sequence[str], ids: Sequence[str] = ()
+) -> Found:
+    """Return bridges and ports by name, None where there is none, and ports by iface-id.
+
+    Three questions at the most, whatever else the switch holds.
+
+    :raises OvsdbError: the server could not be asked.
+    """
+    return ovsdb.ask(
+        database, lambda server, deadline: _look_up(server, bridges, ports, ids, deadline)
+    )
+
+
+def _look_up(
+    server: Connection,
+    bridges: Sequence[str],
+    ports: Sequence[str],
+    ids: Sequence[str],
+    deadline: Deadline,
+) -> Found:
+    asked = [ovsdb.select("Bridge", [["name", "==", name]], _BRIDGE_COLUMNS) for name in bridges]
+    asked += [ovsdb.select("Interface", _with_id(iface_id), ["name"]) for iface_id in ids]
+    asked += _about_ports(ports)
+    if not asked:
+        return {}, {}, {}
+    answers = [answer["rows"] for answer in server.transact(asked, deadline)]
+    of_bridges, answers = answers[: len(bridges)], answers[len(bridges) :]
+    of_ids, of_ports = answers[: len(ids)], answers[len(ids) :]
+    found_bridges = {
+        name: _bridge_row(rows[0]) if rows else None
+        for name, rows in zip(bridges, of_bridges, strict=True)
+    }
+    found_ids = {
+        iface_id: tuple(row["name"] for row in rows)
+        for iface_id, rows in zip(ids, of_ids, strict=True)
+    }
+    more = sorted({name for names in found_ids.values() for name in names} - set(ports))
+    if more:
+        answers = server.transact(_about_ports(more), deadline)
+        of_ports = [*of_ports, *(answer["rows"] for answer in answers)]
+    found_ports: dict[str, PortRow | None] = dict.fromkeys([*ports, *more])
+    found_ports.update(_port_rows(server, of_ports, deadline))
+    return found_bridges, found_ports, found_ids
+
+
+def _with_id(iface_id: str) -> list[Any]:
+    return [["external_ids", "includes", ovsdb.to_map({"iface-id": iface_id})]]
+
+
+def _about_ports(names: Sequence[str]) -> list[ovsdb.Operation]:
+    """Return two questions a port: about itself, and about the interface of its name."""
+    return [
+        ovsdb.select(table, [["name", "==", name]], columns)
+        for name in names
+        for table, columns in (("Port", _PORT_COLUMNS), ("Interface", _INTERFACE_COLUMNS))
+    ]
+
+
+def _bridge_row(row: ovsdb.Row) -> BridgeRow:
+    ids = ovsdb.from_map(row["external_ids"])
+    mark = ids.get(MARK_KEY, "")
+    return BridgeRow(row["name"], row["datapath_type"], row["_uuid"][1], mark)
+
+
+def _port_rows(
+    server: Connection, answers: Sequence[list[ovsdb.Row]], deadline: Deadline
+) -> dict[str, PortRow]:
+    """Return ports by name, with what stands in other tables: their bridge and QoS."""
+    pairs = list(zip(answers[::2], answers[1::2], strict=True))
+    found = [(ports[0], interfaces) for ports, interfaces in pairs if ports]
+    if not found:
+        return {}
+    asked: list[ovsdb.Operation] = []
+    for port, _interfaces in found:
+        asked.append(ovsdb.select("Bridge", [["ports", "includes", port["_uuid"]]], ["name"]))
+        # A row that does not exist gives no answer, which is what a port without QoS has.
+        qos = ovsdb.optional(port["qos"]) or port["_uuid"]
+        asked.append(ovsdb.select("QoS", [["_uuid", "==", qos]], ["_uuid", "type"]))
+        asked.append(ovsdb.select("Port", [["qos", "==", qos]], ["_uuid"]))
+    more = [answer["rows"] for answer in server.transact(asked, deadline)]
+    return {
+        port["name"]: _port_row(port, interfaces, *more[3 * at : 3 * at + 3])
+        for at, (port, interfaces) in enumerate(found)
+    }
+
+
+def _port_row(
+    port: ovsdb.Row,
+    interfaces: list[ovsdb.Row],
+    bridges: list[ovsdb.Row],
+    qos: list[ovsdb.Row],
+    sharers: list[ovsdb.Row],
+) -> PortRow:
+    row = PortRow(
+        name=port["name"],
+        bridge=bridges[0]["name"] if bridges else "",
+        uuid=port["_uuid"][1],
+        vlan={
+            "tag": ovsdb.optional(port["tag"]),
+            "trunks": ovsdb.from_set(port["trunks"]),
+            "vlan_mode": ovsdb.optional(port["vlan_mode"]),
+        },
+    )
+    row.vlan = {key: value for key, value in row.vlan.items() if value not in (None, [])}
+    if qos:
+        row.qos = qos[0]["type"]
+        row.qos_uuid = qos[0]["_uuid"][1]
+        row.qos_shared = len(sharers) > 1
+    # The interfaces of a bond have other names than their port; such a port is a stranger's.
+    if interfaces and ovsdb.from_set(port["interfaces"]) == [interfaces[0]["_uuid"]]:
+        [interface] = interfaces
+        row.interface = interface["_uuid"][1]
+        row.type = interface["type"]
+        row.options = ovsdb.from_map(interface["options"])
+        row.external_ids = ovsdb.from_map(interface["external_ids"])
+        row.mtu_request = ovsdb.optional(interface["mtu_request"])
+        row.ofport = ovsdb.optional(interface["ofport"])
+        row.error = ovsdb.optional(interface["error"]) or ""
+    return row
+
+
+def marked(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
+    """Return every port and bridge with a mark of ours (the one look that grows with the switch).
+
+    :raises OvsdbError: the server could not be asked; at once where none listens.
+    """
+    return ovsdb.ask(database, _marked, patient=False)
+
+
+def _marked(server: Connection, deadline: Deadline) -> tuple[list[PortRow], list[BridgeRow]]:
+    asked = [
+        ovsdb.select("Interface", [], ["name", "external_ids"]),
+        ovsdb.select("Bridge", [], _BRIDGE_COLUMNS),
+    ]
+    interfaces, bridges = (answer["rows"] for answer in server.transact(asked, deadline))
+    names = [row["name"] for row in interfaces if MARK_KEY in ovsdb.from_map(row["external_ids"])]
+    found = _look_up(server, [], names, [], deadline)[1]
+    own = [row for row in map(_bridge_row, bridges) if row.mark]
+    return [row for row in found.values() if row is not None], own

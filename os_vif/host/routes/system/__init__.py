@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses, routes and neighbours on the real host."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from os_vif.engine.family import System
+from os_vif.engine.observed import Asked, Host, Question
+from os_vif.engine.place import Place
+from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO
+from os_vif.host.routes.system import addresses
+
+
+def _look(
+    asked: Mapping[Question[Any, Any], set[Any]], host: Host, _place: Place
+) -> Iterable[Asked]:
+    for device in asked.get(ADDRESSES, ()):
+        try:
+            host[ADDRESSES][device] = addresses.of_device(device)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            host.device_gone(device)
+    for device in asked.get(ROUTES, ()):
+        host[ROUTES][device] = addresses.routes_of(device)
+    for destination in asked.get(ROUTES_TO, ()):
+        host[ROUTES_TO][destination] = addresses.route_to(destination)
+    proxies = host[PROXIES]
+    for device, address in asked.get(PROXIES, ()):
+        if addresses.has_proxy(device, address):
+            proxies[device] = proxies.get(device, frozenset()) | {address}
+    return ()
+
+
+SYSTEM = System(
+    look=_look,
+    run={
+        "add_address": lambda args: addresses.add(args["device"], args["address"]),
+        "delete_address": lambda args: addresses.delete(args["device"], args["address"]),
+        "add_route": lambda args: addresses.add_route(args["device"], args["route"]),
+        "delete_route": lambda args: addresses.delete_route(args["device"], args["route"]),
+        "add_proxy": lambda args: addresses.add_proxy(args["device"], args["address"]),
+        "delete_proxy": lambda args: addresses.delete_proxy(args["device"], args["address"]),
+    },
+)

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses, routes and NDP proxies over rtnetlink.
+
+Sources: rtnetlink(7), linux/if_addr.h, linux/rtnetlink.h, linux/neighbour.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from os_vif import exception
+from os_vif.host.routes.questions import Address, Route
+from os_vif.system import netlink
+from os_vif.system.netlink import Message, NetlinkError, attribute, attribute_u32
+
+_IFADDR = struct.Struct("=BBBBi")
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_RTNEXTHOP = struct.Struct("=HBBi")
+_NDMSG = struct.Struct("=BxxxiHBB")
+_CACHEINFO = struct.Struct("=IIII")
+_U32 = struct.Struct("=I")
+_FOREVER = 0xFFFFFFFF
+
+# linux/if_addr.h
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST, _IFA_CACHEINFO = 1, 2, 3, 4, 6
+_IFA_FLAGS, _IFA_RT_PRIORITY = 8, 9
+_IFA_F_NODAD = 0x02
+# HOMEADDRESS, MANAGETEMPADDR, NOPREFIXROUTE, MCAUTOJOIN: what a move must keep.
+_KEPT_FLAGS = 0x10 | 0x100 | 0x200 | 0x400
+_RT_SCOPE_LINK, _RT_SCOPE_HOST = 253, 254
+
+# linux/rtnetlink.h
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_METRICS = 1, 4, 5, 6, 7, 8
+_RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA, _RTA_NH_ID = 9, 15, 18, 30
+_RTAX_MTU = 2
+_RTN_UNICAST = 1
+_RT_TABLE_LOCAL = 255
+_RTM_F_CLONED = 0x200
+_RTM_F_FIB_MATCH = 0x2000
+_RTNH_F_ONLINK = 4
+
+# linux/neighbour.h
+_NDA_DST = 1
+_NTF_PROXY = 0x08
+_NUD_PERMANENT = 0x80
+
+
+# Addresses to which at most a default route leads (RFC 1112, 4; RFC 3701).  To the kernel that of
+# all zeroes is the host itself.
+_NOBODY = {4: ipaddress.ip_address("240.0.0.1"), 6: ipaddress.ip_address("3ffe::1")}
+
+
+def _index(device: str) -> int:
+    try:
+        return socket.if_nametoindex(device)
+    except OSError as error:
+        raise OSError(errno.ENODEV, f"there is no device {device}") from error
+
+
+def _text(value: bytes) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+def _packed(address: str) -> bytes:
+    return ipaddress.ip_address(address).packed
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+# --- addresses --------------------------------------------------------------------------------
+
+
+def of_device(device: str) -> tuple[Address, ...]:
+    """Return the addresses of a device that a host would miss: all but IPv6 link-local ones.
+
+    :raises OSError: there is no such device.
+    """
+    index = _index(device)
+    found = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        bodies = netlink.dump(netlink.RTM_GETADDR, _IFADDR.pack(family, 0, 0, 0, index))
+        if family == socket.AF_INET6:
+            # The kernel shows the newest first; given to another device oldest first they end
+            # in the same order, which decides between equals as source addresses (RFC 6724).
+            bodies.reverse()
+        for body in bodies:
+            address = _parse_address(body)
+            if not (family == socket.AF_INET6 and address.scope == _RT_SCOPE_LINK):
+                found.append(address)
+    return tuple(found)
+
+
+def _parse_address(body: bytes) -> Address:
+    _, prefix, flags, scope, _ = _IFADDR.unpack_from(body)
+    held = dict(netlink.attributes(body, 8))
+    if _IFA_FLAGS in held:
+        flags = _U32.unpack(held[_IFA_FLAGS])[0]
+    # Without IFA_LOCAL (most IPv6) the address stands in IFA_ADDRESS; with both it is the peer.
+    own = held.get(_IFA_LOCAL, held[_IFA_ADDRESS])
+    peer = held[_IFA_ADDRESS] if held[_IFA_ADDRESS] != own else b""
+    preferred = valid = _FOREVER
+    if _IFA_CACHEINFO in held:
+        preferred, valid, _created, _updated = _CACHEINFO.unpack(held[_IFA_CACHEINFO])
+    return Address(
+        local=f"{_text(own)}/{prefix}",
+        peer=f"{_text(peer)}/{prefix}" if peer else "",
+        broadcast=_text(held[_IFA_BROADCAST]) if _IFA_BROADCAST in held else "",
+        scope=scope,
+        flags=flags & _KEPT_FLAGS,
+        label=held.get(_IFA_LABEL, b"\0")[:-1].decode(errors="replace"),
+        valid=None if valid == _FOREVER else valid,
+        preferred=None if preferred == _FOREVER else preferred,
+        metric=_U32.unpack(held.get(_IFA_RT_PRIORITY, b"\0\0\0\0"))[0],
+    )
+
+
+def _address_body(device: str, address: dict[str, Any], *, whole: bool) -> bytes:
+    local = ipaddress.ip_interface(address["local"])
+    family = _family(address["local"])
+    peer = ipaddress.ip_interface(address["peer"]).ip if address["peer"] else local.ip
+    parts = [
+        _IFADDR.pack(family, local.network.prefixlen, 0, address["scope"], _index(device)),
+        attribute(_IFA_LOCAL, local.ip.packed),
+        attribute(_IFA_ADDRESS, peer.packed),
+    ]
+    if whole:
+        # It is in use on this wire already, so there is nothing to detect (RFC 4862, 5.4).
+        flags = address["flags"] | (_IFA_F_NODAD if family == socket.AF_INET6 else 0)
+        parts.append(attribute_u32(_IFA_FLAGS, flags))
+        if address["broadcast"]:
+            parts.append(attribute(_IFA_BROADCAST, _packed(address["broadcast"])))
+        if address["label"]:
+            parts.append(netlink.attribute_text(_IFA_LABEL, address["label"]))
+        if address["metric"]:
+            parts.append(attribute_u32(_IFA_RT_PRIORITY, address["metric"]))
+        valid, preferred = (
+            _FOREVER if address[key] is None else address[key] for key in ("valid", "preferred")
+        )
+        parts.append(attribute(_IFA_CACHEINFO, _CACHEINFO.pack(preferred, valid, 0, 0)))
+    return b"".join(parts)
+
+
+def add(device: str, address: dict[str, Any]) -> None:
+    """Give a device an address; one it has already is fine.
+
+    :raises OSError: the kernel refused.
+    """
+    flags = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
+    _ask(netlink.RTM_NEWADDR, flags, _address_body(device, address, whole=True), errno.EEXIST)
+
+
+def delete(device: str, address: dict[str, Any]) -> None:
+    """Take an address from a device; one it does not have is fine.
+
+    :raises OSError: the kernel refused.
+    """
+    body = _address_body(device, address, whole=False)
+    _ask(netlink.RTM_DELADDR, 0, body, errno.EADDRNOTAVAIL)
+
+
+def _ask(kind: int, flags: int, body: bytes, harmless: int) -> None:
+    try:
+        netlink.ask(Message(kind, flags | netlink.NLM_F_ACK, body))
+    except NetlinkError as error:
+        if error.errno != harmless:
+            raise
+
+
+# --- routes -----------------------------------------------------------------------------------
+
+
+def routes_of(device: str) -> tuple[Route, ...]:
+    """Return the routes by a device that a host would miss: all but link-local and multicast.
+
+    The kernel's own are among them: where an address has IFA_F_NOPREFIXROUTE they are somebody
+    else's in truth, and one of IPv6 outlives an address whose life is limited.
+
+    :raises OSError: there is no such device.
+    :raises ResourceConflict: a route has several next hops, or goes by a nexthop object.
+    """
+    index = _index(device)
+    found: list[Route] = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        asked = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0) + attribute_u32(_RTA_OIF, index)
+        for body in netlink.dump(netlink.RTM_GETROUTE, asked):
+            found += _parse_route(body, index)
+    return tuple(found)
+
+
+def _parse_route(body: bytes, device: int) -> Iterator[Route]:
+    """Yield the route's next hops by the device with this index."""
+    family, length, _src, tos, table, protocol, scope, kind, flags = _RTMSG.unpack_from(body)
+    held = dict(netlink.attributes(body, 12))
+    if _RTA_TABLE in held:
+        table = _U32.unpack(held[_RTA_TABLE])[0]
+    if kind != _RTN_UNICAST or table == _RT_TABLE_LOCAL or flags & _RTM_F_CLONED:
+        return
+    nowhere = b"\0" * (16 if family == socket.AF_INET6 else 4)
+    destination = ipaddress.ip_network((held.get(_RTA_DST, nowhere), length))
+    if family == socket.AF_INET6 and (destination.is_link_local or destination.is_multicast):
+        return
+    source = held.get(_RTA_PREFSRC, b"")
+    metrics = dict(netlink.attributes(held.get(_RTA_METRICS, b"")))
+    for index, hop_flags, hop in _next_hops(flags, held):
+        if index != device:
+            continue
+        if _RTA_MULTIPATH in held and family == socket.AF_INET:
+            # One next hop cannot be taken out of it, and the others are not ours to move.
+            raise exception.ResourceConflict(
+                resource=f"route {destination}",
+                reason="it has several next hops, which cannot move to a bridge",
+            )
+        if _RTA_NH_ID in held:
+            raise exception.ResourceConflict(
+                resource=f"route {destination}",
+                reason="it goes by a nexthop object, which others may use too, so it cannot move "
+                "to a bridge",
+            )
+        yield Route(
+            destination=str(destination),
+            gateway=_gateway(hop),
+            source=_text(source) if source else "",
+            table=table,
+            priority=_U32.unpack(held.get(_RTA_PRIORITY, b"\0\0\0\0"))[0],
+            protocol=protocol,
+            scope=scope,
+            tos=tos,
+            onlink=bool(hop_flags & _RTNH_F_ONLINK),
+            mtu=_U32.unpack(metrics.get(_RTAX_MTU, b"\0\0\0\0"))[0],
+        )
+
+
+def _next_hops(flags: int, held: dict[int, bytes]) -> Iterator[tuple[int, int, dict[int, bytes]]]:
+    """Yield device, flags and attributes of each next hop of a route."""
+    if _RTA_OIF in held:
+        yield _U32.unpack(held[_RTA_OIF])[0], flags, held
+    # IPv6 shows routes that differ in the next hop alone as one, which they are not.
+    data = held.get(_RTA_MULTIPATH, b"")
+    while len(data) >= _RTNEXTHOP.size:
+        length, hop_flags, _weight, index = _RTNEXTHOP.unpack_from(data)
+        yield index, hop_flags, dict(netlink.attributes(data[:length], _RTNEXTHOP.size))
+        data = data[(length + 3) & ~3 :]
+
+
+def _gateway(hop: dict[int, bytes]) -> str:
+    if _RTA_VIA in hop:  # the family in two bytes, then the address
+        return _text(hop[_RTA_VIA][2:])
+    return _text(hop[_RTA_GATEWAY]) if _RTA_GATEWAY in hop else ""
+
+
+def route_to(destination: str) -> tuple[str, str] | None:
+    """Return device and gateway of the route to exactly ``destination``, or None.
+
+    One look-up in the routing tables, whatever their size.
+    """
+    network = ipaddress.ip_network(destination)
+    family = _family(destination)
+    someone = network.network_address if network.prefixlen else _NOBODY[network.version]
+    asked = _RTMSG.pack(
+        family, network.max_prefixlen, 0, 0, 0, 0, 0, 0, _RTM_F_FIB_MATCH
+    ) + attribute(_RTA_DST, someone.packed)
+    try:
+        body = netlink.ask(Message(netlink.RTM_GETROUTE, 0, asked))
+    except NetlinkError as error:
+        if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
+            return None
+        raise
+    length = _RTMSG.unpack_from(body)[1]
+    held = dict(netlink.attributes(body, 12))
+    if length != network.prefixlen or _RTA_OIF not in held:
+        return None
+    gateway = held.get(_RTA_GATEWAY, b"")
+    index = _U32.unpack(held[_RTA_OIF])[0]
+    return socket.if_indextoname(index), _text(gateway) if gateway else ""
+
+
+def _route_body(device: str, route: dict[str, Any]) -> bytes:
+    network = ipaddress.ip_network(route["destination"])
+    table = route["table"]
+    parts = [
+        _RTMSG.pack(
+            _family(route["destination"]),
+            network.prefixlen,
+            0,
+            route["tos"],
+            table if table < 256 else 0,
+            route["protocol"],
+            route["scope"],
+            _RTN_UNICAST,
+            _RTNH_F_ONLINK if route["onlink"] else 0,
+        ),
+        attribute(_RTA_DST, network.network_address.packed),
+        attribute_u32(_RTA_OIF, _index(device)),
+        attribute_u32(_RTA_TABLE, table),
+    ]
+    if route["gateway"]:
+        gateway = _packed(route["gateway"])
+        if _family(route["gateway"]) == _family(route["destination"]):
+            parts.append(attribute(_RTA_GATEWAY, gateway))
+        else:  # IPv4 by an IPv6 neighbour (RFC 5549)
+            parts.append(attribute(_RTA_VIA, struct.pack("=H", socket.AF_INET6) + gateway))
+    if route["source"]:
+        parts.append(attribute(_RTA_PREFSRC, _packed(route["source"])))
+    if route["priority"]:
+        parts.append(attribute_u32(_RTA_PRIORITY, route["priority"]))
+    if route["mtu"]:
+        parts.append(netlink.nested(_RTA_METRICS, attribute_u32(_RTAX_MTU, route["mtu"])))
+    return b"".join(parts)
+
+
+def add_route(device: str, route: dict[str, Any]) -> None:
+    """Add a route by a device, beside any to the same destination by another.
+
+    :raises OSError: the kernel refused.
+    """
+    flags = netlink.NLM_F_CREATE | netlink.NLM_F_APPEND
+    _ask(netlink.RTM_NEWROUTE, flags, _route_body(device, route), errno.EEXIST)
+
+
+def delete_route(device: str, route: dict[str, Any]) -> None:
+    """Delete a route by a device; one that is not there is fine.
+
+    :raises OSError: the kernel refused.
+    """
+    _ask(netlink.RTM_DELROUTE, 0, _route_body(device, route), errno.ESRCH)
+
+
+# --- NDP proxies ------------------------------------------------------------------------------
+
+
+def _proxy_body(device: str, address: str) -> bytes:
+    return _NDMSG.pack(socket.AF_INET6, _index(device), _NUD_PERMANENT, _NTF_PROXY, 0) + attribute(
+        _NDA_DST, _packed(address)
+    )
+
+
+def has_proxy(device: str, address: str) -> bool:
+    """Tell whether the host answers for an IPv6 address on a device; no device, no answer."""
+    try:
+        body = _NDMSG.pack(socket.AF_INET6, socket.if_nametoindex(device), 0, _NTF_PROXY, 0)
+        netlink.ask(Message(netlink.RTM_GETNEIGH, 0, body + attribute(_NDA_DST, _packed(address))))
+    except OSError as error:
+        # if_nametoindex() gives no number.
+        if error.errno in (None, errno.ENOENT, errno.ENODEV, errno.ENXIO):
+            return False
+        raise
+    return True
+
+
+def add_proxy(device: str, address: str) -> None:
+    """Let the host answer for an IPv6 address on a device.
+
+    :raises OSError: the kernel refused.
+    """
+    flags = netlink.NLM_F_CREATE
+    _ask(netlink.RTM_NEWNEIGH, flags, _proxy_body(device, address), errno.EEXIST)
+
+
+def delete_proxy(device: str, address: str) -> None:
+    """Take back :func:`add_proxy`.
+
+    :raises OSError: the kernel refused.
+    """
+    _ask(netlink.RTM_DELNEIGH, 0, _proxy_body(device, address), errno.ENOENT)

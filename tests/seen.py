@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host as it was seen, written down by hand: ``seen(links={...}, functions={...})``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from os_vif.engine import families
+from os_vif.engine.observed import Asked, Host, Question, by_question
+from os_vif.host.forwarding.questions import FORWARDING
+from os_vif.host.functions.questions import PCI_DRIVERS, VFS
+from os_vif.host.links.questions import FUNCTIONS, LINKS, MOVES, USERS
+from os_vif.host.openvswitch.questions import BRIDGES, IDS, PORTS
+from os_vif.host.port_profiles.questions import PORT_PROFILES, VSIS
+from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO
+from os_vif.host.vhost_user.questions import BACK_ENDS, SOCKETS
+
+QUESTIONS: dict[str, Question[Any, Any]] = {
+    "links": LINKS,
+    "addresses": ADDRESSES,
+    "users": USERS,
+    "moves": MOVES,
+    "routes": ROUTES,
+    "routes_to": ROUTES_TO,
+    "proxies": PROXIES,
+    "forwarding": FORWARDING,
+    "functions": FUNCTIONS,
+    "vfs": VFS,
+    "pci_drivers": PCI_DRIVERS,
+    "vsis": VSIS,
+    "port_profiles": PORT_PROFILES,
+    "back_ends": BACK_ENDS,
+    "sockets": SOCKETS,
+    "ovs_bridges": BRIDGES,
+    "ovs_ports": PORTS,
+    "ovs_ids": IDS,
+}
+
+
+def seen(**answers: dict[Any, Any]) -> Host:
+    """Return the model of a host with these answers, by the name of the question."""
+    return Host({QUESTIONS[name]: found for name, found in answers.items()})
+
+
+def asks(asked: Iterable[Asked], name: str) -> set[Any]:
+    """Return what a question of this name is asked about."""
+    return by_question(asked).get(QUESTIONS[name], set())
+
+
+def handlers() -> dict[str, Any]:
+    """Return what runs the steps of every family on the privileged side, by kind."""
+    return {
+        kind: act for family in families.all_families() for kind, act in family.system.run.items()
+    }

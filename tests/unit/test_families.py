@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Families from outside: found, loaded when needed, and refused where they are at fault."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from os_vif import exception
+from os_vif.engine import dispatch, families, look, planner, runner, steps
+from os_vif.engine.family import Family, Rule, System
+from os_vif.engine.observed import Question
+from os_vif.engine.place import Place
+from os_vif.engine.step import Kind, Step
+from os_vif.engine.topology import Mark, Topology
+from os_vif.host.links.resources import Tap
+
+PLACE = Place("os_vif_privileged")
+MARK = Mark("b679325f-ca89-4ee0-a8be-6db1409b69ea", "test")
+KNOB: Question[str, int] = Question("knob_turns")
+
+
+@dataclasses.dataclass(frozen=True)
+class Knob:
+    name: str
+
+
+Knob.__module__ = "knobs.resources"
+
+
+def kind(**more: Any) -> Kind:
+    return Kind(
+        {"name": lambda value: isinstance(value, str)},
+        lambda _host, _args: None,
+        lambda _host, args: Step("turn_back", args),
+        lambda args: f"turn {args['name']}",
+        **more,
+    )
+
+
+class Outside:
+    """A package `knobs` that is not ours, made up for a test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.patch = monkeypatch
+        for name in ("_loaded", "_kinds", "_questions"):
+            monkeypatch.setattr(families, name, dict(getattr(families, name)))
+
+    def bring(
+        self,
+        *,
+        name: str = "knobs",
+        value: str = "knobs:FAMILY",
+        rules: Any = None,
+        kinds: Any = None,
+        questions: Any = (KNOB,),
+        system: Any = None,
+        family: Any = None,
+    ) -> None:
+        rooms = {
+            "": {"FAMILY": family or Family(name="knobs", package="knobs")},
+            ".rules": {"RULES": rules if rules is not None else {Knob: RULE}},
+            ".steps": {"KINDS": kinds if kinds is not None else {"turn": kind()}},
+            ".questions": {"QUESTIONS": questions},
+            ".system": {"SYSTEM": system or System()},
+        }
+        for room, held in rooms.items():
+            module = types.ModuleType(f"knobs{room}")
+            module.__dict__.update(held)
+            self.patch.setitem(sys.modules, f"knobs{room}", module)
+        found = {**families._entry_points(), name: EntryPoint(name, value, families.GROUP)}
+        self.patch.setattr(families, "_entry_points", lambda: found)
+
+
+RULE = Rule(
+    asks=lambda knob, _mark: [KNOB(knob.name)],
+    plug=lambda draft, knob: draft.add("turn", name=knob.name),
+)
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside]:
+    made = Outside(monkeypatch)
+    yield made
+    monkeypatch.undo()
+    families.of_resource.cache_clear()
+    families.rule_of.cache_clear()
+    families._tell_once.cache_clear()
+
+
+def refusal(name: str = "knobs") -> str:
+    with pytest.raises(exception.UnusableFamily) as caught:
+        families.load(name)
+    return str(caught.value)
+
+
+# --- good -----------------------------------------------------------------------------------------
+
+
+def test_it_is_planned_like_ours(outside: Outside) -> None:
+    outside.bring()
+    topology = Topology(MARK, (Knob("volume"), Tap(name="tap0")))
+    assert KNOB("volume") in planner.questions(topology)
+    assert families.of_resource(Knob).name == "knobs"
+    assert families.kind_of("turn").words({"name": "volume"}) == "turn volume"
+
+
+def test_ours_are_on_their_floors() -> None:
+    found = families.all_families()
+    assert {family.name for family in found} >= {"links", "routes", "openvswitch"}
+    assert [family.floor for family in found] == sorted(family.floor for family in found)
+
+
+def test_nothing_is_loaded_before_it_is_needed() -> None:
+    script = """
+import sys, os_vif
+os_vif.initialize()
+found = {name for name in sys.modules if name.startswith(("os_vif.host.", "os_vif.drawing"))}
+rooms = ("rules", "steps", "system", "picture")
+assert not [name for name in found if name.split(".")[-1] in rooms], found
+from os_vif.host.links.resources import Tap
+from os_vif.engine import planner, topology
+planner.questions(topology.Topology(topology.Mark("1234", "tap"), (Tap(name="tap0"),)))
+loaded = {name.split(".")[2] for name in sys.modules if name.endswith(".rules")}
+assert loaded == {"links"}, loaded
+assert not [name for name in sys.modules if ".system" in name and name.startswith("os_vif.host")]
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
+
+
+# --- at fault -------------------------------------------------------------------------------------
+
+
+def test_a_resource_that_nobody_knows_is_a_sentence() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Nobodys:
+        name: str
+
+    with pytest.raises(exception.UnusableFamily, match=r"no family .* has a resource .*Nobodys"):
+        planner.questions(Topology(MARK, (Nobodys("x"),)))
+
+
+def test_a_family_that_nobody_brings() -> None:
+    assert "no package brings it" in refusal("nowhere")
+
+
+def test_one_that_cannot_be_loaded_is_told_once_and_left_out(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside.bring(name="broken", value="no_such_module_of_knobs:FAMILY")
+    assert "cannot be loaded: ModuleNotFoundError" in refusal("broken")
+    told: list[str] = []
+    monkeypatch.setattr(families.LOG, "error", lambda _form, words: told.append(words))
+    for _time in range(3):
+        assert "links" in {family.name for family in families.all_families()}
+    assert len(told) == 1
+    assert "family broken" in told[0]
+
+
+def test_one_whose_rooms_cannot_be_loaded(outside: Outside) -> None:
+    class Torn(types.ModuleType):
+        @property
+        def RULES(self) -> Any:
+            raise LookupError("torn")
+
+    outside.bring()
+    outside.patch.setitem(sys.modules, "knobs.rules", Torn("knobs.rules"))
+    assert "LookupError('torn')" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("brought", "said"),
+    [
+        ({"kinds": {"create_link": kind()}}, "kind of step 'create_link' is family links's"),
+        ({"questions": (Question("links"),)}, "question 'links' is family links's"),
+        ({"rules": {Tap: RULE}}, "resource Tap is of os_vif.host.links.resources"),
+        ({"family": object()}, "is no Family"),
+        ({"family": Family(name="buttons", package="knobs")}, "calls itself 'buttons'"),
+        ({"family": Family(name="knobs", package="os_vif.host.links")}, "says that it is"),
+    ],
+    ids=["step", "question", "resource", "other", "name", "package"],
+)
+def test_claims_are_refused(outside: Outside, brought: dict[str, Any], said: str) -> None:
+    outside.bring(**brought)
+    assert said in refusal()
+    assert "family knobs" in refusal()
+    assert families.kind_of("create_link") is families.load("links").kinds["create_link"]
+
+
+def test_nobody_takes_the_name_of_one_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Manager:
+        def __init__(self, *_args: object, **_options: object) -> None: ...
+
+        def list_entry_points(self) -> list[EntryPoint]:
+            return [
+                EntryPoint("links", "a_package:FAMILY", families.GROUP),
+                EntryPoint("links", "os_vif.host.links:FAMILY", families.GROUP),
+            ]
+
+    monkeypatch.setattr(families.named, "NamedExtensionManager", Manager)
+    monkeypatch.setattr(families, "_entry_points", families._entry_points.__wrapped__)
+    assert families._entry_points()["links"].value == "os_vif.host.links:FAMILY"
+
+
+def test_a_step_with_fields_it_does_not_allow(outside: Outside) -> None:
+    outside.bring()
+    assert steps.checked("turn", {"name": "volume"}) == Step("turn", {"name": "volume"})
+    for args in ({}, {"name": 1}, {"name": "volume", "by": 3}):
+        with pytest.raises(exception.InvalidField, match="turn"):
+            steps.checked("turn", args)
+    with pytest.raises(exception.InvalidField, match="'turn_back'"):
+        steps.checked("turn_back", {"name": "volume"})
+
+
+# --- a system at fault ----------------------------------------------------------------------------
+
+
+def test_a_system_that_raises_what_is_no_oserror(outside: Outside) -> None:
+    ran: list[str] = []
+
+    def fail(_args: Any) -> None:
+        raise KeyError("nobody thought of this")
+
+    acts = {"first": lambda _args: ran.append("first"), "back": lambda _args: ran.append("back")}
+    outside.bring(
+        kinds={name: kind() for name in ("first", "back", "turn")},
+        system=System(run={**acts, "turn": fail}),
+    )
+    args = {"name": "volume"}
+    group: runner.Group = [(Step("first", args), Step("back", args)), (Step("turn", args), None)]
+    [report] = runner.run([group], together=False)
+    assert report["error"] == {
+        "step": "turn volume",
+        "errno": 0,
+        "reason": "family knobs is at fault: KeyError('nobody thought of this')",
+        "left": [],
+    }
+    assert ran == ["first", "back"], "what it had done is taken back"
+
+
+def test_a_system_that_cannot_look(outside: Outside) -> None:
+    def fail(*_args: Any) -> Any:
+        raise ZeroDivisionError
+
+    outside.bring(system=System(look=fail))
+    families.load("knobs")
+    with pytest.raises(exception.UnusableFamily, match=r"knobs .* look at knob_turns: ZeroDiv"):
+        dispatch.observe([KNOB("volume")], PLACE, with_daemon=False)
+
+    def refuse(*_args: Any) -> Any:
+        raise OSError(errno.EPERM, "the system says no")
+
+    outside.bring(system=System(look=refuse), family=Family(name="knobs", package="knobs"))
+    families._loaded.pop("knobs")
+    families._kinds.pop("turn")
+    families._questions.pop("knob_turns")
+    families.load("knobs")
+    with pytest.raises(OSError, match="the system says no"):
+        dispatch.observe([KNOB("volume")], PLACE, with_daemon=False)
+
+
+def test_a_step_that_its_system_does_not_run(outside: Outside) -> None:
+    outside.bring()
+    families.load("knobs")
+    [report] = runner.run([[(Step("turn", {"name": "volume"}), None)]], together=False)
+    assert "its system has nothing that runs 'turn'" in report["error"]["reason"]
+
+
+def test_a_question_that_nobody_answers_behind_the_boundary() -> None:
+    for name in ("nobodys", "links"):
+        with pytest.raises(exception.InvalidField, match=name):
+            look.reveal(name, [])
