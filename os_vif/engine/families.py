@@ -129,6 +129,17 @@ def all_families() -> list[Family]:
     return sorted(found, key=lambda family: (family.floor, family.name))
 
 
+def load_systems() -> None:
+    """Load every family, to its system: for a process that will not be able to read files later."""
+    for family in all_families():
+        try:
+            _room = family.system
+        except Exception as error:
+            if is_ours(family):
+                raise
+            _tell_once(f"the system of family {family.name} cannot be loaded: {error!r}")
+
+
 @functools.cache
 def _tell_once(words: str) -> None:
     LOG.error("%s", words)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from oslo_config import cfg
 from oslo_privsep import capabilities, daemon, priv_context
 
 from os_vif import exception
@@ -123,3 +124,9 @@ def run(section: str, groups: Sequence[runner.Plain], *, together: bool) -> list
 def look(section: str, what: str, asked: list[Any]) -> list[looking.Row]:
     """Look through the daemon; see :func:`.look.reveal`."""
     return _call(section, what, [list(it) if isinstance(it, tuple) else it for it in asked], False)
+
+
+if "privsep_context" in cfg.CONF:
+    # This process is a daemon (oslo_privsep.daemon.helper_main has that option).  It is about to
+    # give up the rights by which it reads what others may not: an installation in somebody's home.
+    families.load_systems()

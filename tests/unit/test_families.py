@@ -80,6 +80,16 @@ class Outside:
         self.patch.setattr(families, "_entry_points", lambda: found)
 
 
+def torn(name: str, held: str) -> types.ModuleType:
+    """Return a module of this name, that fails when what it holds is asked for."""
+
+    def fail(_module: types.ModuleType) -> Any:
+        raise LookupError("torn")
+
+    made: types.ModuleType = type("Torn", (types.ModuleType,), {held: property(fail)})(name)
+    return made
+
+
 RULE = Rule(
     asks=lambda knob, _mark: [KNOB(knob.name)],
     plug=lambda draft, knob: draft.add("turn", name=knob.name),
@@ -136,6 +146,27 @@ assert not [name for name in sys.modules if ".system" in name and name.startswit
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)
 
 
+def test_a_daemon_loads_all_while_it_may_read_files() -> None:
+    """Without CAP_DAC_OVERRIDE root cannot read an installation in somebody's own folder."""
+    script = """
+import sys
+from oslo_config import cfg
+if sys.argv[1:]:
+    cfg.CONF.register_cli_opts([cfg.StrOpt("privsep_context")])  # as helper_main does
+from os_vif.engine import families, privilege
+systems = {name for name in sys.modules if name.startswith("os_vif.host.") and ".system" in name}
+assert bool(systems) == bool(sys.argv[1:]), systems
+before = set(sys.modules)
+for family in families.all_families() if sys.argv[1:] else ():
+    assert "system" in vars(family), family.name
+    for kind in family.kinds:
+        assert families.kind_of(kind)
+assert not sys.argv[1:] or set(sys.modules) == before, set(sys.modules) - before
+"""
+    for words in ((), ("daemon",)):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", script, *words], check=True)
+
+
 # --- at fault -------------------------------------------------------------------------------------
 
 
@@ -165,14 +196,21 @@ def test_one_that_cannot_be_loaded_is_told_once_and_left_out(
     assert "family broken" in told[0]
 
 
-def test_one_whose_rooms_cannot_be_loaded(outside: Outside) -> None:
-    class Torn(types.ModuleType):
-        @property
-        def RULES(self) -> Any:
-            raise LookupError("torn")
-
+def test_one_whose_system_cannot_be_loaded_is_told_of(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outside.bring()
-    outside.patch.setitem(sys.modules, "knobs.rules", Torn("knobs.rules"))
+    outside.patch.setitem(sys.modules, "knobs.system", torn("knobs.system", "SYSTEM"))
+    told: list[str] = []
+    monkeypatch.setattr(families.LOG, "error", lambda _form, words: told.append(words))
+    families.load_systems()
+    assert len(told) == 1
+    assert "system of family knobs" in told[0]
+
+
+def test_one_whose_rooms_cannot_be_loaded(outside: Outside) -> None:
+    outside.bring()
+    outside.patch.setitem(sys.modules, "knobs.rules", torn("knobs.rules", "RULES"))
     assert "LookupError('torn')" in refusal()
 
 
