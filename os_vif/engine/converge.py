@@ -120,6 +120,7 @@ def _forget_turns() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_turns)
+os.register_at_fork(after_in_child=families.forget_lock)
 
 
 def _submit(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:

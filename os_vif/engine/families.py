@@ -29,7 +29,13 @@ _OURS = "os_vif.host."
 _loaded: dict[str, Family] = {}
 _kinds: dict[str, tuple[Kind, Family]] = {}
 _questions: dict[str, Family] = {}
-_lock = threading.RLock()
+_refused: dict[str, exception.UnusableFamily] = {}
+_locks = [threading.RLock()]
+
+
+def forget_lock() -> None:
+    """Take a new lock, in a child: one that a thread of the parent held is never given back."""
+    _locks[0] = threading.RLock()
 
 
 @functools.cache
@@ -55,9 +61,20 @@ def load(name: str) -> Family:
     """
     found = _loaded.get(name)
     if found is None:
-        with _lock:
-            found = _loaded.get(name) or _take_up(name)
+        with _locks[0]:
+            found = _loaded.get(name) or _load_once(name)
     return found
+
+
+def _load_once(name: str) -> Family:
+    """Load a family, or say again why it cannot be used: what fails is not tried with each call."""
+    if name in _refused:
+        raise exception.UnusableFamily(**_refused[name].kwargs)
+    try:
+        return _take_up(name)
+    except exception.UnusableFamily as error:
+        _refused[name] = error
+        raise
 
 
 def _take_up(name: str) -> Family:
@@ -80,9 +97,9 @@ def _take_up(name: str) -> Family:
     if not isinstance(family, Family):
         raise exception.UnusableFamily(family=name, reason=f"{point.value} is no Family")
     _check(family, name, point.value)
-    _loaded[name] = family
     _kinds.update({kind: (row, family) for kind, row in family.kinds.items()})
     _questions.update({question.name: family for question in family.questions})
+    _loaded[name] = family  # last: who finds it here, without the lock, finds all of it there
     return family
 
 
@@ -100,10 +117,11 @@ def _check(family: Family, name: str, value: str) -> None:
         if not _is_in(resource.__module__, family.package):
             raise refuse(f"the resource {resource.__qualname__} is of {resource.__module__}")
     for kind in family.kinds:
-        if kind in _kinds:
+        # Its own may be there: of a parent whose thread was about to load it.
+        if kind in _kinds and _kinds[kind][1] is not family:
             raise refuse(f"the kind of step {kind!r} is family {_kinds[kind][1].name}'s")
     for question in family.questions:
-        if question.name in _questions:
+        if question.name in _questions and _questions[question.name] is not family:
             raise refuse(
                 f"the question {question.name!r} is family {_questions[question.name].name}'s"
             )

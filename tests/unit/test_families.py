@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import os
+import signal
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -15,7 +18,7 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.engine import dispatch, families, look, planner, runner, steps
+from os_vif.engine import converge, dispatch, families, look, planner, runner, steps
 from os_vif.engine.family import Family, Rule, System
 from os_vif.engine.observed import Question
 from os_vif.engine.place import Place
@@ -51,7 +54,7 @@ class Outside:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patch = monkeypatch
-        for name in ("_loaded", "_kinds", "_questions"):
+        for name in ("_loaded", "_kinds", "_questions", "_refused"):
             monkeypatch.setattr(families, name, dict(getattr(families, name)))
 
     def bring(
@@ -194,6 +197,56 @@ def test_one_that_cannot_be_loaded_is_told_once_and_left_out(
         assert "links" in {family.name for family in families.all_families()}
     assert len(told) == 1
     assert "family broken" in told[0]
+
+
+def test_what_cannot_be_loaded_is_not_tried_again(outside: Outside) -> None:
+    outside.bring(name="broken", value="no_such_module_of_knobs:FAMILY")
+    said = refusal("broken")
+    outside.patch.setattr(EntryPoint, "load", lambda _point: pytest.fail("it is tried again"))
+    assert refusal("broken") == said
+    families.all_families()
+
+
+def test_who_finds_a_family_finds_its_steps(outside: Outside) -> None:
+    """A thread that does not wait for the lock finds all of a family, or nothing."""
+    outside.bring()
+
+    class Table(dict[str, Any]):
+        def update(self, *args: Any, **more: Any) -> None:
+            assert "knobs" not in families._loaded
+            super().update(*args, **more)
+
+    for name in ("_kinds", "_questions"):
+        outside.patch.setattr(families, name, Table(getattr(families, name)))
+    families.load("knobs")
+    assert families.kind_of("turn")
+
+
+def test_a_child_that_is_forked_while_a_family_is_loaded(outside: Outside) -> None:
+    assert converge  # it sees to it
+    outside.bring()
+    family = families.load("knobs")
+    families._loaded.pop("knobs")  # the thread had come this far
+    holding, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with families._locks[0]:
+            holding.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert holding.wait(60)
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(30)
+            os._exit(0 if families.load("knobs") is family else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_one_whose_system_cannot_be_loaded_is_told_of(
