@@ -158,6 +158,13 @@ def _by(step: Step) -> str:
 _ORDER = (CALLER, KERNEL, TRANSACTION)
 
 
+def _goes_to(step: Step) -> tuple[int, str]:
+    """Return where a step goes, by whose turn it is first; transactions go to their own family."""
+    by = _by(step)
+    family = families.family_of(step.kind).name if by == TRANSACTION else ""
+    return _ORDER.index(by), family
+
+
 def _run_part(place: Place, by: str, parts: Sequence[Group], *, merge: bool) -> list[Report]:
     if by == CALLER:
         return runner.run_as_caller(parts)
@@ -189,11 +196,11 @@ def run(
         if not going or (together and any(work.report["error"] for work in works)):
             break
         # Devices first when plugging; unplugging, every group begins with what holds them.
-        by = min((_by(work.rest[0][0]) for work in going), key=_ORDER.index)
-        mine = [work for work in going if _by(work.rest[0][0]) == by]
+        target = min(_goes_to(work.rest[0][0]) for work in going)
+        mine = [work for work in going if _goes_to(work.rest[0][0]) == target]
         parts = [work.next_part() for work in mine]
         for work, part, report in zip(
-            mine, parts, _run_part(place, by, parts, merge=merge), strict=True
+            mine, parts, _run_part(place, _ORDER[target[0]], parts, merge=merge), strict=True
         ):
             work.take_up(part, report)
     failed = [work for work in works if work.report["error"]]
@@ -214,9 +221,9 @@ class _Work:
 
     def next_part(self) -> Group:
         """Return the next steps that go to the same place."""
-        by = _by(self.rest[0][0])
+        target = _goes_to(self.rest[0][0])
         part: Group = []
-        while self.rest and _by(self.rest[0][0]) == by:
+        while self.rest and _goes_to(self.rest[0][0]) == target:
             part.append(self.rest.pop(0))
         return part
 

@@ -129,7 +129,9 @@ class System:
     :ivar run_as_caller: the same for steps that the caller's own process runs.
     :ivar transactions: runs steps of kind TRANSACTION.
     :ivar find: what of VIFs it finds on the host by their marks, of one VIF or of all.
-    :ivar remove: the steps that take away what was found of a VIF, in a phase.
+    :ivar remove: the steps that take away what was found of a VIF, in a phase.  In GIVE_BACK it is
+        asked of each part by itself.  Steps of kind TRANSACTION have their place in LET_GO and
+        CLOSE, and go to each database there is.
     :ivar abandoned: what nobody has any more, though no mark tells: names, and the steps.
     :ivar admit: on the privileged side, before anything is done for who came through the one
         daemon that runs some of its kinds: sees that what these would run is to be trusted.

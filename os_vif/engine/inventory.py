@@ -7,16 +7,22 @@ The host is the only database: each family finds its own by the marks, and says 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
+
+from oslo_log import log as logging
 
 from os_vif import exception
 from os_vif.engine import dispatch, families
-from os_vif.engine.family import Abandoned, Phase, Search
+from os_vif.engine.family import Abandoned, Family, Phase, Search, System
 from os_vif.engine.place import Place
 from os_vif.engine.step import TRANSACTION, Step
 from os_vif.engine.topology import Mark
+
+LOG = logging.getLogger(__name__)
+
+Told = TypeVar("Told")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +41,10 @@ class Part:
     item: Any
     mark: Mark | None = None
     plugin: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mark is None:
+            Mark(self.vif_id, self.plugin)  # it would be the VIF's, and must be one
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,10 +74,26 @@ def plugged(vif_id: str | None = None, databases: Iterable[Any] = ()) -> list[Pl
     search = Search(vif_id, tuple(databases), dispatch.is_privileged())
     found: dict[str, list[Part]] = {}
     for family in families.all_families():
-        for part in family.system.find(search):
+        for part in _ask(family, lambda system: system.find(search)):
             if vif_id in (None, part.vif_id):
                 found.setdefault(part.vif_id, []).append(part)
     return [_plugged(parts) for _owner, parts in sorted(found.items())]
+
+
+def _ask(family: Family, ask: Callable[[System], Iterable[Told]]) -> list[Told]:
+    """Ask a family; one that is not ours, and is at fault, is told of and keeps nobody from ours.
+
+    :raises OSError: somebody refused to tell
+    """
+    try:
+        return list(ask(family.system))
+    except OSError:
+        raise
+    except Exception as error:
+        if families.is_ours(family):
+            raise
+        LOG.error("family %s is at fault, and passed over: %r", family.name, error, exc_info=True)
+        return []
 
 
 def _plugged(parts: Sequence[Part]) -> Plugged:
@@ -84,7 +110,11 @@ def _plugged(parts: Sequence[Part]) -> Plugged:
 
 def abandoned() -> list[Abandoned]:
     """Return what nobody has any more, as far as this process may see it."""
-    return [item for family in families.all_families() for item in family.system.abandoned()]
+    return [
+        item
+        for family in families.all_families()
+        for item in _ask(family, lambda system: system.abandoned())
+    ]
 
 
 def remove_abandoned() -> list[Abandoned]:
@@ -123,7 +153,7 @@ def remove(
             for item in gone
             for step in _removing(item, phase)
         ]
-        in_one = [step for step in todo if families.kind_of(step.kind).by == TRANSACTION]
+        in_one = [step for step in todo if _is_transaction(step)]
         done += _run(Place(section, database), in_one)
     failed = None
     ready = []
@@ -131,7 +161,9 @@ def remove(
         # First, as all there is to take back stands on the devices; and each by itself, as one
         # that fails must not keep those of the others.
         try:
-            ahead = _removing(item, Phase.AHEAD)
+            before = _removing(item, Phase.LET_GO) + _removing(item, Phase.CLOSE)
+            ahead = [step for step in before if not _is_transaction(step)]
+            ahead += _removing(item, Phase.AHEAD)
             done += _run(Place(sections.get(item.mark.plugin, section)), ahead)
         except exception.StepFailed as error:
             failed = failed or error
@@ -156,7 +188,15 @@ def remove(
 def _removing(item: Plugged, phase: Phase) -> list[Step]:
     """Return what takes away a phase's share; what stands on other things goes before them."""
     upper_first = reversed(families.all_families())
-    return [step for family in upper_first for step in family.system.remove(item, phase)]
+    return [
+        step
+        for family in upper_first
+        for step in _ask(family, lambda system: system.remove(item, phase))
+    ]
+
+
+def _is_transaction(step: Step) -> bool:
+    return families.kind_of(step.kind).by == TRANSACTION
 
 
 def _single(item: Plugged) -> list[Plugged]:

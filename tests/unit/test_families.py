@@ -18,11 +18,20 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from os_vif.engine import converge, dispatch, families, look, planner, runner, steps
-from os_vif.engine.family import Family, Rule, System
+from os_vif.engine import (
+    converge,
+    dispatch,
+    families,
+    inventory,
+    look,
+    planner,
+    runner,
+    steps,
+)
+from os_vif.engine.family import Family, Phase, Rule, System, Transactions
 from os_vif.engine.observed import Question
 from os_vif.engine.place import Place
-from os_vif.engine.step import Kind, Step
+from os_vif.engine.step import TRANSACTION, Kind, Step
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.links.resources import Tap
 
@@ -369,3 +378,81 @@ def test_a_question_that_nobody_answers_behind_the_boundary() -> None:
     for name in ("nobodys", "links"):
         with pytest.raises(exception.InvalidField, match=name):
             look.reveal(name, [])
+
+
+# --- list and gc ----------------------------------------------------------------------------------
+
+
+def no_devices(outside: Outside) -> None:
+    for family in families.all_families():
+        if families.is_ours(family):
+            outside.patch.setitem(vars(family), "system", System())
+
+
+def at_fault(*_args: Any) -> Any:
+    raise ZeroDivisionError
+
+
+def test_one_at_fault_keeps_nobody_from_ours(outside: Outside) -> None:
+    outside.bring(system=System(find=at_fault, remove=at_fault, abandoned=at_fault))
+    no_devices(outside)
+    links = families.load("links")
+    ours = System(find=lambda _search: [inventory.Part(MARK.vif_id, "links", "tap0", MARK)])
+    outside.patch.setitem(vars(links), "system", ours)
+    [item] = inventory.plugged()
+    assert item["links"] == ("tap0",)
+    assert inventory.abandoned() == []
+    assert inventory.remove([item], PLACE.section) == []
+    refused = System(find=lambda _search: (_ for _ in ()).throw(OSError(errno.EPERM, "no")))
+    outside.patch.setitem(vars(families.load("knobs")), "system", refused)
+    with pytest.raises(PermissionError):
+        inventory.plugged()
+
+
+def test_a_part_without_mark_and_plugin_is_a_fault(outside: Outside) -> None:
+    outside.bring(system=System(find=lambda _search: [inventory.Part("1234", "knobs", "volume")]))
+    no_devices(outside)
+    assert inventory.plugged() == []
+
+
+def test_what_lets_go_without_a_transaction_is_run(outside: Outside) -> None:
+    ran: list[str] = []
+    outside.bring(
+        kinds={name: kind() for name in ("let_go", "close", "turn")},
+        system=System(
+            run={name: lambda args: ran.append(args["name"]) for name in ("let_go", "close")},
+            remove=lambda _item, phase: {
+                Phase.LET_GO: [Step("let_go", {"name": "first"})],
+                Phase.CLOSE: [Step("close", {"name": "second"})],
+            }.get(phase, []),
+        ),
+    )
+    no_devices(outside)
+    outside.patch.setattr(dispatch, "is_privileged", lambda _section="": True)
+    done = inventory.remove([inventory.Plugged(MARK)], PLACE.section)
+    assert [step.kind for step in done] == ["let_go", "close"]
+    assert ran == ["first", "second"]
+
+
+def test_transactions_go_to_their_own_family(outside: Outside) -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    def transactions(whose: str) -> Transactions:
+        def run(_place: Place, groups: Any) -> Any:
+            asked.append((whose, [step.kind for group in groups for step, _undo in group]))
+            return [{"error": None, "unchanged": [], "seen": {}} for _group in groups]
+
+        return Transactions(run=run, take_back=lambda _place, _steps: [])
+
+    outside.bring(
+        kinds={"turn": kind(by=TRANSACTION)}, system=System(transactions=transactions("knobs"))
+    )
+    switch = families.load("openvswitch")
+    outside.patch.setitem(vars(switch), "system", System(transactions=transactions("openvswitch")))
+    bridge = Step("add_br", {"name": "br0", "datapath_type": "", "mark": ""})
+    group: runner.Group = [(Step("turn", {"name": "volume"}), None), (bridge, None)]
+    reports = dispatch.run(Place("", "a database"), [group, group[::-1]], together=False)
+    assert [report["error"] for report in reports] == [None, None]
+    assert {whose for whose, _kinds in asked} == {"knobs", "openvswitch"}
+    for whose, kinds in asked:
+        assert set(kinds) == {"turn" if whose == "knobs" else "add_br"}
