@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host without a kernel: what each kind of step does to it, written again and independently.
 
-It stands in for the backends, so that planner, runner and engine are tried without any I/O:
-:meth:`World.observe` answers like ``os_vif.engine.observer``, :meth:`World.handlers` run steps like
-``os_vif.engine.runner.HANDLERS``. It refuses what the kernel refuses. Tests in tests/functional
+It stands in for the families' systems, so that planner, runner and engine are tried without I/O:
+:meth:`World.observe` answers like ``os_vif.engine.look``, :meth:`World.handlers` run steps like the
+``run`` of a ``SYSTEM``. It refuses what the kernel refuses. Tests in tests/functional
 hold the real kernel to the same.
 """
 

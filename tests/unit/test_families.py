@@ -305,7 +305,7 @@ def test_nobody_takes_the_name_of_one_of_ours(monkeypatch: pytest.MonkeyPatch) -
                 EntryPoint("links", "os_vif.host.links:FAMILY", families.GROUP),
             ]
 
-    monkeypatch.setattr(families.named, "NamedExtensionManager", Manager)
+    monkeypatch.setattr("os_vif.engine.families.named.NamedExtensionManager", Manager)
     monkeypatch.setattr(families, "_entry_points", families._entry_points.__wrapped__)
     assert families._entry_points()["links"].value == "os_vif.host.links:FAMILY"
 
