@@ -489,6 +489,25 @@ def test_a_route_with_several_next_hops_is_not_torn_apart(inside: Any) -> None:
     assert witness.differences(before, witness.snapshot()) == []
 
 
+def test_the_bridges_own_routes_are_left_alone(inside: Any) -> None:
+    """One with several next hops could not be moved; of an uplink without routes nothing is."""
+    witness.ip(
+        """
+        link set lo up
+        link add br0 type bridge
+        link set br0 up
+        addr add 192.0.2.10/24 dev br0
+        link add other type bridge
+        link set other up
+        addr add 198.51.100.10/24 dev other
+        link add eth0 type veth peer name wire0
+        route add 10.0.0.0/8 nexthop via 192.0.2.1 dev br0 nexthop via 198.51.100.1 dev other
+        """
+    )
+    plug(uplinked())
+    assert inside.links()["eth0"]["master"] == "br0"
+
+
 def test_a_route_by_a_nexthop_object_is_refused(inside: Any) -> None:
     """The object names the uplink, and routing daemons share one among many routes."""
     witness.ip(

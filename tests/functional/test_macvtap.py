@@ -220,9 +220,10 @@ def test_the_card_behind_an_address(card: Any, pci: Path) -> None:
         plug(vif)
 
 
-def test_no_such_address(card: Any) -> None:
+@pytest.mark.parametrize("mode", ["bridge", "passthrough"])
+def test_no_such_address(card: Any, mode: str) -> None:
     with refused(r"PCI device 0000:fe:1f\.7 cannot be used: this host has no such PCI device"):
-        plug(vifs.direct_vif(lower=None, dev_address="0000:fe:1f.7"))
+        plug(vifs.direct_vif(lower=None, dev_address="0000:fe:1f.7", mode=mode))
 
 
 # --- what cannot be -------------------------------------------------------------------------------

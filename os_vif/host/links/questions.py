@@ -148,7 +148,11 @@ MOVES: Question[tuple[str, str], None] = Question("moves", ON_DEVICES)
 """Of an uplink and its bridge: asks about their addresses, and their routes if need be."""
 
 MOVED: Question[tuple[str, str], None] = Question("moved", LAST - 1)
-"""The second half of :data:`MOVES`, once the addresses are known."""
+"""The second part of :data:`MOVES`, once the addresses are known."""
+
+JOINED: Question[tuple[str, str], None] = Question("joined", LAST + 1)
+"""The last part of :data:`MOVES`, once the uplink's routes are known: only where there are any do
+those of the bridge count, which may have some that nobody could move."""
 
 
 # --- what the answers mean ------------------------------------------------------------------------
@@ -292,5 +296,5 @@ def found_lower_down(alias: str) -> bool:
     return parse_mark(alias) is not None and _LOWER_DOWN in alias.split(" ")
 
 
-QUESTIONS = (FUNCTIONS, LINKS, USERS, BRIDGED, DELAYS, MOVES, MOVED)
+QUESTIONS = (FUNCTIONS, LINKS, USERS, BRIDGED, DELAYS, MOVES, MOVED, JOINED)
 """All that can be asked."""

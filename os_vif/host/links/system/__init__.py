@@ -19,6 +19,7 @@ from os_vif.host.links.questions import (
     CREATED_KINDS,
     DELAYS,
     FUNCTIONS,
+    JOINED,
     LINKS,
     MOVED,
     MOVES,
@@ -65,6 +66,8 @@ def _users(places: set[str], host: Host) -> Iterator[Asked]:
     functions = host[FUNCTIONS]
     for place in places:
         function = functions.get(place)
+        if function is None and place in functions:
+            continue  # the rules say that there is no such card
         for device in function.netdevs if function else [place]:
             link = host[LINKS][device]
             if link is not None:
@@ -104,8 +107,13 @@ def _moved(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
         # Once it has joined and lost its addresses it has no routes either, and needs no search.
         if link is not None and (host[ADDRESSES].get(uplink) or link.attributes["master"] is None):
             yield ROUTES(uplink)
-            if host[LINKS][bridge] is not None:
-                yield ROUTES(bridge)
+            yield JOINED((uplink, bridge))
+
+
+def _joined(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
+    for uplink, bridge in moves:
+        if host[ROUTES].get(uplink) and host[LINKS][bridge] is not None:
+            yield ROUTES(bridge)
 
 
 _LOOKS: Mapping[Question[Any, Any], Any] = {
@@ -116,6 +124,7 @@ _LOOKS: Mapping[Question[Any, Any], Any] = {
     DELAYS: _delays,
     MOVES: _moves,
     MOVED: _moved,
+    JOINED: _joined,
 }
 
 
