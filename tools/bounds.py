@@ -41,7 +41,9 @@ def make(bound: str) -> str:
         install = [uv, "pip", "install", "--quiet", *python, "--resolution", RESOLUTIONS[bound]]
         run([*install, "--build-constraint", constraints.name, "--editable", ".[test]"])
     listed = json.loads(run([uv, "pip", "list", *python, "--format", "json"]))
-    return "".join(f"{each['name']}=={each['version']}\n" for each in listed)
+    return "".join(
+        f"{each['name']}=={each['version']}\n" for each in listed if each["name"] != "os-vif"
+    )
 
 
 def locked(found: str) -> str:
