@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from os_vif.drawing.scene import Fault, Guest
@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from os_vif.engine.picture import Picture
     from os_vif.engine.topology import Topology
 
+Said = TypeVar("Said")
 
-def _pictures() -> list[Picture]:
-    """Return every family's, the lowest floor's first."""
+
+def _told(ask: Callable[[Picture], Iterable[Said]]) -> list[Said]:
+    """Return what all families have to say, the lowest floor's first."""
     from os_vif.engine import families
 
-    return [family.picture for family in families.all_families()]
+    return [
+        said
+        for family in families.all_families()
+        for said in families.ask(family, lambda it: ask(it.picture))
+    ]
 
 
 def as_plugged(item: Plugged) -> tuple[Topology, Guest]:
@@ -25,7 +31,7 @@ def as_plugged(item: Plugged) -> tuple[Topology, Guest]:
     from os_vif.drawing.scene import Guest
     from os_vif.engine.topology import Topology
 
-    resources = [resource for picture in _pictures() for resource in picture.held(item)]
+    resources = _told(lambda picture: picture.held(item))
     # The beginning of an id is enough to name it here, and leaves room for more guests.
     name = f"guest {item.mark.instance[:8]}" if item.mark.instance else "guest"
     lines = [f"VIF {item.mark.vif_id[:8]}", *([] if resources else [state_of(item)])]
@@ -34,23 +40,22 @@ def as_plugged(item: Plugged) -> tuple[Topology, Guest]:
 
 def faults_of(item: Plugged) -> dict[str, Fault]:
     """Return what is wrong with what the host holds, by the key of a part of the picture."""
-    return {key: fault for picture in _pictures() for key, fault in picture.faults(item).items()}
+    return dict(_told(lambda picture: picture.faults(item).items()))
 
 
 def state_of(item: Plugged) -> str:
     """Return a VIF's state in words."""
-    found = [state for picture in _pictures() for state in picture.states(item)]
+    found = _told(lambda picture: picture.states(item))
     if found:
         return min(found, key=lambda state: state.rank).words
-    return "up" if all(up for picture in _pictures() for up in picture.up(item)) else "down"
+    return "up" if all(_told(lambda picture: picture.up(item))) else "down"
 
 
 def as_json(item: Plugged) -> dict[str, Any]:
     """Return a VIF for JSON."""
     found: dict[str, list[Any]] = {}
-    for picture in _pictures():
-        for key, entries in picture.json(item).items():
-            _join(found.setdefault(key, []), entries)
+    for key, entries in _told(lambda picture: picture.json(item).items()):
+        _join(found.setdefault(key, []), entries)
     return {
         "id": item.mark.vif_id,
         "plugin": item.mark.plugin,
@@ -73,31 +78,26 @@ def _join(told: list[Any], entries: Sequence[Any]) -> None:
 
 def places_of(item: Plugged) -> str:
     """Return what a VIF has on the host and where, in one line; '' if it has no names."""
-    places: dict[str, Any] = {}
-    for picture in _pictures():
-        places.update(picture.names(item))
+    places: dict[str, Any] = dict(_told(lambda picture: picture.names(item)))
     return ", ".join(f"{name} on {place}" if place else name for name, place in places.items())
 
 
 def things_of(item: Plugged) -> str:
     """Return the same, or else in words what it is that has no name."""
-    return places_of(item) or ", ".join(
-        words for picture in _pictures() for words in picture.nameless(item)
-    )
+    return places_of(item) or ", ".join(_told(lambda picture: picture.nameless(item)))
 
 
 def names_of(item: Plugged) -> list[str]:
     """Return the names of what a VIF has on the host."""
-    return [name for picture in _pictures() for name, _place in picture.names(item)]
+    return [name for name, _place in _told(lambda picture: picture.names(item))]
 
 
 def beside(item: Plugged) -> list[str]:
     """Return what sorts VIFs so that those which share something are drawn side by side."""
-    found = [list(picture.beside(item)) for picture in reversed(_pictures())]
-    return next((shared for shared in found if shared), [])
+    found = _told(lambda picture: [list(picture.beside(item))])
+    return next((shared for shared in reversed(found) if shared), [])
 
 
 def waiting_of(item: Plugged) -> tuple[str, ...]:
     """Return the names of what waits for something that the hypervisor has yet to make."""
-    waits = [picture.waiting for picture in _pictures() if picture.waiting is not None]
-    return tuple(name for waiting in waits for name in waiting(item))
+    return tuple(_told(lambda picture: picture.waiting(item) if picture.waiting else ()))

@@ -7,7 +7,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from os_vif import exception
 from os_vif.engine import families, steps
+from os_vif.engine.family import Family
 from os_vif.engine.observed import Host
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Topology
@@ -107,13 +109,29 @@ class Draft:
         """Take back what a device of the VIF's tells, and the topology does not want any more."""
         for family in families.all_families():
             if family.notes is not None:
-                family.notes.release(self, device)
+                _let(family, family.notes.release, self, device)
 
     def before_anew(self, device: Any) -> None:
         """Take back what must be before a device of the VIF's is deleted to be made anew."""
         for family in families.all_families():
             if family.notes is not None and family.notes.anew is not None:
-                family.notes.anew(self, device)
+                _let(family, family.notes.anew, self, device)
+
+
+def _let(family: Family, act: Callable[[Draft, Any], None], draft: Draft, device: Any) -> None:
+    """Have a family take back what it has noted; without it the device cannot be changed.
+
+    :raises UnusableFamily: it is at fault.
+    """
+    try:
+        act(draft, device)
+    except (OSError, exception.ExceptionBase):
+        raise
+    except Exception as error:
+        if families.is_ours(family):
+            raise
+        reason = f"it failed to say what {device.name} must give back: {error!r}"
+        raise exception.UnusableFamily(family=family.name, reason=reason) from error
 
 
 def note_prefixes() -> tuple[str, ...]:

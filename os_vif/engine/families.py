@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from oslo_log import log as logging
 from stevedore import named
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from os_vif.engine.step import Kind
 
 LOG = logging.getLogger(__name__)
+
+Told = TypeVar("Told")
 
 GROUP = "os_vif.families"
 """The entry-point group: a family's name, and ``package:FAMILY``."""
@@ -232,7 +234,25 @@ def kinds() -> Mapping[str, Kind]:
     return {name: row for name, (row, _family) in _kinds.items()}
 
 
+def ask(family: Family, act: Callable[[Family], Iterable[Told]]) -> list[Told]:
+    """Ask a family; one that is not ours, and is at fault, is told of and keeps nobody from ours.
+
+    :raises OSError: somebody refused to tell
+    """
+    try:
+        return list(act(family))
+    except OSError:
+        raise
+    except Exception as error:
+        if is_ours(family):
+            raise
+        LOG.error("family %s is at fault, and passed over: %r", family.name, error, exc_info=True)
+        return []
+
+
 def told_by(alias: str) -> str:
     """Return in words what the alias of a device tells beside whose it is; '' for nothing."""
-    said = [family.told(alias) for family in all_families()]
-    return ", ".join(words for words in said if words)
+    said = [
+        words for family in all_families() for words in ask(family, lambda it: [it.told(alias)])
+    ]
+    return ", ".join(filter(None, said))

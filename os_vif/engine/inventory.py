@@ -7,22 +7,16 @@ The host is the only database: each family finds its own by the marks, and says 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
-
-from oslo_log import log as logging
+from typing import Any
 
 from os_vif import exception
 from os_vif.engine import dispatch, families
-from os_vif.engine.family import Abandoned, Family, Phase, Search, System
+from os_vif.engine.family import Abandoned, Phase, Search
 from os_vif.engine.place import Place
 from os_vif.engine.step import TRANSACTION, Step
 from os_vif.engine.topology import Mark
-
-LOG = logging.getLogger(__name__)
-
-Told = TypeVar("Told")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,26 +68,10 @@ def plugged(vif_id: str | None = None, databases: Iterable[Any] = ()) -> list[Pl
     search = Search(vif_id, tuple(databases), dispatch.is_privileged())
     found: dict[str, list[Part]] = {}
     for family in families.all_families():
-        for part in _ask(family, lambda system: system.find(search)):
+        for part in families.ask(family, lambda it: it.system.find(search)):
             if vif_id in (None, part.vif_id):
                 found.setdefault(part.vif_id, []).append(part)
     return [_plugged(parts) for _owner, parts in sorted(found.items())]
-
-
-def _ask(family: Family, ask: Callable[[System], Iterable[Told]]) -> list[Told]:
-    """Ask a family; one that is not ours, and is at fault, is told of and keeps nobody from ours.
-
-    :raises OSError: somebody refused to tell
-    """
-    try:
-        return list(ask(family.system))
-    except OSError:
-        raise
-    except Exception as error:
-        if families.is_ours(family):
-            raise
-        LOG.error("family %s is at fault, and passed over: %r", family.name, error, exc_info=True)
-        return []
 
 
 def _plugged(parts: Sequence[Part]) -> Plugged:
@@ -113,7 +91,7 @@ def abandoned() -> list[Abandoned]:
     return [
         item
         for family in families.all_families()
-        for item in _ask(family, lambda system: system.abandoned())
+        for item in families.ask(family, lambda it: it.system.abandoned())
     ]
 
 
@@ -191,7 +169,7 @@ def _removing(item: Plugged, phase: Phase) -> list[Step]:
     return [
         step
         for family in upper_first
-        for step in _ask(family, lambda system: system.remove(item, phase))
+        for step in families.ask(family, lambda it: it.system.remove(item, phase))
     ]
 
 

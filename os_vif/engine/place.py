@@ -16,8 +16,9 @@ class Place:
     """The daemon and the database that a plugin's VIFs need.
 
     :ivar section: the configuration section of the privileged daemon.
-    :ivar database: what the family that runs transactions needs to reach its own, an Open vSwitch
-        database say; None for VIFs without one.
+    :ivar database: what the family that runs transactions needs to reach its own; None for VIFs
+        without one.  Today that family is Open vSwitch: ``list`` and ``gc`` look for its ports in
+        every database that a plugin names.
     """
 
     section: str

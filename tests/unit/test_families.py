@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from os_vif import exception
+from os_vif.cli import held
 from os_vif.engine import (
     converge,
     dispatch,
@@ -28,11 +29,15 @@ from os_vif.engine import (
     runner,
     steps,
 )
-from os_vif.engine.family import Family, Phase, Rule, System, Transactions
-from os_vif.engine.observed import Question
+from os_vif.engine.draft import Draft
+from os_vif.engine.family import Family, Notes, Phase, Rule, System, Transactions
+from os_vif.engine.inventory import Plugged
+from os_vif.engine.observed import Host, Question
+from os_vif.engine.picture import Picture
 from os_vif.engine.place import Place
 from os_vif.engine.step import TRANSACTION, Kind, Step
 from os_vif.engine.topology import Mark, Topology
+from os_vif.host.links.questions import Link
 from os_vif.host.links.resources import Tap
 
 PLACE = Place("os_vif_privileged")
@@ -84,9 +89,9 @@ class Outside:
             ".questions": {"QUESTIONS": questions},
             ".system": {"SYSTEM": system or System()},
         }
-        for room, held in rooms.items():
+        for room, holds in rooms.items():
             module = types.ModuleType(f"knobs{room}")
-            module.__dict__.update(held)
+            module.__dict__.update(holds)
             self.patch.setitem(sys.modules, f"knobs{room}", module)
         found = {**families._entry_points(), name: EntryPoint(name, value, families.GROUP)}
         self.patch.setattr(families, "_entry_points", lambda: found)
@@ -456,3 +461,40 @@ def test_transactions_go_to_their_own_family(outside: Outside) -> None:
     assert {whose for whose, _kinds in asked} == {"knobs", "openvswitch"}
     for whose, kinds in asked:
         assert set(kinds) == {"turn" if whose == "knobs" else "add_br"}
+
+
+def test_pictures_and_words_at_fault_keep_nobody_from_ours(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: Any) -> Any:
+        raise ZeroDivisionError
+
+    told: list[str] = []
+    monkeypatch.setattr(families.LOG, "error", lambda *words, **_more: told.append(words[1]))
+    outside.bring()
+    broken = types.ModuleType("knobs.picture")
+    broken.__dict__["PICTURE"] = Picture(json=fail, names=fail, up=fail, held=fail)
+    outside.patch.setitem(sys.modules, "knobs.picture", broken)
+    knobs = families.load("knobs")
+    monkeypatch.setitem(knobs.__dict__, "told", fail)
+    link = Link("tap0", 7, "tap", str(MARK), {"up": True, "master": "br0", "mtu": 1500})
+    item = Plugged(MARK, {"links": (link,)})
+    assert [device["name"] for device in held.as_json(item)["devices"]] == ["tap0"]
+    assert held.places_of(item) == "tap0 on br0"
+    assert held.state_of(item) == "up"
+    assert len(held.as_plugged(item)[0].resources) == 2
+    assert families.told_by(str(MARK)) == ""
+    assert set(told) == {"knobs"}
+
+
+def test_what_cannot_be_given_back_is_said_and_stays(outside: Outside) -> None:
+    def fail(*_args: Any) -> Any:
+        raise ZeroDivisionError
+
+    outside.bring()
+    sys.modules["knobs.rules"].__dict__["NOTES"] = Notes(prefixes=("knob=",), release=fail)
+    families.load("knobs")
+    link = Link("tap0", 7, "macvtap", str(MARK), {})
+    draft = Draft(Topology(MARK, ()), Host(), undoable=True)
+    with pytest.raises(exception.UnusableFamily, match=r"knobs .* what tap0 must give back: Zero"):
+        draft.release(link)

@@ -63,7 +63,7 @@ class Link:
         queues, stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
         proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``, of
         a macvtap ``mode`` (macvlan_mode, as ip-link(8) calls them), and
-        ``proxy_delay, proxy_delay6`` where asked for (1/100 s; neigh/*/proxy_delay), as
+        ``proxy_delay, proxy_delay6`` where asked for (1/100 s; ``neigh/*/proxy_delay``), as
         far as the kind has them.  ``master`` and ``link`` are names.
     :ivar altnames: those of its alternative names (IFLA_PROP_LIST) that begin like a mark.
     """
