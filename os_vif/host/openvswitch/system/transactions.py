@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Sequence
 
 from os_vif.engine import steps
@@ -77,9 +78,11 @@ def _why(unattached: Sequence[tuple[Step, int, str]]) -> list[tuple[Step, OSErro
     return [
         (
             step,
-            # Without its device somebody was faster, and it is worth another look.
+            # Without its device somebody was faster, and it is worth another look; he may have made
+            # it again since, and then ovs-vswitchd's own words alone tell.
             OSError(code, words)
-            if step.args.get("type") or devices.exists(step.args["name"])
+            if step.args.get("type")
+            or (os.strerror(errno.ENODEV) not in words and devices.exists(step.args["name"]))
             else OSError(errno.ENODEV, words),
         )
         for step, code, words in unattached
