@@ -470,6 +470,27 @@ def told(world: World) -> dict[str, Any]:
     return picture
 
 
+@pytest.mark.parametrize("guest", ["guest", ""])
+def test_a_mark_that_moves_is_never_away(guest: str) -> None:
+    """It tells to which driver the function was given, and nothing else does."""
+    driven = FunctionMark(FUNCTION, vif_id(1), "vfio-pci", guest)
+    owner = dataclasses.replace(mark(1), instance=guest)
+    topology = Topology(owner, (PciDevice(address=FUNCTION),))
+    for kill in range(6):
+        world = World()
+        for name in ("lo", NETDEV):
+            world.add_link(name)
+        world.links[NETDEV].altnames = (str(driven),)
+        world.functions[FUNCTION] = Function(
+            FUNCTION, "0000:03:10.0", 1, physical_netdev=NETDEV, driver="vfio-pci"
+        )
+        run(world, planner.plan_plug(topology, look(world, topology)).steps[:kill])
+        assert any(marks_on(link) for link in world.links.values())
+        settle(world, topology)
+        assert world.links["lo"].altnames == (str(driven),)
+        assert world.links[NETDEV].altnames == ()
+
+
 @given(hosts(), topologies, st.integers(0, 40))
 def test_killed_anywhere_and_run_again(world: World, topology: Topology, kill: int) -> None:
     plannable(world, topology)

@@ -8,9 +8,11 @@ So one that was handed to another VIF meanwhile is that one's, and is left alone
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import TYPE_CHECKING
 
+from os_vif import exception
 from os_vif.host.functions.questions import (
     HANDED,
     LOOPBACK,
@@ -116,7 +118,12 @@ def _mark(draft: Draft, found: Function, driver: str, carrier: str) -> None:
         driver = next((it for it in given if it in now or not found.driver), "")
     mark = FunctionMark.of(found.address, draft.mark, driver)
     for device, other in there:
-        if other == mark and device != carrier:  # no two devices have one name
+        if other == mark and device != carrier:
+            # No two devices have one name, so another stands in for it while it moves.
+            between = _stand_in(mark)
+            if between is not None and (carrier, between) not in there:
+                draft.add("mark_function", device=carrier, mark=str(between))
+                there.append((carrier, between))
             draft.add("unmark_function", device=device, mark=str(mark))
     if (carrier, mark) not in there:
         draft.add("mark_function", device=carrier, mark=str(mark))
@@ -127,6 +134,14 @@ def _mark(draft: Draft, found: Function, driver: str, carrier: str) -> None:
                 # It was set for that VIF, and nobody would clear it after this one.
                 _clear(draft, found, settings, spoofchk=None)
             draft.add("unmark_function", device=device, mark=str(other))
+
+
+def _stand_in(mark: FunctionMark) -> FunctionMark | None:
+    """Return a mark of the same VIF and driver with another text; None if it has no room."""
+    try:
+        return dataclasses.replace(mark, instance="" if mark.instance else "moving")
+    except exception.InvalidField:
+        return None
 
 
 def unplug_device(draft: Draft, wanted: PciDevice) -> None:
