@@ -4,7 +4,8 @@
 # locked in requirements.
 
 PYTHON ?= python3
-WORKERS ?= 2
+# On two processors: half of what the tests do is waiting.
+WORKERS ?= 4
 ARGS ?=
 
 BIN := .venv/bin
