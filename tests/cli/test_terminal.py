@@ -82,9 +82,14 @@ def test_ctrl_c_at_the_question(osvif):
     child = osvif.terminal("gc", "--keep-none")
     child.expect_exact("[y/N]: ")
     child.sendintr()
-    said, code = all_of(child)
-    assert code == 130
-    assert "interrupted" in said
+    if child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=10):
+        # Python's input() misses a signal that comes after its prompt and before it reads, which
+        # may be long on a busy machine; people press again.
+        child.sendintr()
+        child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 130
+    assert "interrupted" in child.before
     assert "tap1" in osvif.host.links()
 
 
