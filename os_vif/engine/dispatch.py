@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from os_vif import exception
 from os_vif.engine import families, look, runner
 from os_vif.engine.observed import Asked, Host
 from os_vif.engine.place import AS_ROOT, Place
@@ -58,7 +59,9 @@ def _transactions(kind: str) -> Transactions:
     family = families.family_of(kind)
     found = family.system.transactions
     if found is None:
-        raise NotImplementedError(f"family {family.name} runs no transactions")
+        raise exception.UnusableFamily(
+            family=family.name, reason=f"its system runs no transactions, as {kind!r} needs"
+        )
     return found
 
 
