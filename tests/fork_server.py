@@ -52,7 +52,7 @@ LIBRARIES = ("oslo_privsep.daemon", "oslo_privsep.priv_context", "rich.progress"
 
 def prepare() -> set[str]:
     """Import the command and what it imports later; return the variables that were looked at."""
-    before = _state()
+    before, path = _state(), list(sys.path)
     with _reads() as variables, warnings.catch_warnings():
         # As in the command: deprecations of libraries are for those who install them.
         warnings.simplefilter("ignore")
@@ -62,6 +62,7 @@ def prepare() -> set[str]:
         for module in pkgutil.walk_packages(package.__path__, "os_vif."):
             if module.name not in LATER:
                 importlib.import_module(module.name)
+    sys.path[:] = path  # setuptools adds its own folder
     early = LATER.intersection(sys.modules)
     assert not early, f"what imports one of {early} belongs into LATER too"
     after = _state()
