@@ -47,9 +47,11 @@ def check_and_cure(switch: Switch, vif: Any, what: str, named: str) -> None:
     assert any(named in line for line in said), f"{named} is not in {said}"
     plug(vif)
     deadline = time.monotonic() + 30
-    # A patch port's own error goes when ovs-vswitchd next looks at its peer.
+    # A patch port's own error goes when ovs-vswitchd next looks at its peer: for any change.
     while witness.differences(healthy, snapshot(switch)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(0.2)
+        for word in ("once", "again"):
+            switch.vsctl("set", "Open_vSwitch", ".", f"external_ids:looked={word}")
     assert witness.differences(healthy, snapshot(switch)) == []
     assert all(row["attached"] for row in interfaces(switch).values())
     assert steps_left(vif) == []
