@@ -388,7 +388,7 @@ def test_one_whose_stand_in_is_killed_is_killed(shell: Any) -> None:
     "script",
     [
         *('LC_ALL=C program "$1"', 'program "$1" 5</dev/null', 'program "$1" 2>&-'),
-        *('ulimit -n 99; program "$1"', 'trap "" HUP; program "$1"', 'unshare --uts program "$1"'),
+        *('ulimit -n 99; program "$1"', 'trap "" USR2; program "$1"', 'unshare --uts program "$1"'),
         *('setsid --wait program "$1"', 'setpriv --no-new-privs program "$1"'),
     ],
 )
