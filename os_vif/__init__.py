@@ -14,6 +14,7 @@ from stevedore import extension
 from os_vif import exception, objects, opts
 from os_vif.verbs import (
     check,
+    examine,
     gc,
     list_vifs,
     open_guest_end,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check",
+    "examine",
     "gc",
     "host_info",
     "initialize",

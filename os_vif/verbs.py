@@ -16,6 +16,7 @@ from os_vif.plugin import TopologyPlugin
 
 if TYPE_CHECKING:
     from os_vif.engine.converge import Request
+    from os_vif.engine.family import Caution
     from os_vif.engine.inventory import Plugged
     from os_vif.engine.step import Step
     from os_vif.objects.instance_info import InstanceInfo
@@ -39,6 +40,22 @@ class Outcome:
     steps: tuple[Step, ...] = ()
     error: Exception | None = None
     told: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Findings:
+    """What a look at one VIF found.
+
+    :ivar vif: the VIF.
+    :ivar steps: as :func:`check`, one a drift; empty if all is as described.
+    :ivar warnings: what may keep the guest from its network, or do the host harm, all the same.
+    :ivar error: why it could not be told; None if it could.
+    """
+
+    vif: VIFBase
+    steps: tuple[Step, ...] = ()
+    warnings: tuple[Caution, ...] = ()
+    error: Exception | None = None
 
 
 def plugin_of(vif: VIFBase) -> PluginBase:
@@ -140,6 +157,33 @@ def check(vif: VIFBase, instance_info: InstanceInfo | None = None) -> list[Step]
     :raises ExceptionBase: as :func:`plan`
     """
     return plan(vif, instance_info)
+
+
+def examine(pairs: Iterable[Pair], *, unplugging: bool = False) -> list[Findings]:
+    """Return what is missing of VIFs, as :func:`check`, and what to be warned of beside it.
+
+    A warning is about what no step puts right: a firewall that drops what a bridge forwards, say.
+    Where this process cannot see what it takes privilege to see, and checking the VIFs needs none
+    of that, it is not looked for.
+
+    :param pairs: each VIF with the guest it belongs to; one that fails does not stop the others
+    :param unplugging: of unplug instead, which warns of nothing
+    """
+    from os_vif.engine import converge
+
+    pairs = list(pairs)
+    findings: dict[int, Findings] = {}
+    requests: dict[int, Request] = {}
+    for position, (vif, instance_info) in enumerate(pairs):
+        try:
+            requests[position] = describe(vif, instance_info, unplugging=unplugging)
+        except Exception as error:
+            findings[position] = Findings(vif, error=error)
+    found = converge.examine(list(requests.values()), unplugging=unplugging)
+    for position, seen in zip(requests, found, strict=True):
+        vif = pairs[position][0]
+        findings[position] = Findings(vif, tuple(seen.steps), tuple(seen.cautions), seen.error)
+    return [findings[position] for position in range(len(pairs))]
 
 
 def open_guest_end(vif: VIFBase, queues: int = 1) -> list[int]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from os_vif.cli import hosting, plugging, reference, running
+from os_vif.cli import checking, hosting, plugging, reference, running
 from os_vif.cli.demo.command import demo
 from os_vif.cli.options import keep_examples, shared_options
 from os_vif.cli.session import Exit, Failure, Session, bad_input
@@ -25,8 +25,8 @@ from os_vif.cli.specs.nodes import BadInput
 _COMMANDS = (
     plugging.plug,
     plugging.unplug,
-    plugging.plan,
-    plugging.check,
+    checking.plan,
+    checking.check,
     running.exec_,
     hosting.list_,
     hosting.show,

@@ -11,6 +11,7 @@ while something is left to do; so two at once end in a state that one of them as
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import errno
 import os
@@ -24,9 +25,10 @@ from oslo_log import log as logging
 from os_vif import exception
 from os_vif.engine import dispatch, families, planner, runner, steps
 from os_vif.engine.draft import Plan
+from os_vif.engine.family import Caution
 from os_vif.engine.observed import Asked, Asks, Host
 from os_vif.engine.place import Place
-from os_vif.engine.step import KERNEL, Args, Kind, Step
+from os_vif.engine.step import HOST, KERNEL, Args, Kind, Step
 from os_vif.engine.topology import Topology
 from os_vif.system import netlink
 
@@ -347,13 +349,75 @@ def _abandon(requests: Sequence[Request]) -> None:
 # --- looking only -----------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(slots=True)
+class Seen:
+    """What a look at one VIF found.
+
+    :ivar steps: those that are missing.
+    :ivar cautions: what to warn of.
+    :ivar error: why it cannot be planned; None if it can.
+    """
+
+    steps: list[Step] = dataclasses.field(default_factory=list)
+    cautions: list[Caution] = dataclasses.field(default_factory=list)
+    error: Exception | None = None
+    _host: Host = dataclasses.field(default_factory=Host, repr=False)
+    _with_daemon: bool = False
+
+
 def plan(request: Request, *, unplugging: bool = False) -> list[Step]:
     """Return the steps that are missing, and touch nothing.
 
     :raises ResourceConflict: something that is not ours stands in the way.
     :raises NetworkInterfaceNotFound: a device that must be there is not.
     """
+    return _examine(request, unplugging=unplugging).steps
+
+
+def examine(requests: Sequence[Request], *, unplugging: bool = False) -> list[Seen]:
+    """Look at VIFs, each by itself, and touch nothing.
+
+    What to warn of is looked up once for all of them, because it is about the host.
+    """
+    found = []
+    for request in requests:
+        try:
+            found.append(_examine(request, unplugging=unplugging))
+        except Exception as error:  # each VIF has its own answer
+            found.append(Seen(error=error))
+    if not unplugging:
+        pairs = list(zip(requests, found, strict=True))
+        for place in dict.fromkeys(request.place for request in requests):
+            _watch(place, [(it, seen) for it, seen in pairs if it.place == place])
+    return found
+
+
+def _examine(request: Request, *, unplugging: bool) -> Seen:
     asked = planner.questions(request.topology)
     host = dispatch.observe(asked, request.place, with_daemon=True)
+    # Planning writes on the host what it will be.
+    before = copy.deepcopy(host)
     chosen = planner.plan_unplug if unplugging else planner.plan_plug
-    return chosen(request.topology, host).steps
+    steps = chosen(request.topology, host).steps
+    with_daemon = any(item.question.privileged for item in asked)
+    return Seen(steps, _host=before, _with_daemon=with_daemon)
+
+
+def _watch(place: Place, pairs: Sequence[tuple[Request, Seen]]) -> None:
+    """Note for each VIF that can be planned what to warn of.
+
+    Warnings alone are not worth starting a daemon for: it serves where planning needed it too.
+    """
+    pairs = [(request, seen) for request, seen in pairs if seen.error is None]
+    try:
+        watched = {item for it, _seen in pairs for item in planner.watches(it.topology)}
+        with_daemon = any(seen._with_daemon for _request, seen in pairs)
+        around = dispatch.observe(watched, place, with_daemon=with_daemon)
+    except (OSError, exception.ExceptionBase) as error:
+        for _request, seen in pairs:
+            seen.cautions.append(Caution(HOST, f"what to warn of could not be seen: {error}"))
+        return
+    for request, seen in pairs:
+        for question, answers in around.answers.items():
+            seen._host[question].update(answers)
+        seen.cautions += planner.cautions(request.topology, seen._host)

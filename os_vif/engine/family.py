@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from os_vif.engine.place import Place
     from os_vif.engine.runner import Group, Report
     from os_vif.engine.step import Args, Kind, Step
-    from os_vif.engine.topology import Mark
+    from os_vif.engine.topology import Mark, Topology
 
 
 class Phase(enum.IntEnum):
@@ -78,6 +78,13 @@ class Rule:
     :ivar own: what is the VIF's own, by name, each with the kind of step that makes it.
     :ivar claims: what two VIFs cannot share: pairs of ``name`` or ``path``, and which.
     :ivar opens: whether it has a guest's end that can be opened.
+    :ivar watches: the questions that only :attr:`warns` needs.  They are asked by ``check`` and
+        ``plan``, never by plugging, apart from the others and of many VIFs at once; so they stand
+        by themselves, and what was seen for planning is not there when they are answered.
+    :ivar warns: what may keep the guest from its network, or do the host harm, though it is
+        plugged as described: from the whole topology, and from the answers to both kinds of
+        questions, as the host is before any step.  What a privileged question has no answer to
+        could not be seen, and nothing is said about it.  Pure.
     """
 
     asks: Callable[[Any, Mark], Iterable[Asked]]
@@ -90,6 +97,20 @@ class Rule:
     own: Callable[[Any], Collection[tuple[str, str]]] = _nothing
     claims: Callable[[Any], Collection[tuple[str, str]]] = _nothing
     opens: bool = False
+    watches: Callable[[Any, Mark], Iterable[Asked]] = _nothing
+    warns: Callable[[Topology, Host, Any], Iterable[Caution]] = _nothing
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caution:
+    """Something that no step puts right: a warning, beside healthy and drift.
+
+    :ivar device: what it concerns: a device, a bridge, :data:`os_vif.engine.step.HOST`.
+    :ivar words: what is so, what comes of it and what to do, without the device.
+    """
+
+    device: str
+    words: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

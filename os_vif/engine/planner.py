@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from os_vif import exception
 from os_vif.engine.draft import Draft, Plan
-from os_vif.engine.families import rule_of
-from os_vif.engine.family import Phase
+from os_vif.engine.families import ask, of_resource, rule_of
+from os_vif.engine.family import Caution, Phase
 from os_vif.engine.observed import Asks, Host
-from os_vif.engine.topology import Topology
+from os_vif.engine.topology import Resource, Topology
 
 
 def questions(topology: Topology) -> Asks:
@@ -35,6 +35,29 @@ def questions(topology: Topology) -> Asks:
         for resource in topology.resources
         for asked in rule_of(type(resource)).asks(resource, topology.mark)
     )
+
+
+def watches(topology: Topology) -> Asks:
+    """Return what must be looked up beside :func:`questions` to warn of ``topology``.
+
+    :raises UnusableFamily: nobody knows one of its resources.
+    """
+    return Asks(
+        asked
+        for resource in topology.resources
+        for asked in rule_of(type(resource)).watches(resource, topology.mark)
+    )
+
+
+def cautions(topology: Topology, host: Host) -> list[Caution]:
+    """Return what to warn of, each once, from the host as it is before any step."""
+    said = [item for resource in topology.resources for item in _warned(topology, host, resource)]
+    return list(dict.fromkeys(said))
+
+
+def _warned(topology: Topology, host: Host, resource: Resource) -> list[Caution]:
+    kind = type(resource)
+    return ask(of_resource(kind), lambda _family: rule_of(kind).warns(topology, host, resource))
 
 
 def plan_plug(topology: Topology, host: Host) -> Plan:

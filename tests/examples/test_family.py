@@ -165,6 +165,28 @@ def test_what_plugging_says_in_json(command: Command) -> None:
     assert [(it["device"], it["words"]) for it in vif["drifts"]] == [(TUNNEL, "is down")]
 
 
+def test_a_warning_is_a_third_state(command: Command) -> None:
+    """Beside healthy and drift; what the tunnel needs is the example's business, and not ours."""
+    command("plug", "vif.yaml")
+    said = command("check", "vif.yaml").splitlines()
+    assert said[0].startswith(f"healthy, 1 warning  {BRIDGE}")
+    assert said[1:] == [f"warning  {TUNNEL}  this host has no route to 192.0.2.7; add one"]
+    assert command("check", "vif.yaml", "--quiet", "--strict", code=3) == ""
+    assert f"warning  {TUNNEL}" in command("plan", "vif.yaml", "--strict", code=3)
+    assert "warning" not in command("plan", "vif.yaml", "--unplug", "--strict")
+    [vif] = command.json("check", "vif.yaml")["vifs"]
+    warning = {"device": TUNNEL, "words": "this host has no route to 192.0.2.7; add one"}
+    assert (vif["state"], vif["drifts"], vif["warnings"]) == ("healthy", [], [warning])
+    command.host.run("ip", "link", "set", TAP, "mtu", "900")
+    said = command("check", "vif.yaml", code=3)
+    assert "drift" in said
+    assert f"warning  {TUNNEL}" in said
+    command.host.run("ip", "link", "set", "lo", "up")
+    command.host.run("ip", "route", "add", "192.0.2.7", "dev", "lo")
+    assert "warning" not in command("plug", "vif.yaml")
+    assert command("check", "vif.yaml", "--strict").startswith(f"healthy  {BRIDGE}")
+
+
 def test_a_failure_is_undone(command: Command) -> None:
     command.host.run("ip", "link", "add", TAP, "type", "bridge")
     assert f"device {TAP} is in the way" in command("plug", "vif.yaml", code=1)

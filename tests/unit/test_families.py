@@ -30,7 +30,7 @@ from os_vif.engine import (
     steps,
 )
 from os_vif.engine.draft import Draft
-from os_vif.engine.family import Family, Notes, Phase, Rule, System, Transactions
+from os_vif.engine.family import Caution, Family, Notes, Phase, Rule, System, Transactions
 from os_vif.engine.inventory import Plugged
 from os_vif.engine.observed import Host, Question
 from os_vif.engine.picture import Picture
@@ -138,6 +138,58 @@ def test_it_is_planned_like_ours(outside: Outside) -> None:
     assert KNOB("volume") in planner.questions(topology)
     assert families.of_resource(Knob).name == "knobs"
     assert families.kind_of("turn").words({"name": "volume"}) == "turn volume"
+
+
+LIMIT: Question[str, int] = Question("knob_limit", privileged=True)
+
+
+def _warn(topology: Topology, host: Host, knob: Knob) -> Iterator[Caution]:
+    if host[KNOB][knob.name] > host[LIMIT].get(knob.name, 11):
+        yield Caution(knob.name, f"too far, for {topology.mark.plugin}")
+
+
+def _warning(outside: Outside, **more: Any) -> converge.Request:
+    """Bring knobs that warn where they are turned too far, and ask for two of the same."""
+    rule = dataclasses.replace(RULE, watches=lambda it, _mark: [LIMIT(it.name)], warns=_warn)
+    rule = dataclasses.replace(rule, **more)
+    system = System(
+        look=lambda asked, host, _place: (
+            [host[KNOB].update({name: 11}) for _asked, names in asked.items() for name in names]
+            and ()
+        ),
+        reveal={"knob_limit": lambda keys: [(key, 10) for key in keys]},
+    )
+    outside.bring(rules={Knob: rule}, questions=(KNOB, LIMIT), system=system)
+    return converge.Request(Topology(MARK, (Knob("volume"), Knob("volume"))), PLACE)
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_what_only_a_warning_needs_is_asked_by_who_warns_and_sees_it(
+    privileged: bool, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = _warning(outside)
+    assert planner.questions(request.topology) == {KNOB("volume")}
+    monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": privileged)
+    [seen] = converge.examine([request])
+    assert [step.kind for step in seen.steps] == ["turn", "turn"]
+    assert seen.cautions == ([Caution("volume", "too far, for test")] if privileged else [])
+    [seen] = converge.examine([request], unplugging=True)
+    assert seen.cautions == []
+
+
+def test_who_fails_to_warn_keeps_nobody_from_the_plan(outside: Outside) -> None:
+    def fail(*_given: Any) -> Iterator[Caution]:
+        raise KeyError("nobody thought of this")
+
+    [seen] = converge.examine([_warning(outside, warns=fail)])
+    assert (len(seen.steps), seen.cautions, seen.error) == (2, [], None)
+
+
+def test_what_nobody_answers_is_a_warning_itself(outside: Outside) -> None:
+    unknown: Question[str, int] = Question("knob_unknown")
+    [seen] = converge.examine([_warning(outside, watches=lambda it, _mark: [unknown(it.name)])])
+    assert len(seen.steps) == 2
+    assert "could not be seen" in seen.cautions[0].words
 
 
 def test_ours_are_on_their_floors() -> None:

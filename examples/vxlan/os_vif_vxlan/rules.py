@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the device is there, when it is in the way, and which steps make it so."""
 
-from os_vif.engine.family import Phase, Rule
+from os_vif.engine.family import Caution, Phase, Rule
 from os_vif.engine.topology import parse_mark
 from os_vif.host.links.questions import LINKS, correct, in_the_way, made_by, mark_on
+from os_vif_vxlan.questions import REACHED
 from os_vif_vxlan.resources import Vxlan
 
 
@@ -50,6 +51,12 @@ def unplug(draft, wanted):
         draft.add("del_vxlan", name=link.name)
 
 
+def warn(_topology, host, wanted):
+    """Warn where the tunnel leads nowhere, which no step of ours changes."""
+    if not host[REACHED].get(wanted.remote, True):
+        yield Caution(wanted.name, f"this host has no route to {wanted.remote}; add one")
+
+
 RULES = {
     Vxlan: Rule(
         asks=lambda wanted, _mark: [LINKS(wanted.name)],
@@ -57,5 +64,7 @@ RULES = {
         unplug={Phase.DELETE: unplug},
         own=lambda wanted: [("add_vxlan", wanted.name)],
         claims=lambda wanted: [("name", wanted.name)],
+        watches=lambda wanted, _mark: [REACHED(wanted.remote)],
+        warns=warn,
     )
 }

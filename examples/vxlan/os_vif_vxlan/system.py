@@ -6,6 +6,7 @@ import subprocess
 
 from os_vif.engine.family import Phase, System
 from os_vif.engine.step import Step
+from os_vif_vxlan.questions import REACHED
 
 PORT = "4789"
 """UDP port of VXLAN (RFC 7348, section 5)."""
@@ -17,6 +18,19 @@ def _ip(*words):
         number = errno.EEXIST if "exists" in done.stderr else errno.EIO
         number = errno.ENODEV if "Cannot find" in done.stderr else number
         raise OSError(number, done.stderr.strip())
+
+
+def _leads_to(address):
+    try:
+        _ip("route", "get", address)
+    except OSError:
+        return False
+    return True
+
+
+def _look(asked, host, _place):
+    host[REACHED].update({address: _leads_to(address) for address in asked[REACHED]})
+    return ()
 
 
 def _add(args):
@@ -40,4 +54,4 @@ def _remove(plugged, phase):
     return [Step("del_vxlan", {"name": name}) for name in ours]
 
 
-SYSTEM = System(run={"add_vxlan": _add, "del_vxlan": _delete}, remove=_remove)
+SYSTEM = System(look=_look, run={"add_vxlan": _add, "del_vxlan": _delete}, remove=_remove)

@@ -148,3 +148,19 @@ def test_what_the_privileged_side_refuses(field, value):
     checked("add_vxlan", good)
     with pytest.raises(exception.InvalidField, match=field):
         checked("add_vxlan", good | {field: value})
+
+
+def test_a_tunnel_that_leads_nowhere_is_warned_of():
+    os_vif.plug(vif(), GUEST)
+    [found] = os_vif.examine([(vif(), GUEST)])
+    assert found.steps == ()
+    [warning] = found.warnings
+    assert (warning.device, "no route to 192.0.2.2" in warning.words) == (TUNNEL, True)
+    ip("link", "add", "far", "type", "bridge")
+    try:
+        ip("link", "set", "far", "up")
+        ip("route", "add", "192.0.2.2", "dev", "far")
+        [found] = os_vif.examine([(vif(), GUEST)])
+        assert found.warnings == ()
+    finally:
+        ip("link", "delete", "far")
