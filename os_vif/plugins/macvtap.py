@@ -35,7 +35,16 @@ _MODES = {"vepa": "vepa", "bridge": "bridge", "passthrough": "passthru"}
 class MacvtapPlugin(TopologyPlugin):
     """Makes the macvtap and, for a VLAN, the device below it, and tells the switch its profile."""
 
-    CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [port_profiles.TIMEOUT_OPT]
+    CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
+        cfg.BoolOpt(
+            "all_multicast",
+            default=True,
+            help="Let all multicast in. Without it a guest hears only broadcasts and unicasts: "
+            "no neighbour solicitations (IPv6), no mDNS. False leaves that to the hypervisor, such "
+            "as libvirt with trustGuestRxFilters.",
+        ),
+        port_profiles.TIMEOUT_OPT,
+    ]
 
     def describe(self) -> HostPluginInfo:
         """VIFDirect, without a port profile or with one of IEEE 802.1Qbg or 802.1Qbh."""
@@ -77,6 +86,7 @@ class MacvtapPlugin(TopologyPlugin):
             mtu=None if mtu is None else mtu_bytes(mtu, "network.mtu"),
             link=vlan.name if vlan else link,
             behind="" if vlan else behind,
+            all_multicast=self.config.all_multicast,
         )
         return self._topology(vif, instance_info, vlan, macvtap, card=(link, behind))
 

@@ -91,6 +91,14 @@ MODES = {
         setup=CARD,
         plugin="macvtap",
     ),
+    "adopted macvtap of a whole card": Mode(
+        lambda: vifs.direct_vif(mode="passthrough"),
+        setup=f"""{CARD}
+            link add link eth0 name {vifs.tap_name(1)} type macvtap mode passthru
+            link set {vifs.tap_name(1)} address {vifs.guest_mac(1)} up
+        """,
+        plugin="macvtap",
+    ),
     "replaced macvtap": Mode(
         lambda: vifs.direct_vif(mode="passthrough"),
         setup=f"{CARD}\nlink add link eth0 name {vifs.tap_name(1)} type macvtap mode vepa",

@@ -72,6 +72,14 @@ def test_without_a_network_there_is_an_address() -> None:
     assert macvtap.mtu is None
 
 
+def test_all_multicast_unless_that_is_the_hypervisors() -> None:
+    assert SHARE.attributes()["allmulticast"] is True
+    with vifs.configured("macvtap", all_multicast=False):
+        [macvtap] = resources(vifs.direct_vif())
+    assert isinstance(macvtap, Macvtap)
+    assert "allmulticast" not in macvtap.attributes()
+
+
 def test_remains_do_not_depend_on_the_mode_or_on_what_is_wrong() -> None:
     one = resources(vifs.direct_vif(mode="passthrough"), unplugging=True)
     other = resources(vifs.direct_vif(mode="vepa", mtu=7, vlan_name="vlan7"), unplugging=True)

@@ -62,7 +62,7 @@ class Link:
     :ivar attributes: ``mac, mtu, up, master, group, promiscuity, link, vlan_id, multi_queue,
         queues, stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
         proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``, of
-        a macvtap ``mode`` (macvlan_mode, as ip-link(8) calls them), and
+        a macvtap ``mode`` (macvlan_mode, as ip-link(8) calls them) and ``allmulticast``, and
         ``proxy_delay, proxy_delay6`` where asked for (1/100 s; ``neigh/*/proxy_delay``), as
         far as the kind has them.  ``master`` and ``link`` are names.
     :ivar altnames: those of its alternative names (IFLA_PROP_LIST) that begin like a mark.

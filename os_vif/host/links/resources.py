@@ -199,6 +199,8 @@ class Macvtap:
     :ivar mtu: bytes, at most the lower device's; None leaves that.
     :ivar link: the lower device, which must exist.
     :ivar behind: PCI address of the lower device, in the place of ``link``.
+    :ivar all_multicast: IFF_ALLMULTI: let all multicast in, as the kernel knows of no group that
+        the guest has joined; False leaves that to the hypervisor.
     """
 
     name: str
@@ -207,6 +209,7 @@ class Macvtap:
     mtu: int | None = None
     link: str = ""
     behind: str = ""
+    all_multicast: bool = True
 
     def __post_init__(self) -> None:
         interface_name(self.name, "vif_name")
@@ -233,6 +236,8 @@ class Macvtap:
         }
         if self.mtu is not None:
             wanted["mtu"] = self.mtu
+        if self.all_multicast:
+            wanted["allmulticast"] = True
         return wanted
 
 

@@ -39,6 +39,7 @@ ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
     "peer": fields.NAME,
     "vlan_id": fields.holds(checks.vlan_tag),
     "multi_queue": fields.FLAG,
+    "allmulticast": fields.FLAG,
     # The others are only given back.
     "mode": fields.one_of(*MACVTAP_MODES, "private", "source"),
     "stp_state": fields.one_of(0, 1, 2),
@@ -215,6 +216,7 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "vlan_id": lambda value: f"VLAN {value}",
     "mode": lambda value: f"{said_mode(value)} mode",
     "multi_queue": lambda value: "multi-queue" if value else "",
+    "allmulticast": lambda value: "all multicast" if value else "no multicast unasked for",
     "disable_ipv6": lambda value: "IPv6 off" if value else "IPv6 on",
     "alias": lambda value: "the VIF's mark" if is_mark(value) else f'alias "{value}"',
     "group": lambda value: f"group {value}" if value else "",

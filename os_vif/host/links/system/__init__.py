@@ -142,7 +142,8 @@ def _create(args: Args) -> Seen:
 
 
 def _change(args: Args) -> Seen:
-    return _shown(devices.change(args["name"], args["attributes"]), args)
+    change = stacking.change_macvtap if "allmulticast" in args["attributes"] else devices.change
+    return _shown(change(args["name"], args["attributes"]), args)
 
 
 def _shown(link: Link, args: Args) -> Seen:

@@ -16,6 +16,7 @@ from typing import Any
 from os_vif.host.links.questions import UNFINISHED_GROUP, Link
 from os_vif.host.links.system.link_message import (
     BRIDGE_DATA,
+    IFF_ALLMULTI,
     IFF_UP,
     IFINFO,
     IFLA_ADDRESS,
@@ -170,12 +171,12 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
         raise
 
 
-def bring_up(name: str) -> None:
-    """Set a device administratively up, and do not look at it.
+def bring(name: str, *, up: bool) -> None:
+    """Set a device administratively up or down, and do not look at it.
 
     :raises OSError: the kernel refused.
     """
-    netlink.ask(_acked(netlink.RTM_NEWLINK, _flags(up=True) + _name(name)))
+    netlink.ask(_acked(netlink.RTM_NEWLINK, _flags(up=up) + _name(name)))
 
 
 def _flags(*, up: bool | None) -> bytes:
@@ -258,6 +259,13 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
     if "mode" in attributes:
         body.append(_info("macvtap", _macvtap_data(attributes)))
     messages = [_acked(netlink.RTM_NEWLINK, b"".join(body)), _lookup(name)]
+    if "allmulticast" in attributes:
+        # Before it goes up: see stacking.change_macvtap.
+        flag = IFF_ALLMULTI if attributes["allmulticast"] else 0
+        messages.insert(
+            0,
+            _acked(netlink.RTM_NEWLINK, IFINFO.pack(0, 0, 0, flag, IFF_ALLMULTI) + _name(name)),
+        )
     if attributes.get("stp_state") == 0 and "forward_delay" in attributes:
         # The kernel takes the delay first, and refuses 0 while there is a spanning tree.
         messages.insert(0, _acked(netlink.RTM_NEWLINK, by_name(name) + _NO_STP))

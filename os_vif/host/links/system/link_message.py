@@ -19,6 +19,7 @@ _U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 
 IFF_UP = 0x1
+IFF_ALLMULTI = 0x200
 
 # linux/if_link.h
 IFLA_ADDRESS = 1
@@ -125,6 +126,8 @@ def parse(body: bytes) -> Link:
     kind = ""
     if IFLA_LINKINFO in held:
         kind = _parse_kind(held[IFLA_LINKINFO], found)
+    if kind == "macvtap":
+        found["allmulticast"] = bool(flags & IFF_ALLMULTI)
     if kind == "tap" and IFLA_CARRIER in held:
         # Of a single queue the kernel shows only whether somebody has it open.
         found.setdefault("queues", held[IFLA_CARRIER][0])

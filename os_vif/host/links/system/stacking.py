@@ -79,6 +79,21 @@ def create_macvtap(name: str, attributes: Mapping[str, Any]) -> Link:
         raise OSError(error.errno, f"{reason} ({error.strerror})") from error
 
 
+def change_macvtap(name: str, attributes: Mapping[str, Any]) -> Link:
+    """Set attributes of a macvtap of which ``allmulticast`` is one, and return how it looks then.
+
+    One in passthrough counts on its lower device what is changed while it is up, and takes nothing
+    back when it goes (macvlan_stop()); so it is down for that moment.
+
+    :raises OSError: the kernel refused.
+    """
+    link = links.look_up([name])[name]
+    if link is not None and link.attributes.get("mode") == "passthru" and link.attributes["up"]:
+        links.bring(name, up=False)
+        attributes = {"up": True, **attributes}
+    return links.change(name, attributes)
+
+
 def _reason(attributes: Mapping[str, Any], error: OSError) -> str:
     """Return why the kernel refused a macvtap, which it does not say; '' if that is not known."""
     lower = attributes["link"]

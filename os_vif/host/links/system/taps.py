@@ -52,7 +52,7 @@ def create(name: str, attributes: Mapping[str, Any]) -> Link:
     # It is not looked at once more, for the kernel would first settle the carrier's loss.
     if attributes.get("up"):
         try:
-            links.bring_up(name)
+            links.bring(name, up=True)
         except BaseException:
             links.delete([(name, 0)])
             raise
