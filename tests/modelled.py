@@ -22,6 +22,7 @@ from os_vif.host.functions.questions import PCI_DRIVERS, VFS, VfSettings, marks_
 from os_vif.host.links.questions import (
     BRIDGED,
     FUNCTIONS,
+    HOST_ID,
     LINKS,
     MOVES,
     UNFINISHED_GROUP,
@@ -78,6 +79,7 @@ class World:
         self.lent: dict[str, Any] = {}
         """By the name of a macvtap in passthrough, the MAC that its card had before."""
         self.back_ends: dict[str, BackEndState] = {}
+        self.host_id = "one of many"
         self.operations = 0
         self.log: list[str] = []
         self.watch: Callable[[World], None] = lambda _world: None
@@ -134,6 +136,7 @@ class World:
         for name in names:
             host[LINKS][name] = copy.deepcopy(self.links.get(name))
         host[VFS].update({at: dict(it) for at, it in self.vfs.items() if at[0] in cards})
+        host[HOST_ID][None] = self.host_id
         host[PCI_DRIVERS].update(dict.fromkeys(about.get(PCI_DRIVERS, ()), True))
         for place in about.get(USERS, ()):
             function = functions.get(place)

@@ -15,7 +15,7 @@ from os_vif.engine.draft import Plan
 from os_vif.engine.observed import Host, by_question
 from os_vif.engine.step import Step
 from os_vif.host.functions.questions import HANDED, PCI_DRIVERS, VFS, FunctionMark
-from os_vif.host.links.questions import FUNCTIONS, LINKS, Function, Link
+from os_vif.host.links.questions import FUNCTIONS, HOST_ID, LINKS, Function, Link
 from os_vif.host.routes.questions import ADDRESSES, ROUTES_TO, Address
 from os_vif.verbs import describe
 from tests import vifs
@@ -43,6 +43,7 @@ class Card:
     """A network card with four virtual functions, and another card without."""
 
     def __init__(self) -> None:
+        self.host_id = "one of many"
         self.up = True
         self.addresses: dict[str, tuple[Address, ...]] = {}
         self.default_route = ""
@@ -88,6 +89,7 @@ class Card:
         for name, up in shown.items():
             marks = tuple(self.marks[name])
             host[LINKS][name] = Link(name, 2, "", "", {"up": up, "master": None}, marks)
+        host[HOST_ID].update(dict.fromkeys(about.get(HOST_ID, ()), self.host_id))
         drivers = about.get(PCI_DRIVERS, ())
         host[PCI_DRIVERS].update({name: name in self.drivers for name in drivers})
         for which in about.get(HANDED, ()):

@@ -17,6 +17,7 @@ from os_vif.host.links.system import taps
 from os_vif.host.vhost_user.system import testpmd
 from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import dpdk, fast_path, lldpad, openvswitch, vifs, witness
+from tests.conftest import PrivateHost
 from tests.debian import PackagesError, locked
 
 UPLINK = """
@@ -46,6 +47,16 @@ def inside(host: Any) -> Iterator[Any]:
     os_vif.initialize()
     with host.enter():
         yield host
+
+
+@pytest.fixture
+def other_host() -> Iterator[PrivateHost]:
+    """Return a second private host."""
+    private = PrivateHost()
+    try:
+        yield private
+    finally:
+        private.close()
 
 
 @pytest.fixture

@@ -114,9 +114,40 @@ def test_plugging_again_finishes_a_half_made_bridge(inside: Any) -> None:
     mac = inside.links()["br0"]["address"]
     witness.ip("link del br0")
     # Just as it is when its maker is killed before the mark.
-    witness.ip(f"link add br0 address {mac} group {0x6F732D76} type bridge stp_state 0")
+    witness.ip(f"link add br0 group {0x6F732D76} type bridge stp_state 0")
+    assert any("mac" in step.args["attributes"] for step in steps_left(vif))
     plug(vif)
     assert witness.differences(healthy, witness.snapshot()) == []
+    assert inside.links()["br0"]["address"] == mac
+    witness.ip(
+        """
+        link add low0 address 02:00:00:00:00:01 type veth peer name low1
+        link set low0 master br0
+        """
+    )
+    assert inside.links()["br0"]["address"] == mac, "it changes with the guests"
+    assert steps_left(vif) == []
+
+
+def test_two_hosts_that_plug_one_vif_reach_each_other(inside: Any, other_host: Any) -> None:
+    """Each has an address on its bridge; the bridges are one segment."""
+    vif = vifs.bridge_vif()
+    macs = []
+    for number, host in enumerate((inside, other_host), 1):
+        with host.enter():
+            plug(vif)
+            witness.ip(f"addr add 192.0.2.{number}/24 dev br0")
+        macs.append(host.links()["br0"]["address"])
+    assert macs[0] != macs[1]
+    witness.ip(
+        f"""
+        link add wire0 type veth peer name wire1 netns {other_host.pid}
+        link set wire0 master br0 up
+        """
+    )
+    with other_host.enter():
+        witness.ip("link set wire1 master br0 up")
+    inside.run("ping", "-c", "1", "-w", "10", "192.0.2.2")
 
 
 def test_ipv6_on_a_bridge_of_ours_is_the_operators_choice(inside: Any, taps: None) -> None:

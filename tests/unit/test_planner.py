@@ -231,6 +231,39 @@ def test_a_half_made_one_is_finished(world: World) -> None:
     assert todo.undo == [None], "its maker may have finished it, and others use it"
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_what_is_half_made_has_no_mac_yet(world: World, own: bool) -> None:
+    """The kernel shows one, which changes with the ports."""
+    bridge = Bridge(name="br0", own=own)
+    world.add_link("br0", "bridge", "", group=UNFINISHED_GROUP)
+    chosen = sets(plug(world, bridge))["mac"]
+    world.links["br0"].attributes["mac"] = chosen
+    assert sets(plug(world, bridge))["mac"] == chosen, "one that is shown may be nobody's choice"
+    run(world, plug(world, bridge))
+    world.links["br0"].attributes["mac"] = "02:00:00:00:00:01"
+    assert plug(world, bridge) == [], "one that was chosen stays, whoever chose it"
+
+
+def test_no_two_hosts_give_their_bridges_one_mac(world: World) -> None:
+    macs = set()
+    for host_id, bridge in (("one", BRIDGE), ("other", BRIDGE), ("one", BRIDGE)):
+        world.host_id = host_id
+        [made] = plug(world, bridge)
+        assert made.args["attributes"]["mac"].startswith("02:")
+        macs.add(made.args["attributes"]["mac"])
+    assert len(macs) == 2
+
+
+def test_a_half_made_vlan_has_no_mac_of_its_own_yet(world: World) -> None:
+    """The kernel shows that of the card, and changes it with the card's."""
+    mac = world.add_link("eth0", "", up=True).attributes["mac"]
+    made = {"link": "eth0", "vlan_id": 7, "group": UNFINISHED_GROUP, "mac": mac}
+    world.add_link("vlan7", "vlan", "", **made)
+    assert sets(plug(world, Vlan(name="vlan7", link="eth0", vlan_id=7)))["mac"] == mac
+    lent = Vlan(name="vlan7", link="eth0", vlan_id=7, stays=False)
+    assert "mac" not in sets(plug(world, lent)), "one that goes again follows its card"
+
+
 @pytest.mark.parametrize("kind", ["tap", "veth", "", "vlan"])
 def test_a_bridge_name_that_is_something_else(world: World, kind: str) -> None:
     world.add_link("br0", kind)

@@ -190,6 +190,13 @@ def test_the_hosts_driver_does_not_keep_the_guests_address(card: Card) -> None:
     assert kinds(unplug(card, vif)) == ["set_vf", "set_link", "unmark_function"]
     assert card.macs["eth1"].startswith("02:")
     assert unplug(card, vif) == []
+    other = Card()
+    other.host_id = "another, of the same make"
+    plug(other, vif)
+    other.macs["eth1"] = MAC
+    unplug(other, vif)
+    assert other.macs["eth1"].startswith("02:")
+    assert other.macs["eth1"] != card.macs["eth1"], "it may be on the same wire"
     card.macs["eth1"] = MAC
     card.marks["eth0"].append(marked(1, address(0)))
     assert kinds(unplug(card, vif)) == ["set_link", "unmark_function"], "killed in between"

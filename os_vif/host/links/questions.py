@@ -8,11 +8,12 @@ that was looked at stands here too.
 from __future__ import annotations
 
 import dataclasses
+import hmac
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
-from os_vif.engine.observed import CARDS, DEVICES, LAST, ON_DEVICES, Host, Question
+from os_vif.engine.observed import AROUND, CARDS, DEVICES, LAST, ON_DEVICES, Host, Question
 from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.links.resources import Value
 
@@ -139,7 +140,11 @@ USERS: Question[str, tuple[str, ...]] = Question("users", ON_DEVICES, gone=_user
 asked about too."""
 
 BRIDGED: Question[str, None] = Question("bridged", ON_DEVICES)
-"""Of a bridge: asks about its addresses, should IPv6 be on."""
+"""Of a bridge: asks about its addresses, should IPv6 be on, and who the host is, should the bridge
+have no MAC of its own yet."""
+
+HOST_ID: Question[None, str] = Question("host_id", AROUND)
+"""A text that no other host has."""
 
 DELAYS: Question[str, None] = Question("delays", ON_DEVICES)
 """Of a device: writes the delays before a proxied answer among its attributes."""
@@ -211,6 +216,17 @@ def unusable(address: str, reason: str) -> exception.UnusableDevice:
     return exception.UnusableDevice(device=f"PCI device {address}", reason=reason)
 
 
+def derived_mac(host: Host, what: str) -> str:
+    """Return a MAC, locally administered, that is the same each time and not any other host's.
+
+    Two hosts whose devices have one MAC could not reach each other on one wire.
+
+    :param what: which one of the host's it is
+    """
+    digest = hmac.digest(host[HOST_ID].get(None, "").encode(), what.encode(), "sha256")
+    return ":".join(["02", *(f"{byte:02x}" for byte in digest[:5])])
+
+
 def own_links(draft: Draft) -> list[Link]:
     """Return the VIF's devices, by their marks."""
     return [
@@ -231,7 +247,9 @@ def correct(
         key: value
         for key, value in wanted.items()
         # A kernel without IPv6 shows no such settings, and needs none.
-        if have.get(key) != value and (key in have or key not in IPV6_SETTINGS)
+        if (have.get(key) != value and (key in have or key not in IPV6_SETTINGS))
+        # A MAC that nobody set looks like one that was, and changes.
+        or (key == "mac" and is_unfinished(link))
     }
     if alias is not None and link.alias != alias:
         drift["alias"] = alias
@@ -296,5 +314,5 @@ def found_lower_down(alias: str) -> bool:
     return parse_mark(alias) is not None and _LOWER_DOWN in alias.split(" ")
 
 
-QUESTIONS = (FUNCTIONS, LINKS, USERS, BRIDGED, DELAYS, MOVES, MOVED, JOINED)
+QUESTIONS = (FUNCTIONS, LINKS, USERS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED)
 """All that can be asked."""

@@ -9,7 +9,6 @@ So one that was handed to another VIF meanwhile is that one's, and is left alone
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import TYPE_CHECKING
 
 from os_vif import exception
@@ -24,7 +23,15 @@ from os_vif.host.functions.questions import (
 )
 from os_vif.host.functions.resources import ETH_P_8021Q, NO_MAC
 from os_vif.host.functions.steps import VF_TOGETHER
-from os_vif.host.links.questions import FUNCTIONS, LINKS, correct, need, unusable
+from os_vif.host.links.questions import (
+    FUNCTIONS,
+    HOST_ID,
+    LINKS,
+    correct,
+    derived_mac,
+    need,
+    unusable,
+)
 from os_vif.host.routes.questions import ADDRESSES, DEFAULT_ROUTES, ROUTES_TO
 
 if TYPE_CHECKING:
@@ -49,7 +56,7 @@ def asks_device(wanted: PciDevice, _mark: Mark) -> list[Asked]:
 
 def asks_vf(wanted: VirtualFunction, _mark: Mark) -> list[Asked]:
     """Return what must be looked up for the settings of a virtual function."""
-    return [FUNCTIONS(wanted.address), VFS(wanted.address)]
+    return [FUNCTIONS(wanted.address), VFS(wanted.address), HOST_ID(None)]
 
 
 # --- who has the function -------------------------------------------------------------------------
@@ -264,13 +271,8 @@ def unplug_vf(draft: Draft, wanted: VirtualFunction) -> None:
         link = draft.host[LINKS].get(netdev)
         if link is not None and link.attributes.get("mac") == guest:
             # The host's driver has taken the guest's address, and would ask the card for it anew.
-            draft.add("set_link", name=netdev, attributes={"mac": _address_for(found)})
-
-
-def _address_for(found: Function) -> str:
-    """Return an address for a netdev, locally administered and the same each time."""
-    digest = hashlib.sha256(found.address.encode()).digest()
-    return ":".join(["02", *(f"{byte:02x}" for byte in digest[:5])])
+            mac = derived_mac(draft.host, found.address)
+            draft.add("set_link", name=netdev, attributes={"mac": mac})
 
 
 def _clear(draft: Draft, found: Function, there: VfSettings, *, spoofchk: bool | None) -> None:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from os_vif import exception
 from os_vif.engine.draft import Draft
 from os_vif.engine.topology import Mark, parse_mark
@@ -15,6 +13,7 @@ from os_vif.host.links.questions import (
     USERS,
     Link,
     correct,
+    derived_mac,
     in_the_way,
     is_unfinished,
     mark_on,
@@ -143,6 +142,10 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
         # A bridge takes its lowest port's address; with a host's addresses on it, that must not
         # change with every guest that comes and goes.
         wanted["mac"] = uplink.attributes["mac"]
+    elif link is None or is_unfinished(link):
+        # One that was set stays; else it changes with the ports, and a host with an address on the
+        # bridge loses its neighbours each time.
+        wanted["mac"] = derived_mac(draft.host, str(draft.mark))
     if any(
         ":" in address.local
         for device in (bridge.name, uplink.name if uplink else "")
@@ -156,7 +159,7 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
             "create_link",
             kind="bridge",
             name=bridge.name,
-            attributes={"mac": _bridge_mac(draft), **wanted, "alias": mark},
+            attributes={"mac": wanted["mac"], **wanted, "alias": mark},
         )
     elif link.kind != "bridge":
         raise in_the_way(link, "a bridge of this name is needed")
@@ -168,13 +171,6 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
         correct(draft, link, wanted, SHARED_MARK)
     else:
         correct(draft, link, {"up": True})
-
-
-def _bridge_mac(draft: Draft) -> str:
-    # One that was set stays; else it changes with the ports, and a host with an address on the
-    # bridge loses its neighbours each time.
-    digest = hashlib.sha256(str(draft.mark).encode()).digest()
-    return ":".join(["02", *(f"{byte:02x}" for byte in digest[:5])])
 
 
 def _uplink_of(draft: Draft, bridge: str) -> Link | None:
@@ -189,15 +185,17 @@ def plug_vlan(draft: Draft, vlan: Vlan) -> None:
     lower = need(draft.host, vlan.link or netdev_behind(draft.host, vlan.behind))
     correct(draft, lower, {"up": True})
     link = draft.host[LINKS][vlan.name]
+    wanted = vlan.attributes()
+    if vlan.stays and (link is None or is_unfinished(link)):
+        # One that goes again follows its card, which may have a guest's for the moment.
+        wanted["mac"] = lower.attributes["mac"]
     if link is None:
         draft.add(
             "create_link",
             kind="vlan",
             name=vlan.name,
             attributes={
-                **vlan.attributes(),
-                # One that goes again follows its card, which may have a guest's for the moment.
-                **({"mac": lower.attributes["mac"]} if vlan.stays else {}),
+                **wanted,
                 "link": lower.name,
                 "vlan_id": vlan.vlan_id,
                 "alias": SHARED_MARK,
@@ -212,7 +210,7 @@ def plug_vlan(draft: Draft, vlan: Vlan) -> None:
             reason=f"it is {found}; VLAN {vlan.vlan_id} on {lower.name} is needed",
         )
     if link.alias == SHARED_MARK or is_unfinished(link):
-        correct(draft, link, vlan.attributes(), SHARED_MARK)
+        correct(draft, link, wanted, SHARED_MARK)
     else:
         correct(draft, link, {"up": True})
 

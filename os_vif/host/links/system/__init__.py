@@ -19,6 +19,7 @@ from os_vif.host.links.questions import (
     CREATED_KINDS,
     DELAYS,
     FUNCTIONS,
+    HOST_ID,
     JOINED,
     LINKS,
     MOVED,
@@ -33,7 +34,7 @@ from os_vif.host.links.rules.devices import is_ours
 from os_vif.host.links.rules.macvtap import lowering
 from os_vif.host.links.system import chardev, devices, stacking, sysfs, taps
 from os_vif.host.routes.questions import ADDRESSES, ROUTES
-from os_vif.system import sysctl
+from os_vif.system import identity, sysctl
 
 _MAKING_S = 0.1
 """Seconds after which a device that is being made has long been made."""
@@ -78,8 +79,15 @@ def _users(places: set[str], host: Host) -> Iterator[Asked]:
 def _bridged(bridges: set[str], host: Host) -> Iterator[Asked]:
     for bridge in bridges:
         link = host[LINKS][bridge]
+        if link is None or is_unfinished(link):
+            yield HOST_ID(None)
         if link is not None and link.attributes.get("disable_ipv6") is False:
             yield ADDRESSES(bridge)
+
+
+def _host_id(_keys: set[None], host: Host) -> Iterator[Asked]:
+    host[HOST_ID][None] = identity.of_host()
+    return iter(())
 
 
 def _delays(names: set[str], host: Host) -> Iterator[Asked]:
@@ -121,6 +129,7 @@ _LOOKS: Mapping[Question[Any, Any], Any] = {
     LINKS: _links,
     USERS: _users,
     BRIDGED: _bridged,
+    HOST_ID: _host_id,
     DELAYS: _delays,
     MOVES: _moves,
     MOVED: _moved,
