@@ -16,7 +16,6 @@ import dataclasses
 import errno
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -30,6 +29,7 @@ from os_vif.engine.observed import Asked, Asks, Host
 from os_vif.engine.place import Place
 from os_vif.engine.step import HOST, KERNEL, Args, Kind, Step
 from os_vif.engine.topology import Topology
+from os_vif.engine.turns import Job, Turn
 from os_vif.system import netlink
 
 LOG = logging.getLogger(__name__)
@@ -97,27 +97,12 @@ def unplug(requests: Sequence[Request], *, together: bool = False) -> None:
     _submit(planner.plan_unplug, requests, together=together)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """What one caller wants done, and by which planner."""
-
-    plan: Planner
-    requests: Sequence[Request]
-
-
-@dataclasses.dataclass(slots=True)
-class _Turn:
-    """Those who wait in one network namespace, and the lock of whoever serves them."""
-
-    waiting: list[_Job] = dataclasses.field(default_factory=list)
-    serving: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-
-
-_turns: dict[str, _Turn] = {}
+_turns: dict[str, Turn[Planner, Request]] = {}
+"""By network namespace."""
 
 
 def _forget_turns() -> None:
-    # A lock held by another thread of the parent would never be given back in a child.
+    # One that another thread of the parent has would never be handed on in a child.
     _turns.clear()
 
 
@@ -127,34 +112,18 @@ os.register_at_fork(after_in_child=families.forget_lock)
 
 def _submit(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
     here = netlink.namespace()
-    if any(_waits(request.topology) for request in requests):
-        # Like another process: who wants something that takes seconds keeps nobody else waiting.
+
+    def serve(plan: Planner, requests: Sequence[Request], together: bool) -> None:
         with netlink.session(here):
             _settle(plan, requests, together=together)
+
+    if any(_waits(request.topology) for request in requests):
+        # Like another process: who wants something that takes seconds keeps nobody else waiting.
+        serve(plan, requests, together)
         return
-    turn = _turns.get(here) or _turns.setdefault(here, _Turn())
-    if together:
-        with turn.serving, netlink.session(here):
-            _settle(plan, requests, together=True)
-        return
-    mine = _Job(plan, requests)
-    turn.waiting.append(mine)
-    with turn.serving, netlink.session(here):
-        # Whoever had the turn before may have served us already; then nothing of ours waits.
-        count = len(turn.waiting)
-        try:
-            while count:
-                batch = turn.waiting[:count]
-                verb = batch[0].plan
-                same = next((i for i, job in enumerate(batch) if job.plan is not verb), count)
-                merged = [request for job in batch[:same] for request in job.requests]
-                _settle(verb, merged, together=False)
-                del turn.waiting[:same]
-                count -= same
-        except BaseException:
-            # Interrupted: we give up what is ours, the others serve themselves.
-            turn.waiting[:count] = [job for job in turn.waiting[:count] if job is not mine]
-            raise
+    turn = _turns.get(here) or _turns.setdefault(here, Turn())
+    vifs = frozenset(request.topology.mark.vif_id for request in requests)
+    turn.have_served(Job(plan, requests, vifs, together), serve)
 
 
 def _waits(topology: Topology) -> bool:

@@ -296,7 +296,7 @@ def test_an_interrupted_server_leaves_nobody_without_an_answer(
         target=lambda: in_threads(inside, [job(number) for number in range(1, 7)])
     )
     others.start()
-    [turn] = [turn for turn in engine._turns.values() if turn.serving.locked()]
+    [turn] = [turn for turn in engine._turns.values() if turn.leader]
     deadline = time.monotonic() + 30
     while len(turn.waiting) < 6:
         assert time.monotonic() < deadline

@@ -301,10 +301,10 @@ def test_those_who_wait_are_served_together(world: World, monkeypatch: pytest.Mo
     threads = [threading.Thread(target=engine.unplug, args=([one],)) for one in requests]
     threads[0].start()
     assert first_in.wait(30)
-    [turn] = [turn for turn in engine._turns.values() if turn.serving.locked()]
+    [turn] = [turn for turn in engine._turns.values() if turn.leader]
     for position, thread in enumerate(threads[1:], 1):
         thread.start()
-        while len(turn.waiting) <= position:  # the first stands there too until it is served
+        while len(turn.waiting) < position:
             pass
     go.set()
     for thread in threads:
@@ -314,25 +314,44 @@ def test_those_who_wait_are_served_together(world: World, monkeypatch: pytest.Mo
     assert list(world.links) == ["br0"]
 
 
-def test_plugs_and_unplugs_are_served_in_their_order(world: World) -> None:
-    turn = engine._Turn()
+def test_plugs_and_unplugs_of_a_vif_are_served_in_their_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[tuple[Any, int]] = []
+    settle = engine._settle
+    first_in, go = threading.Event(), threading.Event()
+
+    def watched(plan: Any, requests: Any, **options: Any) -> None:
+        served.append((plan, len(requests)))
+        if len(served) == 1:
+            first_in.set()
+            assert go.wait(30)
+        settle(plan, requests, **options)
+
+    monkeypatch.setattr(engine, "_settle", watched)
     order = [
-        (planner.plan_plug, request(1)),
-        (planner.plan_unplug, request(1)),
-        (planner.plan_plug, request(2)),
-        (planner.plan_unplug, request(3)),
+        (engine.plug, request(1)),
+        (engine.unplug, request(1)),
+        (engine.plug, request(2)),
+        (engine.unplug, request(3)),
+        (engine.plug, request(3)),
     ]
-    here = engine.netlink.namespace()
-    engine._turns[here] = turn
-    try:
-        turn.waiting += [engine._Job(plan, [one]) for plan, one in order]
-        last = request(3)
-        engine.plug([last])
-    finally:
-        del engine._turns[here]
-    assert all(one.error is None for _plan, one in order)
+    threads = [threading.Thread(target=act, args=([one],)) for act, one in order]
+    threads[0].start()
+    assert first_in.wait(30)
+    [turn] = [turn for turn in engine._turns.values() if turn.leader]
+    for position, thread in enumerate(threads[1:], 1):
+        thread.start()
+        while len(turn.waiting) < position:
+            pass
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert all(one.error is None for _act, one in order)
+    # Of different VIFs, those of a verb go together; of one, what came first goes first.
+    assert served == [(planner.plan_plug, 1), (planner.plan_unplug, 2), (planner.plan_plug, 2)]
     assert set(world.links) == {"br0", vifs.tap_name(2), vifs.tap_name(3)}
-    assert turn.waiting == []
+    assert (turn.waiting, turn.leader) == ([], None)
 
 
 def test_rules_seen_and_unseen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
