@@ -56,6 +56,7 @@ OF_KIND: dict[str, dict[str, Any]] = {
         "mcast_snooping": 1,
     },
     "tap": {"multi_queue": False, "queues": 0},
+    "macvtap": {"allmulticast": False},
 }
 
 
