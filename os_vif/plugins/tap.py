@@ -84,8 +84,8 @@ class TapPlugin(TopologyPlugin):
         ipv6 = routed and routing.has_ipv6(network)
         return Tap(
             name=tap_name(vif),
-            # A router must not have its neighbour's address.
-            mac=host_side_mac(guest) if routed else guest,
+            # Whoever connects it, a bridge or this host as a router, must not have the guest's.
+            mac=host_side_mac(guest),
             mtu=mtu_bytes(self.config.network_device_mtu if mtu is None else mtu, "network.mtu"),
             multi_queue=bool(self.config.multi_queue),
             known_macs=macs_of_guest(guest),

@@ -13,6 +13,7 @@ import os_vif
 from os_vif import exception
 from tests import guest, vifs, witness
 from tests.functional.calls import plug, refused, steps_left, unplug
+from tests.kernel_guest import kernel_guest
 
 pytestmark = pytest.mark.functional
 
@@ -22,7 +23,7 @@ def test_a_plain_tap(inside: Any) -> None:
     plug(vif)
     tap = witness.link(vif.vif_name)
     assert tap is not None
-    assert tap["address"] == vif.address
+    assert tap["address"] == "fe:54:00:00:00:01", "a bridge must not take it for the guest"
     assert tap["mtu"] == 1450
     assert "UP" in tap["flags"]
     assert "master" not in tap
@@ -94,6 +95,29 @@ def test_a_tap_stays_where_its_owner_put_it(inside: Any) -> None:
     assert os_vif.check(vif) == []
     plug(vif)
     assert inside.links()[vif.vif_name]["master"] == "br9"
+
+
+def test_guests_on_a_bridge_of_ones_own(inside: Any) -> None:
+    """A bridge keeps its ports' own addresses for itself: a guest's must not be among them."""
+    first = ("192.0.2.1/24", "2001:db8::1/64")
+    second = ("192.0.2.2/24", "2001:db8::2/64")
+    one, other = vifs.tap_vif(1), vifs.tap_vif(2)
+    plug(one)
+    # As earlier versions left it.
+    witness.ip(f"link set {one.vif_name} address {one.address}")
+    plug(one)
+    plug(other)
+    witness.ip("link add br-own type bridge\nlink set br-own up")
+    for vif in (one, other):
+        witness.ip(f"link set {vif.vif_name} master br-own")
+        assert steps_left(vif) == []
+    taps = [guest.Guest(vif.vif_name, vif.address) for vif in (one, other)]
+    with (
+        kernel_guest(taps[0].descriptor, one.address, *first) as a,
+        kernel_guest(taps[1].descriptor, other.address, *second),
+    ):
+        for address in second:
+            assert a.reaches(address.partition("/")[0]), address
 
 
 @pytest.mark.parametrize("mtu", [65535, 65522])

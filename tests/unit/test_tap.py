@@ -30,7 +30,7 @@ def test_a_plain_tap() -> None:
     assert resources(vifs.tap_vif()) == (
         Tap(
             name=NAME,
-            mac=vifs.guest_mac(1),
+            mac="fe:54:00:00:00:01",
             mtu=1500,
             known_macs=frozenset({"52:54:00:00:00:01", "fe:54:00:00:00:01"}),
         ),
