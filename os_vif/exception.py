@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors callers see. Each class's ``msg_fmt`` names the keyword arguments it takes."""
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -22,7 +24,20 @@ class ExceptionBase(Exception):
             except (KeyError, TypeError, ValueError):
                 message = self.msg_fmt
         self.message = message
+        self._words = message
         super().__init__(message)
+
+    def add_left(self, left: Sequence[str]) -> None:
+        """Say what of the call's could not be taken back, beside what is said already.
+
+        :param left: the steps, in words; ``kwargs['left']`` has them, '' where there is none
+        """
+        said = [self.kwargs.get("left"), *left]
+        self.kwargs["left"] = "; ".join(filter(None, said))
+        self.message = self._words
+        if self.kwargs["left"]:
+            self.message += f" (and could not take back: {self.kwargs['left']})"
+        self.args = (self.message,)
 
     def format_message(self) -> str:
         """Return the text of the error."""
@@ -156,9 +171,8 @@ class StepFailed(ExceptionBase):
     def __init__(self, message: str | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.errno: int = kwargs.get("errno", 0)
-        if message is None and kwargs.get("left"):
-            self.message += f" (and could not take back: {kwargs['left']})"
-            self.args = (self.message,)
+        if message is None:
+            self.add_left([])
 
 
 class NotConverged(ExceptionBase):
@@ -183,3 +197,23 @@ class UnusableFamily(ExceptionBase):
     """A kind of thing that a host can hold is not known here, or its package is at fault."""
 
     msg_fmt = "family %(family)s cannot be used: %(reason)s"
+
+
+def with_left(error: Exception, left: Sequence[str]) -> Exception:
+    """Return an error that also says what could not be taken back: this one, where nothing was.
+
+    :param left: the steps that should have taken it back, in words
+    """
+    if not left:
+        return error
+    if isinstance(error, ExceptionBase):
+        told: ExceptionBase = copy.copy(error)  # others may have got the same
+        told.kwargs = dict(error.kwargs)
+        told.__cause__ = error.__cause__
+    else:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error) or repr(error)
+        code = (error.errno if isinstance(error, OSError) else 0) or 0
+        told = StepFailed(step="see it through", reason=reason, errno=code, left="")
+        told.__cause__ = error
+    told.add_left(left)
+    return told

@@ -17,7 +17,7 @@ import errno
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from oslo_log import log as logging
 
@@ -49,6 +49,11 @@ _OVERTAKEN = frozenset(
         errno.EBADFD,  # a tap that was deleted while we made it
     }
 )
+# What a look says where what it looks at is changed meanwhile: a device that goes between two
+# requests, the kernel's buffer that is full.
+_PASSING = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOBUFS, errno.EINTR})
+_LOOKS = 6
+
 _PATIENT_LOOKS = 5
 _PATIENCE = 0.002
 """Seconds before the first new look at what is in the way; doubled each time.  Another process
@@ -143,15 +148,19 @@ def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
                 _converge(plan, mine, place, together=together)
         except Exception as error:  # nobody who waits may go without an answer
             LOG.debug("serving %d requests failed", len(mine), exc_info=True)
-            for request in mine:
+            alone = len(mine) == 1 or together
+            for request in reversed(mine) if alone else mine:
                 if request.error is not None:
                     continue
-                alone = len(mine) == 1 or together
                 if not alone and not isinstance(error, exception.NotPrivileged):
                     # One of them may be the cause, and must not spoil the others.
                     _settle(plan, [request], together=False)
                 else:
-                    request.error = error
+                    _fail(request, error)
+        except BaseException:  # interrupted
+            for request in reversed(mine):
+                _take_back(request)
+            raise
         if together and any(request.error for request in mine):
             break
     if together and any(request.error for request in requests):
@@ -174,10 +183,8 @@ def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, toget
         if attempt == _ATTEMPTS:
             # Several rounds, and still not as described: somebody else keeps changing it.
             for request, todo in working:
-                request.error = exception.NotConverged(
-                    steps="; ".join(steps.describe(step) for step in todo.steps)
-                )
-                _take_back(request, place)
+                left = "; ".join(steps.describe(step) for step in todo.steps)
+                _fail(request, exception.NotConverged(steps=left))
             return
         groups = [list(zip(todo.steps, todo.undo, strict=True)) for _request, todo in working]
         reports = dispatch.run(
@@ -198,13 +205,13 @@ def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, toget
                 LOG.debug("%s: %s; looking again", error["step"], error["reason"])
                 overtaken = True
             else:
-                request.error = exception.StepFailed(
+                failed = exception.StepFailed(
                     step=error["step"],
                     reason=error["reason"],
                     errno=error["errno"],
                     left="; ".join(error["left"]),
                 )
-                _take_back(request, place)
+                _fail(request, failed)
         if overtaken and attempt:
             # Those who change the same thing must not go on in step.
             time.sleep(_CHANCE.uniform(0, _PATIENCE * 2**attempt))
@@ -239,12 +246,26 @@ def _seen_well(place: Place, todo: Plan, report: runner.Report) -> bool:
     )
 
 
+def _observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
+    """Look at the host; look again where it changed in the middle."""
+    attempt = 1
+    while True:
+        try:
+            return dispatch.observe(asked, place, with_daemon=with_daemon)
+        except OSError as error:
+            if error.errno not in _PASSING or attempt == _LOOKS:
+                raise
+            LOG.debug("%s; looking again", error)
+        time.sleep(_CHANCE.uniform(0, _PATIENCE * 2**attempt))
+        attempt += 1
+
+
 def _held(place: Place, kinds: Sequence[tuple[Kind, Args]]) -> bool:
     """Tell whether what the steps did holds, where they have their doubts."""
     asked = Asks(item for kind, args in kinds for item in kind.doubts(args))
     if not asked:
         return True
-    host = dispatch.observe(asked, place, with_daemon=False)
+    host = _observe(asked, place, with_daemon=False)
     return all(kind.holds(args, host) for kind, args in kinds)
 
 
@@ -266,7 +287,7 @@ def _plan(
             request.error = error
         else:
             known.append(request)
-    host = dispatch.observe(asked, place, with_daemon=False)
+    host = _observe(asked, place, with_daemon=False)
     found = []
     for request in known:
         try:
@@ -276,8 +297,7 @@ def _plan(
             request.blocked = patient and isinstance(error, exception.ResourceConflict)
             if request.blocked:
                 continue
-            request.error = error
-            _take_back(request, place)
+            _fail(request, error)
             continue
         if request.ran and not dispatch.is_privileged(place.section):
             # Nobody could look at these, and they were run already.
@@ -297,21 +317,24 @@ def _record(request: Request, todo: Plan, group: runner.Group, unchanged: Sequen
             request.undo.append(undo)
 
 
-def _take_back(request: Request, place: Place) -> None:
-    """Undo what earlier rounds did for a request that failed in a later one."""
+def _fail(request: Request, error: Exception) -> None:
+    """Give a request its error, which says what of its earlier rounds could not be taken back."""
+    request.error = exception.with_left(error, _take_back(request))
+
+
+def _take_back(request: Request) -> list[str]:
+    """Undo what earlier rounds did for a request; return what could not be, in words."""
     back = [step for step in reversed(request.undo) if step is not None]
     request.done.clear()
     request.undo.clear()
-    if back:
-        dispatch.take_back(place, back)
+    return dispatch.take_back(request.place, back) if back else []
 
 
 def _abandon(requests: Sequence[Request]) -> None:
     """Give every request of an all-or-nothing call its error, and take back the others."""
     for request in reversed(requests):
         if request.error is None:
-            _take_back(request, request.place)
-            request.error = exception.NotAttempted()
+            _fail(request, exception.NotAttempted())
         request.done.clear()
 
 
@@ -363,7 +386,7 @@ def examine(requests: Sequence[Request], *, unplugging: bool = False) -> list[Se
 
 def _examine(request: Request, *, unplugging: bool) -> Seen:
     asked = planner.questions(request.topology)
-    host = dispatch.observe(asked, request.place, with_daemon=True)
+    host = _observe(asked, request.place, with_daemon=True)
     # Planning writes on the host what it will be.
     before = copy.deepcopy(host)
     chosen = planner.plan_unplug if unplugging else planner.plan_plug
@@ -381,7 +404,7 @@ def _watch(place: Place, pairs: Sequence[tuple[Request, Seen]]) -> None:
     try:
         watched = {item for it, _seen in pairs for item in planner.watches(it.topology)}
         with_daemon = any(seen._with_daemon for _request, seen in pairs)
-        around = dispatch.observe(watched, place, with_daemon=with_daemon)
+        around = _observe(watched, place, with_daemon=with_daemon)
     except (OSError, exception.ExceptionBase) as error:
         for _request, seen in pairs:
             seen.cautions.append(Caution(HOST, f"what to warn of could not be seen: {error}"))

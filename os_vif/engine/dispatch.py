@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
-from os_vif.engine import families, look, runner
+from os_vif.engine import families, look, runner, steps
 from os_vif.engine.observed import Asked, Host
 from os_vif.engine.place import AS_ROOT, Place
 from os_vif.engine.runner import Group, Report
@@ -202,13 +202,18 @@ def run(
         target = min(_goes_to(work.rest[0][0]) for work in going)
         mine = [work for work in going if _goes_to(work.rest[0][0]) == target]
         parts = [work.next_part() for work in mine]
-        for work, part, report in zip(
-            mine, parts, _run_part(place, _ORDER[target[0]], parts, merge=merge), strict=True
-        ):
+        try:
+            reports = _run_part(place, _ORDER[target[0]], parts, merge=merge)
+        except BaseException as error:
+            left = [words for work in reversed(works) for words in work.take_back(place)]
+            if not left or not isinstance(error, Exception):
+                raise
+            raise exception.with_left(error, left) from error
+        for work, part, report in zip(mine, parts, reports, strict=True):
             work.take_up(part, report)
     failed = [work for work in works if work.report["error"]]
     for work in works if together and failed else failed:
-        left = take_back(place, [undo for _step, undo in reversed(work.done) if undo])
+        left = work.take_back(place)
         if work.report["error"]:
             work.report["error"]["left"] += left
     return [work.report for work in works]
@@ -239,6 +244,10 @@ class _Work:
         self.report["seen"].update(report["seen"])
         self.done += part
 
+    def take_back(self, place: Place) -> list[str]:
+        """Undo what is done; return what could not be, in words."""
+        return take_back(place, [undo for _step, undo in reversed(self.done) if undo])
+
 
 def take_back(place: Place, undo: Sequence[Step]) -> list[str]:
     """Run steps that take back others, the latest first; return what could not be, in words."""
@@ -246,12 +255,24 @@ def take_back(place: Place, undo: Sequence[Step]) -> list[str]:
     in_one = [step for step in undo if _by(step) == TRANSACTION]
     for _family, mine in itertools.groupby(in_one, lambda it: families.family_of(it.kind).name):
         todo = list(mine)
-        left += _transactions(todo[0].kind).take_back(place, todo)
+        try:
+            left += _transactions(todo[0].kind).take_back(place, todo)
+        except (OSError, exception.ExceptionBase) as error:
+            left += _all_left(todo, error)
     # Each by itself: with a device all is gone that was to be taken back of it.
     alone: list[Group] = [[(step, None)] for step in undo if _by(step) == KERNEL]
     if alone:
-        for report in _run_kernel(place.section, alone, together=False):
-            error = report["error"]
-            if error and error["errno"] != errno.ENODEV:
-                left.append(f"{error['step']}: {error['reason']}")
+        try:
+            reports = _run_kernel(place.section, alone, together=False)
+        except (OSError, exception.ExceptionBase) as error:
+            return left + _all_left([step for [(step, _undo)] in alone], error)
+        failures = [report["error"] for report in reports if report["error"]]
+        for failure in failures:
+            if failure["errno"] != errno.ENODEV:
+                left.append(f"{failure['step']}: {failure['reason']}")
     return left
+
+
+def _all_left(todo: Sequence[Step], error: Exception) -> list[str]:
+    reason = (isinstance(error, OSError) and error.strerror) or error
+    return [f"{steps.describe(step)}: {reason}" for step in todo]

@@ -108,7 +108,12 @@ def _run_groups(groups: Sequence[Group], *, together: bool) -> list[Report]:
     finished: Group = []
     for group in groups:
         done: Group = []
-        report = _run_group(group, done)
+        try:
+            report = _run_group(group, done)
+        except BaseException as error:
+            if together or not isinstance(error, Exception):
+                _undo(finished)  # nobody will hear that these were done
+            raise
         reports.append(report)
         if report["error"] and together:
             report["error"]["left"] += _undo(finished)

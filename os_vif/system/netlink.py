@@ -49,6 +49,10 @@ _HEADER = struct.Struct("=IHHII")
 _ATTR = struct.Struct("=HH")
 _U32 = struct.Struct("=I")
 _ERRNO = struct.Struct("=i")
+_INDEX = struct.Struct("=i")
+_NO_INDEX = bytes(16)
+"""struct ifinfomsg of linux/rtnetlink.h: any family, no device."""
+_IFLA_IFNAME = 3
 
 # An acknowledgement takes some 800 bytes of the receive buffer; past a few hundred in one send
 # the default buffer overflows (ENOBUFS).
@@ -271,6 +275,21 @@ def ask(message: Message) -> bytes:
     return answer
 
 
+def index_of(device: str) -> int:
+    """Return the number of a device of the calling thread's network namespace.
+
+    :raises NetlinkError: the kernel refused it; ENODEV: there is none of this name.
+    """
+    # if_nametoindex(3) opens a socket each time, and gives one answer for all that goes wrong.
+    asked = _NO_INDEX + attribute_text(_IFLA_IFNAME, device)
+    try:
+        return int(_INDEX.unpack_from(ask(Message(RTM_GETLINK, 0, asked)), 4)[0])
+    except NetlinkError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        raise NetlinkError(errno.ENODEV, f"there is no device {device}") from error
+
+
 def ask_port(port: int, message: Message, timeout: float) -> bytes:
     """Send one request to a port id (netlink(7), nl_pid) and return its answer.
 
@@ -305,12 +324,27 @@ def dump(kind: int, body: bytes) -> list[bytes]:
     raise NetlinkError(errno.EINTR, "the table changed during every one of 10 dumps")
 
 
+@contextlib.contextmanager
+def _for_dump() -> Iterator[socket.socket]:
+    """Lend a socket for one dump, which has to itself what comes."""
+    try:
+        opened = _open()
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        with session() as channel:  # what is to be taken back must not fail for want of a socket
+            yield channel
+        return
+    with opened:
+        yield opened
+
+
 def _dump_once(kind: int, body: bytes) -> list[bytes] | None:
     """Return the answers, or None if the kernel says they are inconsistent."""
     number = next(_sequence) & 0xFFFFFFFF
     found: list[bytes] = []
     interrupted = False
-    with _open() as channel:
+    with _for_dump() as channel:
         channel.send(
             _HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, number, 0) + body
         )
@@ -318,9 +352,11 @@ def _dump_once(kind: int, body: bytes) -> list[bytes] | None:
             data = channel.recv(_RECEIVE)
             offset = 0
             while offset + 16 <= len(data):
-                length, answer, flags, _seq, _pid = _HEADER.unpack_from(data, offset)
+                length, answer, flags, answered, _pid = _HEADER.unpack_from(data, offset)
                 content = data[offset + 16 : offset + length]
                 offset += (length + 3) & ~3
+                if answered != number:
+                    continue
                 interrupted |= bool(flags & 0x10)  # NLM_F_DUMP_INTR
                 if answer == NLMSG_DONE:
                     code = -_ERRNO.unpack_from(content)[0] if len(content) >= 4 else 0

@@ -94,6 +94,19 @@ def test_a_setting_that_cannot_be(
     assert inside.links() == {}
 
 
+@pytest.mark.parametrize("remote", ["tcp:127.0.0.1:6640", "tcp:[::1]:6640"])
+def test_where_lo_is_down_nobody_listens(inside: Any, remote: str) -> None:
+    os_vif.plug(vifs.tap_vif(1), vifs.instance())
+    inside.run("ip", "link", "set", "lo", "down")
+    with asking(remote):
+        assert [item.mark.vif_id for item in os_vif.list_vifs()] == [vifs.vif_id(1)]
+        assert len(os_vif.gc([])) == 1
+    assert inside.links() == {}
+    # A server elsewhere may hold something of ours, and that is not known.
+    with asking("tcp:203.0.113.1:6640"), pytest.raises(OSError, match=r"203\.0\.113\.1:6640"):
+        os_vif.list_vifs()
+
+
 def test_files_that_are_not_there(reachable: openvswitch.Switch, tmp_path: Path) -> None:
     chosen = files(reachable)
     with (

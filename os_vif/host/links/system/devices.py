@@ -108,6 +108,12 @@ def exists(name: str) -> bool:
     return look_up([name])[name] is not None
 
 
+def is_up(name: str) -> bool:
+    """Tell whether there is a device of this name, and it is up."""
+    found = look_up([name])[name]
+    return found is not None and bool(found.attributes["up"])
+
+
 def _name_of(index: int) -> str:
     try:
         return socket.if_indextoname(index)
@@ -188,10 +194,7 @@ def _name(name: str) -> bytes:
 
 
 def _index(name: str) -> int:
-    try:
-        return socket.if_nametoindex(name)
-    except OSError as error:
-        raise OSError(errno.ENODEV, f"there is no device {name}") from error
+    return netlink.index_of(name)
 
 
 def _bridge_data(attributes: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ Here its rooms are only loaded when there is something to do: a host without a s
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from os_vif.engine.family import Phase, Search, System, Transactions
 from os_vif.engine.inventory import Part, Plugged
 from os_vif.engine.topology import parse_mark
 from os_vif.host.links.questions import FUNCTIONS
+from os_vif.host.links.system import devices
 from os_vif.host.openvswitch.questions import (
     BRIDGES,
     IDS,
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from os_vif.host.openvswitch.resources import Database
 
 LOG = logging.getLogger(__name__)
+
+_OWN_ADDRESS = re.compile(r"(tcp|ssl):(127\.|\[::1\]|localhost\b)")
 
 
 def _look(
@@ -91,6 +95,9 @@ def _find(search: Search) -> Iterator[Part]:
 def _marked(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
     from os_vif.host.openvswitch.system import rows
 
+    if all(map(_OWN_ADDRESS.match, database.remotes)) and not devices.is_up("lo"):
+        LOG.info("no Open vSwitch is asked: %s cannot be reached, lo is down", database.remote)
+        return [], []
     try:
         return rows.marked(database)
     except OSError as error:

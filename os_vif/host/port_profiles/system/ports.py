@@ -7,7 +7,6 @@ Source: linux/if_link.h (IFLA_VF_PORTS, IFLA_PORT_SELF).
 from __future__ import annotations
 
 import errno
-import socket
 import struct
 import time
 import uuid
@@ -66,10 +65,7 @@ def index_of(device: str) -> int:
 
     :raises OSError: ENODEV: there is none of this name.
     """
-    try:
-        return socket.if_nametoindex(device)
-    except OSError:
-        raise OSError(errno.ENODEV, f"there is no device {device}") from None
+    return netlink.index_of(device)
 
 
 def instance(value: str) -> bytes:

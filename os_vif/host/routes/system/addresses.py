@@ -56,10 +56,7 @@ _NOBODY = {4: ipaddress.ip_address("240.0.0.1"), 6: ipaddress.ip_address("3ffe::
 
 
 def _index(device: str) -> int:
-    try:
-        return socket.if_nametoindex(device)
-    except OSError as error:
-        raise OSError(errno.ENODEV, f"there is no device {device}") from error
+    return netlink.index_of(device)
 
 
 def _text(value: bytes) -> str:
@@ -344,11 +341,10 @@ def _proxy_body(device: str, address: str) -> bytes:
 def has_proxy(device: str, address: str) -> bool:
     """Tell whether the host answers for an IPv6 address on a device; no device, no answer."""
     try:
-        body = _NDMSG.pack(socket.AF_INET6, socket.if_nametoindex(device), 0, _NTF_PROXY, 0)
+        body = _NDMSG.pack(socket.AF_INET6, _index(device), 0, _NTF_PROXY, 0)
         netlink.ask(Message(netlink.RTM_GETNEIGH, 0, body + attribute(_NDA_DST, _packed(address))))
     except OSError as error:
-        # if_nametoindex() gives no number.
-        if error.errno in (None, errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
             return False
         raise
     return True

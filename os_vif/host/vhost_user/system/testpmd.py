@@ -32,7 +32,7 @@ from os_vif.engine import checks
 from os_vif.host.vhost_user.system import testpmd_words, vhost_sockets
 from os_vif.host.vhost_user.system.detached import Detached
 from os_vif.host.vhost_user.system.testpmd_words import Settings
-from os_vif.system import locks
+from os_vif.system import locks, netlink
 
 ROOT = Path("/run/dpdk")
 """Where DPDK keeps the runtime folders of root's processes."""
@@ -114,10 +114,7 @@ def start(device: str, path: str, *, listen: bool, mac: str | None, settings: Se
         EPERM: others could swap the socket.
     """
     path = checks.back_end_path(path)
-    try:
-        socket.if_nametoindex(device)
-    except OSError:  # DPDK would make a device of its own, which would go with it
-        raise OSError(errno.ENODEV, f"there is no device {device}") from None
+    netlink.index_of(device)  # without it DPDK would make one of its own, which would go with it
     if listen and (why := vhost_sockets.untrusted(path, settings.socket_owner)):
         raise OSError(errno.EPERM, f"{path}: {why}")
     folder = _folder(device)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever goes wrong after a step, the call leaves nothing, and says what it had to leave."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from os_vif import exception
+from os_vif.engine import converge as engine
+from os_vif.engine import dispatch, runner
+from tests import vifs
+from tests.modelled import World
+from tests.seen import asks
+from tests.unit.test_engine import request
+
+Fault = Callable[[str, dict[str, Any]], None]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+    monkeypatch.setattr(runner, "handler_of", made.handlers().__getitem__)
+    monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": True)
+    return made
+
+
+@pytest.fixture
+def looks(world: World, monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
+    """Return what the looks are to raise, one after the other; the last one stays."""
+    said: list[BaseException | None] = []
+
+    def observe(asked: Any, *place: Any, **more: Any) -> Any:
+        error = said.pop(0) if len(said) > 1 else said[0] if said else None
+        if error is not None:
+            raise error
+        return world.seen(asked, *place, **more)
+
+    monkeypatch.setattr(dispatch, "observe", observe)
+    # So that it is looked at again, always.
+    monkeypatch.setattr(engine, "_seen_well", lambda *_args: False)
+    return said
+
+
+def no_descriptors() -> OSError:
+    return OSError(errno.EMFILE, "Too many open files")
+
+
+def test_who_cannot_look_again_takes_back_what_was_done(
+    world: World, looks: list[BaseException | None]
+) -> None:
+    looks += [None, no_descriptors()]
+    one = request()
+    engine.plug([one])
+    assert isinstance(one.error, OSError)
+    assert "create_link" in world.log
+    assert (world.links, one.done) == ({}, [])
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_who_is_interrupted_takes_back_what_was_done(
+    world: World, looks: list[BaseException | None], interruption: type[BaseException]
+) -> None:
+    looks += [None, interruption()]
+    with pytest.raises(interruption):
+        engine.plug([request()])
+    assert "create_link" in world.log
+    assert world.links == {}
+
+
+def test_all_or_nothing_leaves_nothing(world: World, looks: list[BaseException | None]) -> None:
+    looks += [None, no_descriptors()]
+    requests = [request(number) for number in (1, 2, 3)]
+    engine.plug(requests, together=True)
+    assert all(isinstance(one.error, OSError) for one in requests)
+    assert world.log.count("create_link") >= 4
+    assert world.links == {}
+
+
+def test_a_mistake_of_ours_in_all_or_nothing_leaves_nothing(
+    world: World, looks: list[BaseException | None]
+) -> None:
+    def fault(kind: str, args: dict[str, Any]) -> None:
+        if kind == "create_link" and args["name"] == vifs.tap_name(3):
+            raise KeyError("a mistake of ours")
+
+    world.fault = fault
+    requests = [request(number) for number in (1, 2, 3)]
+    engine.plug(requests, together=True)
+    assert all(isinstance(one.error, KeyError) for one in requests)
+    assert world.links == {}
+
+
+def test_each_of_many_by_itself(
+    world: World, looks: list[BaseException | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cannot be looked at again: the others are as they should be, and of it nothing is."""
+    world.add_link("br0", "bridge", up=True)
+
+    def observe(asked: Any, *place: Any, **more: Any) -> Any:
+        if world.log and vifs.tap_name(2) in asks(asked, "links"):
+            raise no_descriptors()
+        return world.seen(asked, *place, **more)
+
+    monkeypatch.setattr(dispatch, "observe", observe)
+    requests = [request(number) for number in (1, 2, 3)]
+    engine.plug(requests)
+    assert [one.error is None for one in requests] == [True, False, True]
+    assert set(world.links) == {"br0", vifs.tap_name(1), vifs.tap_name(3)}
+
+
+def test_unplugging_takes_nothing_back(world: World, looks: list[BaseException | None]) -> None:
+    engine.plug([request()])
+    looks += [None, no_descriptors()]
+    gone = request()
+    engine.unplug([gone])
+    assert isinstance(gone.error, OSError)
+    assert list(world.links) == ["br0"]
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.ENXIO, errno.ENOBUFS, errno.EINTR])
+def test_what_passes_is_looked_at_again(
+    world: World, looks: list[BaseException | None], number: int
+) -> None:
+    passing = OSError(number, "in the middle of it")
+    looks += [passing, passing, None, passing, None]
+    one = request()
+    engine.plug([one])
+    assert one.error is None
+    assert set(world.links) == {"br0", vifs.tap_name(1)}
+    looks[:] = [passing, None]
+    assert engine.plan(request()) == []
+
+
+def test_what_does_not_pass_is_told(world: World, looks: list[BaseException | None]) -> None:
+    looks += [None, OSError(errno.ENOBUFS, "no room")]
+    one = request()
+    engine.plug([one])
+    assert isinstance(one.error, OSError)
+    assert one.error.errno == errno.ENOBUFS
+    assert world.links == {}
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (no_descriptors(), exception.StepFailed),
+        (exception.UnusableFamily(family="x", reason="broken"), exception.UnusableFamily),
+    ],
+)
+@pytest.mark.parametrize("together", [False, True])
+def test_what_had_to_be_left_is_said(
+    world: World,
+    looks: list[BaseException | None],
+    raised: Exception,
+    kind: type[exception.ExceptionBase],
+    together: bool,
+) -> None:
+    def fault(of: str, _args: dict[str, Any]) -> None:
+        if of in ("delete_unused", "delete_links") and world.log:
+            raise OSError(errno.EPERM, "it must stay")
+
+    world.fault = fault
+    looks += [None, raised]
+    one = request()
+    engine.plug([one], together=together)
+    assert isinstance(one.error, kind)
+    assert isinstance(one.error, exception.ExceptionBase)
+    assert "delete br0, which nobody uses: it must stay" in one.error.kwargs["left"]
+    assert "(and could not take back: " in str(one.error)
+    assert str(raised.args[-1]) in str(one.error)
+    assert "left" not in getattr(raised, "kwargs", {}), "others may have got the same"
+
+
+def test_what_is_left_of_two_rounds_is_said_once() -> None:
+    error = exception.StepFailed(step="x", reason="y", left="a")
+    assert str(error) == "could not x: y (and could not take back: a)"
+    error.add_left(["b", "c"])
+    assert str(error) == "could not x: y (and could not take back: a; b; c)"
+    assert error.kwargs["left"] == "a; b; c"
+    assert str(exception.StepFailed(step="x", reason="y", left="")) == "could not x: y"
