@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
+import socket
+import struct
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import os_vif
 from tests import guest, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
 from tests.guest import Guest
+from tests.kernel_guest import KernelGuest, kernel_guest
 from tests.openvswitch import Switch
 from tests.switch_witness import bridges
 
@@ -121,6 +127,70 @@ def test_an_isolated_guest(switch: Switch, make: Any, own_bridge: bool) -> None:
         assert not passes(two, one, b"in")
         switch.vsctl("clear", "Port", port, "tag", "vlan_mode", "trunks")
         assert_both_ways(one, two)
+
+
+TUNSETOFFLOAD, TUN_F_CSUM = 0x400454D0, 0x1
+SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
+
+
+@contextlib.contextmanager
+def leaving_checksums(vif: Any, number: int) -> Iterator[KernelGuest]:
+    """Run a guest that leaves checksums to its card, as virtio-net offers it."""
+    outer = guest.Guest(vif.vif_name, vif.address).descriptor
+    with kernel_guest(outer, vif.address, f"{ADDRESSES[number]}/24") as made:
+        for descriptor in (outer, made._inner):
+            fcntl.ioctl(descriptor, TUNSETOFFLOAD, TUN_F_CSUM)
+        yield made
+
+
+def no_offload(device: str) -> None:
+    """Do as ``ethtool -K DEVICE tx off`` does."""
+    value = array.array("I", [ETHTOOL_STXCSUM, 0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sP16x", device.encode(), value.buffer_info()[0])
+        fcntl.ioctl(any_socket, SIOCETHTOOL, request)
+
+
+def tcp_passes(server: KernelGuest, client: KernelGuest, address: str) -> bool:
+    """Tell whether a guest can send another one, whose address this is, something by TCP."""
+    with contextlib.ExitStack() as stack:
+        with server.host.enter():
+            listening = stack.enter_context(socket.create_server(("", 5001)))
+        with client.host.enter():
+            channel = stack.enter_context(socket.socket())
+        channel.settimeout(3)
+        try:
+            channel.connect((address, 5001))
+        except TimeoutError:
+            return False
+        accepted = stack.enter_context(listening.accept()[0])
+        channel.sendall(b"as much as one likes")
+        return accepted.recv(100) == b"as much as one likes"
+
+
+@pytest.mark.parametrize("make", [vifs_ovs.plain, hypervisors_tap, vifs_ovs.hybrid])
+def test_checksums_are_the_guests_to_finish(switch: Switch, make: Any) -> None:
+    """What check warns of is so, its cure is one, and what the host can do is none."""
+    pair = [make(1), make(2)]
+    for number, vif in enumerate(pair, 1):
+        [before] = os_vif.examine([(vif, vifs.instance())])
+        plug_as_hypervisor(switch, vif)
+        [after] = os_vif.examine([(vif, vifs.instance())])
+        assert before.warnings == after.warnings
+        [warning] = after.warnings
+        port = vifs_ovs.name("qvo", number) if make is vifs_ovs.hybrid else vif.vif_name
+        assert warning.device == port
+        assert "csum='off'" in warning.words
+    with leaving_checksums(pair[0], 1) as one, leaving_checksums(pair[1], 2) as two:
+        assert one.reaches(ADDRESSES[2])
+        assert not tcp_passes(two, one, ADDRESSES[2])
+        for vif in pair:
+            no_offload(vif.vif_name)
+        assert not tcp_passes(two, one, ADDRESSES[2]), "the host's end is no place to cure it"
+        for made in (one, two):
+            with made.host.enter():
+                no_offload("eth0")
+        assert tcp_passes(two, one, ADDRESSES[2])
 
 
 def test_filters_on_the_hybrid_bridge(switch: Switch) -> None:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
-from os_vif.engine.family import Phase, Rule
+from os_vif.engine.family import Caution, Phase, Rule
 from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.functions.questions import need_represented, need_virtual, own_name
 from os_vif.host.links.questions import FUNCTIONS, LINKS, need
@@ -23,10 +23,12 @@ from os_vif.host.openvswitch.questions import (
 )
 from os_vif.host.openvswitch.resources import ISOLATED, OvsBridge, OvsPort
 from os_vif.host.openvswitch.steps import del_br, del_port, rows_of
+from os_vif.host.vhost_user.resources import FastPathDevice
 
 if TYPE_CHECKING:
     from os_vif.engine.draft import Draft
-    from os_vif.engine.observed import Asked
+    from os_vif.engine.observed import Asked, Host
+    from os_vif.engine.topology import Topology
 
 
 def plug_switch_bridge(draft: Draft, wanted: OvsBridge) -> None:
@@ -235,6 +237,30 @@ def unplug_port(draft: Draft, wanted: OvsPort) -> None:
         draft.kept.add(row.name)
 
 
+def warn_of_checksums(topology: Topology, host: Host, wanted: OvsPort) -> Iterator[Caution]:
+    """Warn of a tap in user space: frames come from the guest with half a checksum.
+
+    The kernel's datapath knows which; ovs-vswitchd reads and writes the bytes alone, and the other
+    end drops them.  Nothing on the host finishes them: the guest must.
+    """
+    of_process = any(isinstance(it, FastPathDevice) for it in topology.resources)
+    if wanted.type or wanted.behind or of_process:
+        return
+    row = host[BRIDGES].get(wanted.bridge)
+    described = [
+        it.datapath_type
+        for it in topology.resources
+        if isinstance(it, OvsBridge) and it.name == wanted.bridge
+    ]
+    if (row.datapath_type if row else "".join(described[:1])) == "netdev":
+        yield Caution(
+            wanted.name,
+            "on the datapath netdev TCP and UDP fail while the guest leaves checksums to its card: "
+            "switch that off in the guest (ethtool -K eth0 tx off) or for it (libvirt: <driver>"
+            "<host csum='off'/></driver>; QEMU: csum=off)",
+        )
+
+
 def _whose(row: PortRow) -> str:
     found = parse_mark(row.external_ids.get(MARK_KEY))
     held = row.external_ids.get("iface-id")
@@ -272,6 +298,7 @@ RULES: Mapping[type, Rule] = {
         # The switch lets go of a device before it is deleted.
         unplug={Phase.LET_GO: unplug_port},
         own=_own_port,
+        warns=warn_of_checksums,
     ),
 }
 """When bridges and ports of Open vSwitch are there."""
