@@ -86,6 +86,9 @@ def describe(
 def plug_many(pairs: Iterable[Pair], *, together: bool = False) -> list[Outcome]:
     """Plug many VIFs in one go; one that fails does not stop the others.
 
+    Of two that have one MAC address in one place of a network, or one logical port of Open vSwitch
+    (``interface_id``), the second is a ResourceConflict.
+
     :param pairs: each VIF with the guest it belongs to
     :param together: all or nothing: when one fails the others are taken back
     """
@@ -110,6 +113,9 @@ def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Ou
             others.append(position)
         except Exception as error:
             outcomes[position] = Outcome(vif, error=error)
+    if not unplugging:
+        outcomes |= _conflicting(pairs, requests)
+    requests = {at: request for at, request in requests.items() if at not in outcomes}
     if together and (outcomes or others):
         for position in others:
             vif = pairs[position][0]
@@ -127,6 +133,31 @@ def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Ou
         for position in others:
             outcomes[position] = _one_by_one(*pairs[position], unplugging=unplugging)
     return [outcomes[position] for position in range(len(pairs))]
+
+
+def _conflicting(pairs: Sequence[Pair], requests: dict[int, Request]) -> dict[int, Outcome]:
+    """Return, by position, which VIFs want what one before them has, each with its error.
+
+    Who has the name, or the socket, that another one wants too is seen on the host.
+    """
+    from os_vif.engine.claims import claims_of
+
+    if len(requests) < 2:
+        return {}
+    found: dict[int, Outcome] = {}
+    taken: dict[Any, str] = {}
+    for position, request in requests.items():
+        vif = pairs[position][0]
+        for claim in claims_of(vif, request.topology):
+            if claim.kind in ("name", "path"):
+                continue
+            first = taken.setdefault(claim, vif.id)
+            if first != vif.id:
+                reason = f"VIF {first} of the same call has it"
+                error = exception.ResourceConflict(resource=str(claim), reason=reason)
+                found[position] = Outcome(vif, error=error)
+                break
+    return found
 
 
 def _one_by_one(vif: VIFBase, instance_info: InstanceInfo | None, *, unplugging: bool) -> Outcome:

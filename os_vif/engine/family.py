@@ -76,7 +76,8 @@ class Rule:
     :ivar waits: whether its steps may take seconds, for a switch to agree or a process to start.
         Such a VIF keeps nobody else waiting.
     :ivar own: what is the VIF's own, by name, each with the kind of step that makes it.
-    :ivar claims: what two VIFs cannot share: pairs of ``name`` or ``path``, and which.
+    :ivar claims: what two VIFs cannot share: pairs of ``name``, ``path``, ``interface_id`` or
+        ``mac``, and which; of a ``mac`` with `` on `` and what it is unique on, in one network.
     :ivar opens: whether it has a guest's end that can be opened.
     :ivar watches: the questions that only :attr:`warns` needs.  They are asked by ``check`` and
         ``plan``, never by plugging, apart from the others and of many VIFs at once; so they stand

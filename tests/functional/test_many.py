@@ -178,6 +178,24 @@ def test_bulk_unplug_waits_once(inside: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert list(inside.links()) == ["br0"]
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_one_mac_address_on_one_bridge_is_one_vifs(inside: Any, together: bool) -> None:
+    same = vifs.bridge_vif(2, address=vifs.guest_mac(1))
+    other_bridge = vifs.bridge_vif(3, bridge="br1", address=vifs.guest_mac(1))
+    outcomes = os_vif.plug_many(pairs(*mine(1), same, other_bridge, *mine(1, 4)), together=together)
+    assert isinstance(outcomes[1].error, exception.ResourceConflict)
+    assert str(outcomes[1].error) == (
+        f"MAC address {vifs.guest_mac(1)!r} on br0 is in the way: VIF {vifs.vif_id(1)} of the same "
+        "call has it"
+    )
+    if together:
+        assert inside.links() == {}
+        return
+    assert [bool(outcome.error) for outcome in outcomes] == [False, True, False, False, False]
+    assert vifs.tap_name(2) not in inside.links()
+    assert [outcome.error for outcome in os_vif.unplug_many(pairs(*mine(1), same))] == [None, None]
+
+
 # --- list and gc ----------------------------------------------------------------------------------
 
 

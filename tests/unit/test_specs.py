@@ -153,7 +153,7 @@ def test_a_mac_without_quotes_is_no_number_in_base_60(mac):
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        (GOOD + "---\n" + GOOD.replace("tap0", "tap1"), ["tap0", "tap1"]),
+        (GOOD + "---\n" + GOOD.replace("tap0", "tap1").replace("34:56", "34:57"), ["tap0", "tap1"]),
         ("vifs: [{type: tap, mac: '52:54:00:00:00:01', name: a}]", ["a"]),
         (
             "- {type: tap, mac: '52:54:00:00:00:01', name: a}\n"
@@ -290,6 +290,37 @@ def test_the_same_id_twice_names_both_places():
     [problem] = problems_of(text % (1, 1), text % (2, 2))
     assert f"VIF id {same!r} is taken by the VIF at f0.yaml:1:" in problem.message
     assert problem.mark.source == "f1.yaml"
+
+
+_OVS = "{type: openvswitch, bridge: br-int, mac: '52:54:00:00:00:0%d', name: t%d%s}"
+_ON_CARD = "{type: macvtap, network: {uplink: eth0}, mac: '52:54:00:00:00:0%d', name: t%d%s}"
+_OF_BRIDGE = "{type: bridge, bridge: br0, mac: '52:54:00:00:00:0%d', name: t%d%s}"
+_PORT_ID = ", interface_id: 00000000-0000-4000-8000-00000000000a"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (_OF_BRIDGE % (1, 1, ""), _OF_BRIDGE % (1, 2, ""), "'52:54:00:00:00:01' on br0"),
+        (_OVS % (1, 1, ""), _OVS % (1, 2, ""), "MAC address '52:54:00:00:00:01' on br-int"),
+        (_ON_CARD % (1, 1, ""), _ON_CARD % (1, 2, ""), "MAC address '52:54:00:00:00:01' on eth0"),
+        (_OVS % (1, 1, _PORT_ID), _OVS % (2, 2, _PORT_ID), "logical port '00000000-0000-4000"),
+    ],
+)
+def test_what_would_confuse_a_switch_twice(first: str, second: str, said: str) -> None:
+    [problem] = problems_of(first, second)
+    assert said in problem.message
+    assert "is taken by the VIF at f0.yaml:1:" in problem.message
+    assert problem.field == ("interface_id" if "logical" in said else "mac")
+    batch = reader.Batch()
+    for text in (first, second):
+        reader.read_text("f.yaml", text, batch)
+    reader.describe_all(batch, unplugging=True)  # what is there already can be taken away
+
+
+def test_one_mac_in_two_networks_of_a_switch() -> None:
+    networks = (", network: {label: red}", ", network: {label: blue}")
+    read(*(_OVS % (1, at, network) for at, network in enumerate(networks)))
 
 
 def test_the_same_vif_twice():

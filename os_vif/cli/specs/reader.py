@@ -16,8 +16,8 @@ from os_vif.cli.specs.reading import read_group, suggest
 from os_vif.specs import INSTANCE, Field, Group, Mark, Problem, Reading, VIFType, instance_of
 
 if TYPE_CHECKING:
+    from os_vif.engine.claims import Claim
     from os_vif.engine.converge import Request
-    from os_vif.engine.topology import Topology
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
 
@@ -280,13 +280,15 @@ def _read_typed(node: Mapping, into: Reading) -> Entry | None:
 def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | None]:
     """Return what the engine is to do for each VIF; None where its plugin does things itself.
 
-    :raises BadInput: a plugin refuses a VIF, or two VIFs have the same id, device or socket
+    :raises BadInput: a plugin refuses a VIF, or two VIFs have the same id, device, socket, logical
+        port, or MAC address in one place
     """
     from os_vif import verbs
+    from os_vif.engine.claims import Claim, claims_of
 
     problems: list[Problem] = []
     requests: list[Request | None] = []
-    taken: dict[tuple[str, str], Entry] = {}
+    taken: dict[Claim, Entry] = {}
     for entry in batch.entries:
         request = None
         try:
@@ -298,31 +300,20 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
         except (exception.ExceptionBase, ValueError) as error:
             problems.append(Problem(entry.mark, entry.root, str(error)))
         requests.append(request)
-        claims = [("id", str(entry.vif.id))]
+        claims = [Claim("id", str(entry.vif.id))]
         if request is not None:
-            claims += _claims(request.topology, unplugging=unplugging)
-        for field, value in claims:
-            first = taken.setdefault((field, value), entry)
+            claims += claims_of(entry.vif, request.topology)
+        for claim in claims:
+            # Whatever else two of them have that are there already, each can be taken away.
+            if unplugging and claim.kind not in ("id", "name"):
+                continue
+            first = taken.setdefault(claim, entry)
             if first is not entry:
-                problems.append(_duplicate(first, entry, field, value))
+                problems.append(_duplicate(first, entry, claim))
                 break
     if problems:
         raise BadInput(problems)
     return requests
-
-
-def _claims(topology: Topology, *, unplugging: bool) -> list[tuple[str, str]]:
-    """Return the names of the devices, and the paths of the sockets, that two VIFs cannot share."""
-    from os_vif.engine.families import rule_of
-
-    claims = [
-        claim
-        for resource in topology.resources
-        for claim in rule_of(type(resource)).claims(resource)
-        # Where both sockets are there already, each can be taken away.
-        if not (unplugging and claim[0] == "path")
-    ]
-    return sorted(claims, key=lambda claim: claim[0] != "name")
 
 
 def _refused(entry: Entry, error: exception.InvalidField) -> Problem:
@@ -336,17 +327,23 @@ def _refused(entry: Entry, error: exception.InvalidField) -> Problem:
 
 
 # What an id, or else a device's name, is derived from.
-_SOURCES = {"id": ("id", "name", "mac"), "name": ("name", "id", "mac"), "path": ("path",)}
-_THINGS = {"id": "VIF id", "name": "device name", "path": "socket"}
+_SOURCES = {
+    "id": ("id", "name", "mac"),
+    "name": ("name", "id", "mac"),
+    "path": ("path",),
+    "interface_id": ("interface_id", "id", "name", "mac"),
+    "mac": ("mac",),
+}
 
 
-def _duplicate(first: Entry, second: Entry, field: str, value: str) -> Problem:
+def _duplicate(first: Entry, second: Entry, claim: Claim) -> Problem:
+    field = claim.kind
     there, _path = _source(first, field)
     here, path = _source(second, field)
     derived = (
         "" if path == field else f" (it is derived; give another {path}, or the {field} itself)"
     )
-    message = f"{_THINGS[field]} {value!r} is taken by the VIF at {there}{derived}"
+    message = f"{claim} is taken by the VIF at {there}{derived}"
     return Problem(here, _join(second.root, path), message)
 
 

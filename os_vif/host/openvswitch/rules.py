@@ -285,6 +285,14 @@ def _own_port(port: OvsPort) -> list[tuple[str, str]]:
     return [("add_port", port.name)] if port.type != "patch" and port.name else []
 
 
+def _claims(port: OvsPort) -> list[tuple[str, str]]:
+    ids = port.external_ids
+    claims = [("interface_id", ids["iface-id"])] if "iface-id" in ids else []
+    if "attached-mac" in ids:
+        claims.append(("mac", f"{ids['attached-mac']} on {port.bridge}"))
+    return claims
+
+
 RULES: Mapping[type, Rule] = {
     OvsBridge: Rule(
         asks=lambda bridge, _mark: [BRIDGES(bridge.name)],
@@ -298,6 +306,7 @@ RULES: Mapping[type, Rule] = {
         # The switch lets go of a device before it is deleted.
         unplug={Phase.LET_GO: unplug_port},
         own=_own_port,
+        claims=_claims,
         warns=warn_of_checksums,
     ),
 }

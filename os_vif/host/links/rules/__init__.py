@@ -9,7 +9,7 @@ from os_vif.engine.family import Phase, Rule
 from os_vif.engine.observed import Asked
 from os_vif.engine.topology import Mark
 from os_vif.host.links.questions import BRIDGED, DELAYS, FUNCTIONS, LINKS, MOVES, USERS
-from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, Vlan
+from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, Vlan, host_side_mac
 from os_vif.host.links.rules.devices import (
     delete,
     ends_made,
@@ -45,6 +45,20 @@ def _asks_macvtap(macvtap: Macvtap, _mark: Mark) -> list[Asked]:
     return asked
 
 
+def _claims_tap(tap: Tap) -> list[tuple[str, str]]:
+    claims = [("name", tap.name)]
+    if tap.bridge is not None and tap.mac is not None:
+        # The tap's own is another: the bridge must not take the guest's for one of its own.
+        guests = [mac for mac in tap.known_macs if host_side_mac(mac) == tap.mac]
+        claims.append(("mac", f"{(guests or [tap.mac])[0]} on {tap.bridge}"))
+    return claims
+
+
+def _claims_macvtap(macvtap: Macvtap) -> list[tuple[str, str]]:
+    lower = macvtap.link or macvtap.behind
+    return [("name", macvtap.name), ("mac", f"{macvtap.mac} on {lower}")]
+
+
 def _made(device: Tap | Veth | Bridge | Macvtap) -> list[tuple[str, str]]:
     return [("create_link", device.name)]
 
@@ -56,7 +70,7 @@ RULES: Mapping[type, Rule] = {
         unplug={Phase.DELETE: delete},
         makes=tap_made,
         own=_made,
-        claims=lambda tap: [("name", tap.name)],
+        claims=_claims_tap,
         opens=True,
     ),
     Veth: Rule(
@@ -82,7 +96,7 @@ RULES: Mapping[type, Rule] = {
         plug=plug_macvtap,
         unplug={Phase.AHEAD: unplug_macvtap, Phase.DELETE: delete},
         own=_made,
-        claims=lambda macvtap: [("name", macvtap.name)],
+        claims=_claims_macvtap,
         opens=True,
     ),
     Uplink: Rule(
