@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _LINKS_MAX = 40
 """Symbolic links that the kernel follows on one way (path_resolution(7))."""
@@ -47,6 +47,57 @@ def walk(path: str, *, to_file: bool = False) -> Iterator[tuple[str, os.stat_res
             raise OSError(errno.ENOTDIR, f"{here} is {what(found.st_mode)}, not a folder")
         at = here
         yield at, found
+
+
+def open_folder(path: str, judge: Callable[[str, os.stat_result, bool], None]) -> int:
+    """Open the folder where a path's last name is looked up; return a descriptor (O_PATH).
+
+    Each folder on the way is opened by its name in the one before, and judged then: so what was
+    judged is what is gone through, whoever swaps names meanwhile.
+
+    :param judge: gets each folder and symbolic link on the way, and whether that leads elsewhere
+        than down: a link, before it is followed, or ``..``.  Raises OSError to go no further.
+    :raises OSError: the way ends too early; the words name where.
+    """
+    left, at, links = _parts(os.path.dirname(path)), "/", 0
+    folder = os.open(at, _FOLDER)
+    try:
+        judge(at, os.fstat(folder), False)
+        while left:
+            part = left.pop()
+            here = os.path.dirname(at) if part == ".." else os.path.join(at, part)
+            try:
+                further = os.open(part, _ITSELF, dir_fd=folder)
+            except OSError as error:
+                raise OSError(error.errno, f"{here}: {error.strerror}") from error
+            try:
+                found = os.fstat(further)
+                if stat.S_ISLNK(found.st_mode):
+                    judge(here, found, True)
+                    links += 1
+                    if links > _LINKS_MAX:
+                        raise OSError(errno.ELOOP, f"{path}: {os.strerror(errno.ELOOP)}")
+                    target = os.readlink("", dir_fd=further)
+                    left += _parts(target)
+                    if not target.startswith("/"):
+                        continue
+                    os.close(further)
+                    further, here = os.open("/", _FOLDER), "/"
+                    found = os.fstat(further)
+                elif not stat.S_ISDIR(found.st_mode):
+                    raise OSError(errno.ENOTDIR, f"{here} is {what(found.st_mode)}, not a folder")
+                judge(here, found, part == "..")
+                folder, further, at = further, folder, here
+            finally:
+                os.close(further)
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
+
+
+_ITSELF = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = _ITSELF | os.O_DIRECTORY
 
 
 def what(mode: int) -> str:

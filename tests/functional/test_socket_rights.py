@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from os_vif.host.vhost_user.system import vhost_sockets
+from os_vif.host.vhost_user.system import rights
 from tests.functional.socket_files import NOBODY, being, listener, stale
 
 pytestmark = pytest.mark.functional
@@ -47,12 +47,12 @@ def test_usable_as_the_kernel_says(
     with listener(path):
         path.chmod(mode)
         folder.chmod(folder_mode)
-        connects = vhost_sockets.usable_by(str(path), "nobody", listening=False)
-        listens = vhost_sockets.usable_by(str(path), "nobody", listening=True)
+        connects = rights.usable_by(str(path), "nobody", listening=False)
+        listens = rights.usable_by(str(path), "nobody", listening=True)
         assert (connects is None, listens is None) == (can_connect, can_listen)
         for words in (connects, listens):
             assert words is None or words.startswith("nobody may not ")
-        assert vhost_sockets.usable_by(str(path), "root", listening=False) is None
+        assert rights.usable_by(str(path), "root", listening=False) is None
         with being(NOBODY), socket.socket(socket.AF_UNIX) as peer:
             assert (peer.connect_ex(str(path)) == 0) == can_connect
     with being(NOBODY):
@@ -71,9 +71,9 @@ def test_usable_by_group(folder: Path) -> None:
         path = str(folder / "s")
         os.chown(path, 0, user.pw_gid)
         os.chmod(path, 0o620)
-        assert vhost_sockets.usable_by(path, "nobody", listening=False) is None
+        assert rights.usable_by(path, "nobody", listening=False) is None
         os.chmod(path, 0o602)  # noqa: S103
-        words = vhost_sockets.usable_by(path, str(user.pw_uid), listening=False)
+        words = rights.usable_by(path, str(user.pw_uid), listening=False)
         assert words is not None, "the group's bits count, not the others'"
         assert f"may not connect to {path} (root:" in words
         assert "srw-----w-" in words
@@ -83,7 +83,7 @@ def test_usable_with_an_access_control_list(folder: Path) -> None:
     """What it grants is not worked out."""
     folder.chmod(0o700)
     path = str(folder / "s")
-    assert vhost_sockets.usable_by(path, "nobody", listening=True) is not None
+    assert rights.usable_by(path, "nobody", listening=True) is not None
     # acl(5) as the kernel keeps it: version, and for each entry tag, bits and id.
     entries = [(1, 7, -1), (2, 7, NOBODY.pw_uid), (4, 0, -1), (16, 7, -1), (32, 0, -1)]
     text = b"\2\0\0\0" + b"".join(
@@ -98,30 +98,30 @@ def test_usable_with_an_access_control_list(folder: Path) -> None:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"this file system keeps no access control lists: {error}")
-    assert vhost_sockets.usable_by(path, "nobody", listening=True) is None
+    assert rights.usable_by(path, "nobody", listening=True) is None
 
 
 def test_usable_on_the_way(folder: Path) -> None:
     deep = folder / "deep"
     deep.mkdir(mode=0o777)
     deep.chmod(0o777)
-    assert vhost_sockets.usable_by(f"{deep}/s", "nobody", listening=True) is None
+    assert rights.usable_by(f"{deep}/s", "nobody", listening=True) is None
     folder.chmod(0o700)
-    words = vhost_sockets.usable_by(f"{deep}/s", "nobody", listening=True)
+    words = rights.usable_by(f"{deep}/s", "nobody", listening=True)
     assert words == f"nobody may not enter {folder} (root:root drwx------)"
     with being(NOBODY):
-        assert vhost_sockets.usable_by(f"{deep}/s", "daemon", listening=True) == words.replace(
+        assert rights.usable_by(f"{deep}/s", "daemon", listening=True) == words.replace(
             "nobody", "daemon"
         ), "it can be seen from outside"
     folder.chmod(0o755)
     (folder / "file").touch()
-    assert vhost_sockets.usable_by(f"{folder}/file/s", "nobody", listening=True) == (
+    assert rights.usable_by(f"{folder}/file/s", "nobody", listening=True) == (
         f"{folder}/file is a file, not a folder"
     )
-    assert vhost_sockets.usable_by(f"{folder}/none/s", "nobody", listening=True) == (
+    assert rights.usable_by(f"{folder}/none/s", "nobody", listening=True) == (
         f"{folder}/none: No such file or directory"
     )
-    assert vhost_sockets.usable_by(f"{folder}/file", "nobody", listening=False) == (
+    assert rights.usable_by(f"{folder}/file", "nobody", listening=False) == (
         f"{folder}/file is a file, not a socket"
     )
 
@@ -131,21 +131,21 @@ def test_usable_on_the_way(folder: Path) -> None:
 
 def test_unsafe_folders(folder: Path) -> None:
     path = str(folder / "s")
-    assert vhost_sockets.unsafe_folder(path) is None
+    assert rights.unsafe_folder(path) is None
     folder.chmod(0o1777)
-    assert vhost_sockets.unsafe_folder(path) is None
+    assert rights.unsafe_folder(path) is None
     folder.chmod(0o777)
     words = f"every user may replace what is in {folder} (root:root drwxrwxrwx)"
-    assert vhost_sockets.unsafe_folder(path) == words
+    assert rights.unsafe_folder(path) == words
     # The folder that a link leads to counts, and the ones above.
     deep = folder / "deep"
     deep.mkdir()
-    assert vhost_sockets.unsafe_folder(f"{deep}/s") == words
+    assert rights.unsafe_folder(f"{deep}/s") == words
     with tempfile.TemporaryDirectory() as other:
         link = Path(other, "link")
         link.symlink_to(deep)
-        assert vhost_sockets.unsafe_folder(f"{link}/s") == words
-    assert vhost_sockets.unsafe_folder(f"{folder}/none/s") is not None
+        assert rights.unsafe_folder(f"{link}/s") == words
+    assert rights.unsafe_folder(f"{folder}/none/s") is not None
 
 
 @pytest.mark.parametrize(
@@ -163,18 +163,18 @@ def test_unsafe_folders(folder: Path) -> None:
 def test_whom_folders_are_trusted_to(folder: Path, mode: int, owner: str, who: str | None) -> None:
     shutil.chown(folder, owner)
     folder.chmod(mode)
-    rights = f"{owner}:root {stat.filemode(stat.S_IFDIR | mode)}"
-    words = f"{who} may replace what is in {folder} ({rights})" if who else None
+    shown = f"{owner}:root {stat.filemode(stat.S_IFDIR | mode)}"
+    words = f"{who} may replace what is in {folder} ({shown})" if who else None
     for path in (f"{folder}/s", f"{folder}/deep/s"):
         (folder / "deep").mkdir(exist_ok=True)
-        assert vhost_sockets.untrusted(path, "") == words
+        assert rights.untrusted(path, "") == words
         if who == "nobody":
             for trusted in ("nobody", str(NOBODY.pw_uid)):
-                assert vhost_sockets.untrusted(path, trusted) is None
+                assert rights.untrusted(path, trusted) is None
             with being(NOBODY):
-                assert vhost_sockets.untrusted(path, "") is None
+                assert rights.untrusted(path, "") is None
         else:
-            assert vhost_sockets.untrusted(path, "nobody") == words
+            assert rights.untrusted(path, "nobody") == words
 
 
 def test_whom_links_are_trusted_to(folder: Path) -> None:
@@ -186,16 +186,37 @@ def test_whom_links_are_trusted_to(folder: Path) -> None:
     (here / "link").symlink_to("../common/link")
     (common / "link").symlink_to(there)
     path = str(here / "link" / "s")
-    assert vhost_sockets.untrusted(path, "") is None
+    assert rights.untrusted(path, "") is None
     os.chown(common / "link", NOBODY.pw_uid, -1, follow_symlinks=False)
     words = f"nobody may replace the link {common}/link (nobody:root lrwxrwxrwx)"
-    assert vhost_sockets.untrusted(path, "") == words
-    assert vhost_sockets.untrusted(path, "daemon") == words
-    assert vhost_sockets.untrusted(path, "nobody") is None
+    assert rights.untrusted(path, "") == words
+    assert rights.untrusted(path, "daemon") == words
+    assert rights.untrusted(path, "nobody") == words, "it may lead to what is not nobody's"
+    os.chown(common / "link", 0, -1, follow_symlinks=False)
     there.chmod(0o777)
     words = f"every user may replace what is in {there} (root:root drwxrwxrwx)"
-    assert vhost_sockets.untrusted(path, "nobody") == words
-    assert vhost_sockets.unsafe_folder(path) == words
+    assert rights.untrusted(path, "nobody") == words
+    assert rights.unsafe_folder(path) == words
+
+
+def test_no_link_in_a_trusted_users_hands(folder: Path) -> None:
+    """Where somebody may put links, root's own may be in another's place, and .. leads anywhere."""
+    (folder / "his" / "deep").mkdir(parents=True)
+    (folder / "roots").mkdir()
+    (folder / "his" / "link").symlink_to("../roots")
+    (folder / "to-his").symlink_to("his/deep")
+    os.chown(folder / "his", NOBODY.pw_uid, -1)
+    assert rights.untrusted(f"{folder}/his/s", "nobody") is None
+    assert rights.untrusted(f"{folder}/to-his/s", "nobody") is None, "root's, where root alone is"
+    assert rights.untrusted(f"{folder}/roots/../roots/s", "nobody") is None
+    for way, what in (
+        ("his/link", f"the link {folder}/his/link (root:root lrwxrwxrwx)"),
+        ("his/../roots", f"what is in {folder} (root:root drwxr-xr-x)"),
+    ):
+        path = f"{folder}/{way}/s"
+        assert rights.untrusted(path, "nobody") == f"nobody may replace {what}"
+        with pytest.raises(PermissionError, match="nobody may replace"):
+            rights.open_folder(path)
 
 
 def test_no_way_is_not_trusted(folder: Path) -> None:
@@ -209,7 +230,7 @@ def test_no_way_is_not_trusted(folder: Path) -> None:
         ("file", f"{folder}/file is a file, not a folder"),
         ("loop", f"{folder}/loop/s: Too many levels of symbolic links"),
     ):
-        assert vhost_sockets.untrusted(f"{folder}/{name}/s", "") == words
+        assert rights.untrusted(f"{folder}/{name}/s", "") == words
     with being(NOBODY):
         words = f"{closed}/deep: Permission denied"
-        assert vhost_sockets.untrusted(f"{closed}/deep/s", "") == words
+        assert rights.untrusted(f"{closed}/deep/s", "") == words

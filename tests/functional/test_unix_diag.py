@@ -30,28 +30,28 @@ def first(sockets: str) -> Iterator[tuple[str, socket.socket]]:
 
 def test_a_name_that_another_socket_took(first: tuple[str, socket.socket]) -> None:
     path, made = first
-    assert not unix_diag.is_taken(path)
+    assert not unix_diag.is_taken(path, path)
     os.unlink(path)
-    assert not unix_diag.is_taken(path), "it is gone, and nobody else has it"
+    assert not unix_diag.is_taken(path, path), "it is gone, and nobody else has it"
     with listening(path):
-        assert unix_diag.is_taken(path)
+        assert unix_diag.is_taken(path, path)
         made.close()
-        assert not unix_diag.is_taken(path), "who listens there is the only one"
+        assert not unix_diag.is_taken(path, path), "who listens there is the only one"
 
 
 def test_a_name_that_a_file_took(first: tuple[str, socket.socket]) -> None:
     path, _made = first
     os.unlink(path)
     with open(path, "w"):
-        assert unix_diag.is_taken(path)
+        assert unix_diag.is_taken(path, path)
 
 
 def test_a_socket_that_went_elsewhere(first: tuple[str, socket.socket]) -> None:
     """Under the name it was bound to, which is the one that the kernel shows."""
     path, _made = first
     os.rename(path, f"{path}2")
-    assert not unix_diag.is_taken(path)
-    assert not unix_diag.is_taken(f"{path}2")
+    assert not unix_diag.is_taken(path, path)
+    assert not unix_diag.is_taken(f"{path}2", f"{path}2")
 
 
 def test_many_sockets(first: tuple[str, socket.socket], sockets: str) -> None:
@@ -60,7 +60,7 @@ def test_many_sockets(first: tuple[str, socket.socket], sockets: str) -> None:
     many = [listening(f"{sockets}/{number:04}") for number in range(1500)]
     os.unlink(path)
     with listening(path):
-        assert unix_diag.is_taken(path)
+        assert unix_diag.is_taken(path, path)
     for made in many:
         made.close()
 
@@ -70,4 +70,4 @@ def test_a_kernel_that_cannot_tell(
 ) -> None:
     monkeypatch.setattr(unix_diag, "_SOCK_DIAG_BY_FAMILY", 999)
     with pytest.raises(OSError, match="Invalid argument"):
-        unix_diag.is_taken(first[0])
+        unix_diag.is_taken(first[0], first[0])

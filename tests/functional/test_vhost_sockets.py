@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from os_vif.host.vhost_user.system import vhost_sockets
+from os_vif.host.vhost_user.system import rights, vhost_sockets
 from os_vif.host.vhost_user.system.vhost_sockets import Kind
 from tests.functional.socket_files import NOBODY, being, listener, stale
 
@@ -28,6 +28,16 @@ def folder(sockets: str) -> Path:
     made = Path(sockets)
     made.chmod(0o755)
     return made
+
+
+def hand_over(path: str, owner: str, group: str, mode: int) -> None:
+    """Hand over what is at a path, whosever it is."""
+    folder = rights.open_folder(path)
+    there = {os.lstat(path).st_ino & 0xFFFFFFFF} if os.path.lexists(path) else set()
+    try:
+        vhost_sockets.hand_over(path, owner, group, mode, folder=folder, inodes=there)
+    finally:
+        os.close(folder)
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -122,7 +132,7 @@ def test_what_else_there_may_be(folder: Path) -> None:
             with pytest.raises(FileExistsError, match=f"is {what}, not a socket"):
                 vhost_sockets.make_way(path)
             with pytest.raises(FileExistsError, match=f"is {what}, not a socket"):
-                vhost_sockets.hand_over(path, "nobody", "", 0o600)
+                hand_over(path, "nobody", "", 0o600)
             assert os.path.lexists(path)
             assert os.lstat(path).st_uid == 0
     assert vhost_sockets.look(f"{folder}/missing/s").kind is Kind.NO_FOLDER
@@ -162,7 +172,7 @@ def test_a_new_socket_in_the_last_moment(folder: Path, monkeypatch: pytest.Monke
     """Its owner has removed the stale one itself, between our look and our act."""
     path = stale(folder / "s")
     with contextlib.ExitStack() as stack:
-        look = vhost_sockets._state
+        look = vhost_sockets.state_of
 
         def late(held: int) -> Kind:
             seen = look(held)
@@ -170,7 +180,7 @@ def test_a_new_socket_in_the_last_moment(folder: Path, monkeypatch: pytest.Monke
             stack.enter_context(listener(path))
             return seen
 
-        monkeypatch.setattr(vhost_sockets, "_state", late)
+        monkeypatch.setattr(vhost_sockets, "state_of", late)
         with pytest.raises(OSError, match="made anew meanwhile"):
             vhost_sockets.make_way(str(path))
         monkeypatch.undo()
@@ -182,7 +192,7 @@ def test_a_third_one_in_the_very_last_moment(folder: Path, monkeypatch: pytest.M
     """The one that came in between cannot have its name back: there is a third by now."""
     path = stale(folder / "s")
     with contextlib.ExitStack() as stack:
-        state, rename = vhost_sockets._state, os.rename
+        state, rename = vhost_sockets.state_of, os.rename
         third = []
 
         def late(held: int) -> Kind:
@@ -197,7 +207,7 @@ def test_a_third_one_in_the_very_last_moment(folder: Path, monkeypatch: pytest.M
                 stack.enter_context(listener(path))
                 third.append(path.stat().st_ino)
 
-        monkeypatch.setattr(vhost_sockets, "_state", late)
+        monkeypatch.setattr(vhost_sockets, "state_of", late)
         monkeypatch.setattr(os, "rename", later)
         with pytest.raises(OSError, match=r"s was made anew meanwhile, and is called .*: File ex"):
             vhost_sockets.make_way(str(path))
@@ -232,15 +242,15 @@ def test_handed_over(folder: Path) -> None:
         path = str(folder / "s")
         wanted = ("nobody", "daemon", 0o620)
         assert not vhost_sockets.is_handed_over(vhost_sockets.look(path), *wanted)
-        vhost_sockets.hand_over(path, *wanted)
+        hand_over(path, *wanted)
         assert vhost_sockets.is_handed_over(vhost_sockets.look(path), *wanted)
         found = os.stat(path)
         assert found.st_uid == NOBODY.pw_uid
         assert stat.S_IMODE(found.st_mode) == 0o620
-        vhost_sockets.hand_over(path, "", "", 0o660)
+        hand_over(path, "", "", 0o660)
         assert os.stat(path).st_uid == NOBODY.pw_uid
     with pytest.raises(FileNotFoundError, match="there is no socket"):
-        vhost_sockets.hand_over(str(folder / "none"), "", "", 0o660)
+        hand_over(str(folder / "none"), "", "", 0o660)
 
 
 @pytest.mark.parametrize("nobody", ["who-is-that", "4294967295", "9" * 5000, "a\0b", "\ud800"])
@@ -250,11 +260,11 @@ def test_a_user_or_group_that_cannot_be(folder: Path, nobody: str) -> None:
     with listener(folder / "s"):
         found = vhost_sockets.look(path)
         for act, what in (
-            (lambda: vhost_sockets.hand_over(path, nobody, "", 0o660), "user"),
-            (lambda: vhost_sockets.hand_over(path, "", nobody, 0o660), "group"),
+            (lambda: hand_over(path, nobody, "", 0o660), "user"),
+            (lambda: hand_over(path, "", nobody, 0o660), "group"),
             (lambda: vhost_sockets.is_handed_over(found, "", nobody, 0o660), "group"),
-            (lambda: vhost_sockets.usable_by(path, nobody, listening=True), "user"),
-            (lambda: vhost_sockets.untrusted(path, nobody), "user"),
+            (lambda: rights.usable_by(path, nobody, listening=True), "user"),
+            (lambda: rights.untrusted(path, nobody), "user"),
         ):
             with pytest.raises(OSError, match=f"there is no {what} ") as caught:
                 act()
@@ -262,7 +272,7 @@ def test_a_user_or_group_that_cannot_be(folder: Path, nobody: str) -> None:
                 errno.EINVAL,
                 f"there is no {what} {nobody}",
             )
-        vhost_sockets.hand_over(path, "4294967294", "4294967294", 0o660)
+        hand_over(path, "4294967294", "4294967294", 0o660)
         assert os.stat(path).st_uid == 2**32 - 2
 
 
@@ -271,5 +281,14 @@ def test_a_socket_with_another_name_is_not_handed_over(folder: Path) -> None:
     with listener(folder / "precious"):
         os.link(folder / "precious", folder / "s")
         with pytest.raises(PermissionError, match="has another name too"):
-            vhost_sockets.hand_over(str(folder / "s"), "nobody", "", 0o666)
+            hand_over(str(folder / "s"), "nobody", "", 0o666)
         assert os.stat(folder / "precious").st_uid == 0
+
+
+def test_what_the_process_does_not_hold_is_not_handed_over(folder: Path) -> None:
+    with listener(folder / "s"), rights.trusted_folder(str(folder / "s"), "") as opened:
+        with pytest.raises(PermissionError, match="is not the socket of the process"):
+            vhost_sockets.hand_over(
+                str(folder / "s"), "nobody", "", 0o666, folder=opened, inodes=()
+            )
+        assert os.stat(folder / "s").st_uid == 0

@@ -14,7 +14,13 @@ from os_vif.host.links.system import devices as links
 from os_vif.host.vhost_user import options as fast_path_options
 from os_vif.host.vhost_user.questions import BackEndState, SocketState, trouble
 from os_vif.host.vhost_user.resources import HYPERVISOR_USER
-from os_vif.host.vhost_user.system import testpmd, testpmd_words, unix_diag, vhost_sockets
+from os_vif.host.vhost_user.system import (
+    rights,
+    testpmd,
+    testpmd_words,
+    unix_diag,
+    vhost_sockets,
+)
 from os_vif.host.vhost_user.system.vhost_sockets import Kind, Place
 from os_vif.system import locks
 
@@ -85,11 +91,11 @@ def _whose() -> tuple[str, str, int]:
     if not 0 <= mode <= 0o777:
         raise _wrong("socket_mode", options.socket_mode, "octal, from 0000 to 0777")
     try:
-        vhost_sockets.user_id(owner)
+        rights.user_id(owner)
     except OSError:
         raise _wrong("socket_owner", owner, "name or number of a user of this host") from None
     try:
-        vhost_sockets.group_id(group)
+        rights.group_id(group)
     except OSError:
         raise _wrong("socket_group", group, "name or number of a group of this host") from None
     return owner, group, mode
@@ -131,7 +137,7 @@ def _look(device: str, *, start_s: float) -> BackEndState | None:
         forwards=found.forwards and (place is None or place.kind in (Kind.LIVE, Kind.UNKNOWN)),
         handed=place is None or _is_handed(place),
         guest=found.guest,
-        taken=is_live and _is_taken(found.path),
+        taken=is_live and _is_taken(found),
     )
 
 
@@ -144,9 +150,9 @@ def _place(path: str) -> Place:
         return Place(Kind.NO_FOLDER)
 
 
-def _is_taken(path: str) -> bool:
+def _is_taken(found: testpmd.Testpmd) -> bool:
     try:
-        return unix_diag.is_taken(path)
+        return unix_diag.is_taken(found.path, found.bound)
     except OSError:  # this kernel cannot tell
         return False
 
@@ -187,8 +193,7 @@ def start(name: str, path: str, *, listens: bool, mac: str) -> Done:
         if former is not None and (former.path, former.listens) == (path, listens):
             if former.handed:
                 return Done.NOTHING
-            _need_trust(path, own)
-            vhost_sockets.hand_over(path, own.socket_owner, own.socket_group, own.socket_mode)
+            _hand_over(name, path, own)
             return Done.HANDED_OVER
         if listens:
             _need_trust(path, own)
@@ -206,8 +211,22 @@ def start(name: str, path: str, *, listens: bool, mac: str) -> Done:
     return Done.STARTED
 
 
+def _hand_over(name: str, path: str, own: testpmd_words.Settings) -> None:
+    """Give the socket of a process to its user, whoever had it: that file, and no other one."""
+    with rights.trusted_folder(path, own.socket_owner) as folder:
+        found = testpmd.look(name)
+        vhost_sockets.hand_over(
+            path,
+            own.socket_owner,
+            own.socket_group,
+            own.socket_mode,
+            folder=folder,
+            inodes=unix_diag.listening_at(found.bound) if found is not None else (),
+        )
+
+
 def _need_trust(path: str, own: testpmd_words.Settings) -> None:
-    if why := vhost_sockets.untrusted(path, own.socket_owner):
+    if why := rights.untrusted(path, own.socket_owner):
         raise OSError(errno.EPERM, f"{path}: {why}")
 
 
@@ -245,7 +264,7 @@ def look_at_socket(path: str, user: str, *, guest_listens: bool) -> SocketState 
     :param user: the hypervisor's, who must be able to use it; '' asks for nothing
     """
     try:
-        unusable = vhost_sockets.usable_by(path, user, listening=guest_listens) if user else None
+        unusable = rights.usable_by(path, user, listening=guest_listens) if user else None
     except OSError:
         nobody = exception.InvalidField(
             field=HYPERVISOR_USER, value=user, expected="the name or number of a user of this host"
@@ -253,7 +272,7 @@ def look_at_socket(path: str, user: str, *, guest_listens: bool) -> SocketState 
         return SocketState("error", what=str(nobody))
     try:
         found = vhost_sockets.look(path)
-        unsafe = None if guest_listens else vhost_sockets.unsafe_folder(path)
+        unsafe = None if guest_listens else rights.unsafe_folder(path)
     except PermissionError:
         return None
     except OSError as error:

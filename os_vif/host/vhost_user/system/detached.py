@@ -37,9 +37,12 @@ class Detached:
     file grows.
     """
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start it, in the root folder; what it makes is its user's alone (umask 077).
+    def __init__(
+        self, argv: Sequence[str], environment: Mapping[str, str], folder: int | None = None
+    ) -> None:
+        """Start it; what it makes is its user's alone (umask 077).
 
+        :param folder: a descriptor of where it starts; None for the root folder
         :raises OSError: no process can be started.
         """
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as its:
@@ -53,7 +56,7 @@ class Detached:
                 stdin=told,
                 stdout=both,
                 stderr=self._words,
-                cwd="/",
+                cwd="/" if folder is None else f"/proc/self/fd/{folder}",
                 env=dict(environment),
                 start_new_session=True,
                 umask=0o077,

@@ -24,12 +24,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from os_vif import exception
 from os_vif.engine import checks
-from os_vif.host.vhost_user.system import testpmd_words, vhost_sockets
+from os_vif.host.vhost_user.system import rights, rooms, testpmd_words, vhost_sockets
 from os_vif.host.vhost_user.system.detached import Detached
 from os_vif.host.vhost_user.system.testpmd_words import Settings
 from os_vif.system import locks, netlink
@@ -58,6 +59,7 @@ class Testpmd:
     :ivar path: the socket
     :ivar listens: it waits there for the guest; else it connects, again and again
     :ivar guest: a guest is connected and its driver runs
+    :ivar bound: what it was told for the socket, and what the kernel shows of that
     """
 
     pid: int
@@ -67,6 +69,7 @@ class Testpmd:
     path: str = ""
     listens: bool = False
     guest: bool = False
+    bound: str = field(default="", compare=False)
 
 
 def look(device: str, *, start_s: float = 0) -> Testpmd | None:
@@ -115,47 +118,57 @@ def start(device: str, path: str, *, listen: bool, mac: str | None, settings: Se
     """
     path = checks.back_end_path(path)
     netlink.index_of(device)  # without it DPDK would make one of its own, which would go with it
-    if listen and (why := vhost_sockets.untrusted(path, settings.socket_owner)):
-        raise OSError(errno.EPERM, f"{path}: {why}")
-    folder = _folder(device)
-    if (pid := _holder(folder)) is not None:
-        raise OSError(errno.EEXIST, f"dpdk-testpmd ({pid}) runs for {device} already")
-    _remove(folder)
-    if listen:
-        # DPDK removes whatever is there: a file too, and another's live socket.
-        vhost_sockets.make_way(path)
-    words = testpmd_words.arguments(
-        device, path, listen=listen, mac=mac, prefix=folder.name, settings=settings
-    )
-    # Not our environment: a service manager's may lead DPDK to another runtime folder.
-    environment = {
-        "LC_ALL": "C",
-        "PATH": os.environ.get("PATH", os.defpath),
-        "RUNTIME_DIRECTORY": str(ROOT.parent),
-    }
-    with Detached([*settings.command, *words], environment) as started:
-        try:
-            found = _until_it_forwards(started, folder, settings.seconds)
-            if listen:
-                vhost_sockets.hand_over(
-                    path, settings.socket_owner, settings.socket_group, settings.socket_mode
-                )
-            started.let_go()
-        except BaseException:
-            started.kill()
-            _remove(folder)
-            if listen:
-                _remove_socket(path)
-            raise
+    with contextlib.ExitStack() as stack:
+        place = None
+        if listen:
+            place = stack.enter_context(rights.trusted_folder(path, settings.socket_owner))
+        folder = _folder(device)
+        if (pid := _holder(folder)) is not None:
+            raise OSError(errno.EEXIST, f"dpdk-testpmd ({pid}) runs for {device} already")
+        _remove(folder)
+        room = None
+        if place is not None:
+            vhost_sockets.make_way(path, place)
+            # DPDK removes whatever it finds at its path, and goes there by names, which are not
+            # root's alone.  So it makes its socket where nothing is, and is told a name only.
+            room = stack.enter_context(rooms.room(place))
+            _note(folder, path)
+        words = testpmd_words.arguments(
+            device,
+            device if listen else path,
+            listen=listen,
+            mac=mac,
+            prefix=folder.name,
+            settings=settings,
+        )
+        # Not our environment: a service manager's may lead DPDK to another runtime folder.
+        environment = {
+            "LC_ALL": "C",
+            "PATH": os.environ.get("PATH", os.defpath),
+            "RUNTIME_DIRECTORY": str(ROOT.parent),
+        }
+        with Detached([*settings.command, *words], environment, room) as started:
+            try:
+                found = _until_it_forwards(started, folder, settings.seconds)
+                if place is not None and room is not None:
+                    give = (settings.socket_owner, settings.socket_group, settings.socket_mode)
+                    rooms.move_in(path, room, device, place, give)
+                started.let_go()
+            except BaseException:
+                started.kill()
+                _remove(folder)
+                if place is not None:
+                    _remove_socket(path, place)
+                raise
     return found
 
 
-def _remove_socket(path: str) -> None:
+def _remove_socket(path: str, place: int) -> None:
     """Remove the socket of a process that is ending: its files are closed one after another."""
 
     def is_removed() -> bool:
         try:
-            vhost_sockets.make_way(path)
+            vhost_sockets.make_way(path, place)
         except OSError as error:
             return error.errno != errno.EADDRINUSE
         return True
@@ -172,11 +185,13 @@ def stop(device: str, owner: str = "") -> None:
     :raises OSError: it does not end, or it is not ours to end.
     """
     folder = _folder(device)
-    path, listens = "", False
+    # One that ended tells nothing, but for where its socket was.
+    path = _noted(folder)
+    listens = bool(path)
     with _held(folder) as (pid, process):
         if process is not None:
-            path, listens = testpmd_words.told(_command_line(pid))
-            if not path:  # /proc does not show it to everybody
+            path, listens, bound = _told(folder, _command_line(pid))
+            if not bound:  # /proc does not show it to everybody
                 found = _ask(folder, pid)
                 path, listens = found.path, found.listens
             with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
@@ -184,7 +199,7 @@ def stop(device: str, owner: str = "") -> None:
             if not _until(lambda: _has_ended(process), _STOP_S):
                 raise OSError(errno.ETIMEDOUT, f"dpdk-testpmd ({pid}) does not end")
     _remove(folder)
-    if listens:
+    if path and listens:
         remove_stale(path, owner)
 
 
@@ -195,14 +210,19 @@ def remove_stale(path: str, owner: str) -> bool:
     :returns: whether there was one
     :raises OSError: it cannot be removed.
     """
-    if vhost_sockets.untrusted(path, owner):
-        return False
-    try:
-        return vhost_sockets.make_way(path)
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EEXIST):
-            raise
-        return False
+    with contextlib.ExitStack() as stack:
+        rights.user_id(owner)
+        try:
+            place = stack.enter_context(rights.trusted_folder(path, owner))
+        except OSError:
+            return False
+        rooms.sweep(place)
+        try:
+            return vhost_sockets.make_way(path, place)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EEXIST):
+                raise
+            return False
 
 
 def devices() -> list[str]:
@@ -317,9 +337,9 @@ def _ask(folder: Path, pid: int) -> Testpmd:
             ports = [dict(_answer(telemetry, deadline, "/ethdev/info", port)) for port in (0, 1)]
             link = dict(_answer(telemetry, deadline, "/ethdev/link_status", 0))
     except (OSError, ValueError):
-        path, listens = testpmd_words.told(_command_line(pid))
-        return Testpmd(pid, path=path, listens=listens)
-    path, listens = testpmd_words.told([str(word) for word in words])
+        path, listens, bound = _told(folder, _command_line(pid))
+        return Testpmd(pid, path=path, listens=listens, bound=bound)
+    path, listens, bound = _told(folder, [str(word) for word in words])
     names = [port.get("name") for port in ports]
     whole = names[0] in testpmd_words.SOCKET and names[1] == testpmd_words.TAP
     return Testpmd(
@@ -330,7 +350,32 @@ def _ask(folder: Path, pid: int) -> Testpmd:
         path=path,
         listens=listens,
         guest=link.get("status") == "UP",
+        bound=bound,
     )
+
+
+_SOCKET = "os-vif-socket"
+"""In a runtime folder, a link to the socket of a process that was told no more than a name."""
+
+
+def _note(folder: Path, path: str) -> None:
+    for made in (ROOT, folder):
+        made.mkdir(mode=0o700, exist_ok=True)
+    os.symlink(path, folder / _SOCKET)
+
+
+def _noted(folder: Path) -> str:
+    try:
+        return checks.back_end_path(os.readlink(folder / _SOCKET))
+    except (OSError, exception.InvalidField):
+        return ""
+
+
+def _told(folder: Path, words: list[str]) -> tuple[str, bool, str]:
+    """Return the path of a process's socket, whether it listens there, and what it was told."""
+    bound, listens = testpmd_words.told(words)
+    # Those that an earlier release started were told all of it.
+    return bound if bound.startswith("/") else _noted(folder), listens, bound
 
 
 def _command_line(pid: int) -> list[str]:

@@ -29,22 +29,31 @@ _ROOM = 1 << 16
 _ANSWER_S = 2.0
 
 
-def is_taken(path: str) -> bool:
-    """Tell whether a socket that listens under this name has lost the name to another file.
+def is_taken(path: str, bound: str) -> bool:
+    """Tell whether a socket that listens has lost its place to another file.
 
-    Only sockets of this thread's network namespace are seen. Where nothing is there under the name
-    it is not taken.
+    Only sockets of this thread's network namespace are seen. Where nothing is there it is not
+    taken.
 
+    :param path: its place
+    :param bound: the name it was bound to
     :raises OSError: the kernel cannot tell (ENOENT: it lacks unix_diag).
     """
     try:
         there = os.lstat(path).st_ino
     except OSError:
         return False
-    # The kernel shows the lower 32 bits.
-    return any(
-        name == os.fsencode(path) and inode != there & 0xFFFFFFFF for name, inode in _listening()
-    )
+    return any(inode != there & 0xFFFFFFFF for inode in listening_at(bound))
+
+
+def listening_at(bound: str) -> set[int]:
+    """Return the files' inodes of the sockets that listen and were bound to a name.
+
+    The kernel shows the lower 32 bits.  Only sockets of this thread's network namespace are seen.
+
+    :raises OSError: the kernel cannot tell (ENOENT: it lacks unix_diag).
+    """
+    return {inode for name, inode in _listening() if name == os.fsencode(bound)}
 
 
 def _listening() -> Iterator[tuple[bytes, int]]:
