@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -855,6 +856,21 @@ def test_rules_stand_between_top_and_bottom(inside: Any) -> None:
         assert steps_left(vif) == []
     order = ["os-vif" if "os-vif" in rule else rule.split()[3] for rule in witness.rules()]
     assert order == ["10.1.0.0/16", "os-vif", "os-vif", "10.2.0.0/16", "10.3.0.0/16"]
+
+
+@pytest.mark.parametrize("option", ["iptables_top_regex", "iptables_bottom_regex"])
+def test_a_pattern_that_takes_for_ever(inside: Any, option: str) -> None:
+    """Who looks for it, a daemon for one, serves others too."""
+    stranger = ("-d", "10.1.0.0/16", "-m", "comment", "--comment", "a" * 40, "-j", "ACCEPT")
+    witness.run("iptables", "-w", "-A", "FORWARD", *stranger)
+    before = witness.snapshot(), witness.rules()
+    vif = vifs.bridge_vif(has_traffic_filtering=False)
+    began = time.monotonic()
+    with vifs.configured("linux_bridge", **{option: "(a+)+!"}):
+        with pytest.raises(exception.PlugException, match=rf"{option} .* takes more than 2 s"):
+            plug(vif)
+        assert time.monotonic() - began < 30
+        assert before == (witness.snapshot(), witness.rules())
 
 
 @pytest.mark.parametrize("action", ["DROP", "REJECT"])

@@ -307,7 +307,11 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
         ("set_forwarding", {"rules": [["-i", "br0", "-j", "ACCEPT\n-F"]]}),
         ("set_forwarding", {"rules": [["-i br0"]]}),
         ("set_forwarding", {"rules": "-F"}),
-        ("set_forwarding", {"top_regex": "("}),
+        *(
+            ("set_forwarding", {"rules": [["-i", "br0", word, "/tmp/x", "-j", "ACCEPT"]]})
+            for word in ("--modprobe", "--modp", "-M", "-t", "--tab", "-F", "--flush", "--", "-vi")
+        ),
+        ("set_forwarding", {"top_regex": "x" * 1001}),
         ("set_forwarding", {"ipv6": 0}),
         ("associate_vsi", {"vsi": {**VSI, "manager": 256}}),
         ("associate_vsi", {"vsi": {**VSI, "type": 2**24}}),

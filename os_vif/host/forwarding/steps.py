@@ -15,13 +15,30 @@ from os_vif.host.forwarding.questions import FORWARDING, parse_rules_comment
 _RULE_WORD = re.compile(r"[A-Za-z0-9_./-]{1,64}\Z")
 
 
+# iptables(8): what a rule is made of.  The others act on chains and tables, or have a program of
+# the caller's choice run (--modprobe).
+_SHORT = frozenset({"-i", "-o", "-j", "-g", "-p", "-s", "-d", "-m", "-f"})
+_NOT_A_RULES = (
+    *("append", "check", "delete", "insert", "replace", "list", "list-rules", "flush", "zero"),
+    *("new-chain", "delete-chain", "policy", "rename-chain", "table", "modprobe", "set-counters"),
+    *("verbose", "wait", "wait-interval", "numeric", "exact", "line-numbers", "help", "version"),
+    *("ipv4", "ipv6"),
+)
+
+
+def _is_rule_word(word: Any) -> bool:
+    if not isinstance(word, str) or not _RULE_WORD.match(word):
+        return False
+    if word.startswith("--"):
+        # getopt_long(3) knows them cut short, too.
+        return len(word) > 2 and not any(name.startswith(word[2:]) for name in _NOT_A_RULES)
+    return not word.startswith("-") or word in _SHORT
+
+
 def is_rules(value: Any) -> bool:
-    """Tell whether these are words of rules that a command line can take."""
+    """Tell whether these are words of rules that a command line can take, and of nothing else."""
     return isinstance(value, list) and all(
-        isinstance(rule, list)
-        and rule
-        and all(isinstance(word, str) and _RULE_WORD.match(word) for word in rule)
-        for rule in value
+        isinstance(rule, list) and rule and all(map(_is_rule_word, rule)) for rule in value
     )
 
 

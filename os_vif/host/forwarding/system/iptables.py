@@ -8,10 +8,11 @@ tables is theirs, and rules in the other one would not meet those of Docker and 
 from __future__ import annotations
 
 import errno
-import re
+import json
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 
 Rules = tuple[tuple[str, ...], ...]
@@ -93,17 +94,53 @@ def comments(*, ipv6: bool) -> set[str]:
 
 def _first_place(lines: Sequence[str], top_regex: str, bottom_regex: str) -> int:
     """Return the rule number (from 1) to insert at: below the top rules, above the bottom ones."""
-    place = 0
-    if top_regex:
-        for number, line in enumerate(lines, 1):
-            if re.search(top_regex, line):
-                place = number
-    if bottom_regex:
-        for number, line in enumerate(lines, 1):
-            if re.search(bottom_regex, line):
-                place = min(place, number - 1)
-                break
-    return place + 1
+    tops, bottoms = (
+        _matching(pattern, lines, f"iptables_{which}_regex") if pattern else []
+        for which, pattern in (("top", top_regex), ("bottom", bottom_regex))
+    )
+    place = tops[-1] if tops else 0
+    return min(place, bottoms[0] - 1 if bottoms else place) + 1
+
+
+_MATCHING_S = 2.0
+"""Seconds that a regular expression may take for all rules of the chain."""
+
+_MATCH = """if True:
+    import json, re, sys
+    pattern, lines = json.load(sys.stdin)
+    try:
+        search = re.compile(pattern).search
+    except (re.error, RecursionError, OverflowError) as error:
+        sys.exit(str(error))
+    json.dump([number for number, line in enumerate(lines, 1) if search(line)], sys.stdout)
+"""
+
+
+def _matching(pattern: str, lines: Sequence[str], option: str) -> list[int]:
+    """Return the numbers, from 1, of the lines in which a pattern is found.
+
+    A process of its own tries it: some patterns take for ever, and nothing else ends them.
+
+    :raises OSError: EINVAL: it is no regular expression; ETIMEDOUT: it takes too long.
+    """
+    try:
+        done = subprocess.run(
+            # -I: nothing of the environment's or of the folder's counts.
+            [sys.executable, "-I", "-c", _MATCH],
+            input=json.dumps([pattern, list(lines)]),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_MATCHING_S,
+        )
+    except subprocess.TimeoutExpired:
+        words = f"{option} {pattern!r} takes more than {_MATCHING_S:g} s on the FORWARD chain"
+        raise OSError(errno.ETIMEDOUT, f"{words}; nothing was changed") from None
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise OSError(errno.EINVAL, f"{option} {pattern!r}: {said}")
+    found: list[int] = json.loads(done.stdout)
+    return found
 
 
 def replace(
