@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from os_vif.drawing.scene import Fault, Guest
     from os_vif.engine.inventory import Plugged
     from os_vif.engine.picture import Picture
-    from os_vif.engine.topology import Topology
+    from os_vif.engine.topology import Resource, Topology
 
 Said = TypeVar("Said")
 
@@ -31,11 +31,24 @@ def as_plugged(item: Plugged) -> tuple[Topology, Guest]:
     from os_vif.drawing.scene import Guest
     from os_vif.engine.topology import Topology
 
-    resources = _told(lambda picture: picture.held(item))
+    odd: list[str] = []
+    resources = _told(lambda picture: _drawable(picture, item, odd))
     # The beginning of an id is enough to name it here, and leaves room for more guests.
     name = f"guest {item.mark.instance[:8]}" if item.mark.instance else "guest"
-    lines = [f"VIF {item.mark.vif_id[:8]}", *([] if resources else [state_of(item)])]
+    lines = [f"VIF {item.mark.vif_id[:8]}", *([] if resources else [state_of(item)]), *odd]
     return Topology(item.mark, tuple(resources)), Guest(name, tuple(lines))
+
+
+def _drawable(picture: Picture, item: Plugged, odd: list[str]) -> list[Resource]:
+    """Return what a family holds of a VIF, up to what is none of ours: the host takes more."""
+    from os_vif import exception
+
+    drawn: list[Resource] = []
+    try:
+        drawn.extend(picture.held(item))
+    except exception.InvalidField as error:
+        odd.append(f"not drawn: {error.kwargs['value']!a}")
+    return drawn
 
 
 def faults_of(item: Plugged) -> dict[str, Fault]:

@@ -64,14 +64,32 @@ class Mark:
 
 
 def parse_mark(alias: str | None) -> Mark | None:
-    """Return whose a device with this alias is, or None if the alias is no mark of ours."""
+    """Return whose a device with this alias is, or None if the alias is no mark of ours.
+
+    It begins with just what :class:`Mark` writes.  Words of others may follow, but none that says
+    once more whose it is.
+    """
     if not alias or not alias.startswith(PREFIX):
         return None
-    words = dict(part.partition("=")[::2] for part in alias.split(" ")[1:])
+    told: dict[str, str] = {}
+    for word in alias.split(" "):
+        key, _, value = word.partition("=")
+        told.setdefault(key, value)
     try:
-        return Mark(words["vif"], words.get("plugin", ""), words.get("instance", ""))
+        mark = Mark(told["vif"], told.get("plugin", ""), told.get("instance", ""))
     except Exception:  # an alias that only looks like ours is a stranger's
         return None
+    text = str(mark)
+    if alias == text:
+        return mark
+    notes = [note.partition("=")[0] for note in alias.removeprefix(text).split(" ")[1:]]
+    if not alias.startswith(f"{text} ") or any(key in _OWNER for key in notes):
+        return None
+    return mark
+
+
+_OWNER = ("vif", "plugin", "instance", "")
+"""Words that no family may put behind a mark."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

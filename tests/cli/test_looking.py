@@ -281,3 +281,53 @@ def test_a_reader_that_goes_away(osvif):
     assert done.stderr == ""
     assert done.stdout.strip() in ("0", "141")
     assert "tap1" in osvif.host.links()
+
+
+ODD = [
+    b"tap=0",
+    b"-tap",
+    b"tap+",
+    b"t[bold]p",
+    "\u00e9\u4e2d\u202e".encode(),
+    b"t\xff\xfep",
+    b"t\x1b[31mp\x07",
+    b"$(reboot)",
+    b"tap0;\"'&",
+]
+"""What the kernel takes for a name, and no tool of ours would give.  A % it never takes."""
+
+
+def test_devices_with_odd_names(osvif):
+    """Somebody has renamed them: all the others are shown, listed and removed as ever."""
+    osvif("plug", osvif.file(BRIDGE))
+    for number, name in enumerate([*ODD, b"br{},9"]):
+        mark = f"os-vif vif=odd-{number} plugin=tap"
+        bridge = name.startswith(b"br")
+        made = ("link", "add") if bridge else ("tuntap", "add")
+        kind = ("type", "bridge") if bridge else ("mode", "tap")
+        osvif.host.run("ip", *made, f"odd{number}", *kind)
+        osvif.host.run("ip", "link", "set", f"odd{number}", "alias", mark)
+        osvif.host.run(sys.executable, "-c", _RENAME, f"odd{number}", name.hex())
+    osvif.host.run("ip", "link", "set", "tap0", "nomaster")
+    osvif.host.run(sys.executable, "-c", _RENAME, "br0", b"br+0".hex())
+    osvif.host.run("ip", "link", "set", "tap0", "master", "br+0")
+    listed = osvif("list").stdout
+    assert all(f"odd-{number} " in listed for number in range(len(ODD)))
+    assert "\x1b[31m" not in listed
+    assert len(osvif.json("list")["vifs"]) == len(ODD) + 2
+    drawn = osvif("show").stdout
+    assert "tap0" in drawn
+    assert "\x1b[31m" not in drawn
+    osvif("show", "tap0")
+    osvif("show", "odd-5")
+    ElementTree.fromstring(osvif("show", "--svg", "-").stdout)  # noqa: S314  (our own)
+    osvif("gc", "--keep-none", "--yes")
+    assert osvif.json("list")["vifs"] == []
+
+
+_RENAME = """if True:
+    import fcntl, socket, struct, sys
+    request = struct.pack("16s16s", sys.argv[1].encode(), bytes.fromhex(sys.argv[2]))
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, 0x8923, request)  # SIOCSIFNAME
+"""

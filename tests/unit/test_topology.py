@@ -28,6 +28,35 @@ def test_a_mark_fits_into_an_alias(vif_id: str, plugin: str, instance: str) -> N
     assert len(str(Mark(vif_id, plugin, instance)).encode()) < 256
 
 
+_PARTS = st.sampled_from(
+    [
+        "os-vif",
+        "vif=1",
+        "vif=2",
+        "vif",
+        "plugin=tap",
+        "plugin=",
+        "instance=3",
+        "lower=down",
+        "",
+        "=",
+    ]
+)
+
+
+@given(st.one_of(st.lists(_PARTS).map(" ".join), st.text().map("os-vif vif={}".format)))
+def test_what_is_taken_for_a_mark_is_one(alias: str) -> None:
+    """Whoever reads it by another rule, a person for one, finds the same owner."""
+    mark = parse_mark(alias)
+    if mark is not None:
+        text, notes = str(mark), alias.removeprefix(str(mark))
+        assert alias == f"{text}{notes}"
+        assert parse_mark(text) == mark
+        assert not notes or notes.startswith(" ")
+        assert alias.count("vif=") == 1 + notes.count("vif=")
+        assert not {"vif", "plugin", "instance"} & {it.split("=")[0] for it in notes.split(" ")}
+
+
 @given(WORDS, st.sampled_from(["br0", "qbr-1.2", "a" * 15]))
 def test_a_rules_comment_is_read_back(vif_id: str, bridge: str) -> None:
     comment = rules_comment(Mark(vif_id, "linux_bridge"), bridge)
@@ -54,6 +83,16 @@ def test_a_rules_comment_is_read_back(vif_id: str, bridge: str) -> None:
         "my os-vif vif=1 plugin=tap",
         "os-vif is what I use here",
         "vnet0",
+        "os-vif vif=1 vif=2 plugin=tap",
+        "os-vif vif=1 plugin=tap vif=2",
+        "os-vif vif=1 plugin=tap instance=3 vif=2",
+        "os-vif vif=1 plugin=tap lower=down plugin=ovs",
+        "os-vif vif=1 plugin=tap lower=down instance=3",
+        "os-vif vif=1 plugin=tap instance=3 instance=4",
+        "os-vif vif=1 plugin=tap instance=",
+        "os-vif vif=1 instance=3 plugin=tap",
+        "os-vif vif=1 plugin=tap ",
+        "os-vif vif=1 plugin=tap  lower=down",
     ],
 )
 def test_what_is_no_mark(text: str | None) -> None:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif.drawing.scene import Scene
+from os_vif.engine.checks import IFNAMSIZ
 from os_vif.engine.fields import NAME
 from os_vif.engine.picture import Drawn, Picture
 from os_vif.host.links.questions import is_deleted_by_us
@@ -81,24 +83,38 @@ def _held(item: Plugged) -> Iterator[Resource]:
             yield from _of_link(link)
 
 
+def _ours(name: str, index: int | None = None) -> str:
+    """Return a name that ours may have, for whatever the kernel lets others call a device.
+
+    :param index: of the device, to tell two such from each other
+    """
+    if NAME(name):
+        return name
+    end = "" if index is None else f".{index}"
+    return f"_{re.sub('[^A-Za-z0-9_.-]', '_', name)}"[: IFNAMSIZ - 1 - len(end)] + end
+
+
 def _of_link(link: Link) -> list[Resource]:
     found: Any = link.attributes
-    master, mtu = found.get("master"), found.get("mtu")
+    name, mtu = _ours(link.name, link.index), found.get("mtu")
+    master = found.get("master") and _ours(found["master"])
     bridge: list[Resource] = [] if master is None else [Bridge(name=master)]
     if link.kind == "bridge":
-        return [Bridge(name=link.name, own=True)]
+        return [Bridge(name=name, own=True)]
     if link.kind == "veth":
         # The other end is a link too, and is drawn with this one.
-        return [Veth(name=link.name, peer=found["link"], mtu=mtu, bridge=master)] if master else []
+        return (
+            [Veth(name=name, peer=_ours(found["link"]), mtu=mtu, bridge=master)] if master else []
+        )
     if link.kind == "macvtap" and found["mode"] in MACVTAP_MODES:
         lower = str(found.get("link"))
         if not NAME(lower):
             lower = "elsewhere"  # in another network namespace, which shows no more than a number
-        return [Macvtap(name=link.name, mac=found["mac"], mode=found["mode"], mtu=mtu, link=lower)]
+        return [Macvtap(name=name, mac=found["mac"], mode=found["mode"], mtu=mtu, link=lower)]
     if link.kind != "tap":
         return bridge  # a representor, which is drawn as the port it is
     multi_queue = bool(found.get("multi_queue"))
-    return [*bridge, Tap(name=link.name, mtu=mtu, bridge=master, multi_queue=multi_queue)]
+    return [*bridge, Tap(name=name, mtu=mtu, bridge=master, multi_queue=multi_queue)]
 
 
 # --- listed -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -74,6 +75,11 @@ def is_new_attributes(value: Any) -> bool:
     return is_attributes(value) and is_mark(value.get("alias"))
 
 
+def _is_anybodys_name(value: Any) -> bool:
+    # dev_valid_name() of the kernel; a byte that is no text is read as three.
+    return fields.is_text(value, 3 * checks.IFNAMSIZ) and not re.search(r"[\s/:]", value)
+
+
 def is_doomed(value: Any) -> bool:
     """Tell whether these are links to delete: name and index of each, index 0 for any."""
     return (
@@ -82,8 +88,9 @@ def is_doomed(value: Any) -> bool:
         and all(
             isinstance(item, list)
             and len(item) == 2
-            and fields.NAME(item[0])
             and fields.U32(item[1])
+            # By its index, whatever somebody else has called it.
+            and (fields.NAME(item[0]) or (item[1] and _is_anybodys_name(item[0])))
             for item in value
         )
     )

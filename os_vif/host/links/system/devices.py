@@ -7,6 +7,7 @@ Sources: rtnetlink(7), linux/if_link.h.
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import socket
 import struct
@@ -116,9 +117,11 @@ def is_up(name: str) -> bool:
 
 def _name_of(index: int) -> str:
     try:
-        return socket.if_indextoname(index)
+        name = socket.if_indextoname(index)
     except OSError:
         return ""
+    # As the kernel's messages are read: a name may be any bytes.
+    return os.fsencode(name).decode(errors="replace")
 
 
 # --- making and changing ----------------------------------------------------------------------
