@@ -46,6 +46,7 @@ __all__ = [
     "unplug_many",
 ]
 
+# Operators filter by this logger's name and by the words of its lines: they stay as they are.
 LOG = logging.getLogger(__name__)
 
 _REFUSALS = (
@@ -96,6 +97,7 @@ def initialize(reset: bool = False) -> None:
     finally:
         stevedore.removeFilter(_is_news)
     manager.extensions[:] = _one_per_name(manager.extensions)
+    names = []
     for name in manager.names():
         loaded = manager[name]
         try:
@@ -104,8 +106,10 @@ def initialize(reset: bool = False) -> None:
             if _first_time(f"{name} {loaded.plugin} {error!r}"):
                 LOG.exception("Could not load VIF plugin %s (%s)", name, loaded.plugin)
         else:
-            LOG.debug("Loaded VIF plugin %s (%s)", name, loaded.plugin)
+            LOG.debug("Loaded VIF plugin class '%s' with name '%s'", loaded.plugin, name)
+            names.append(name)
     _EXT_MANAGER = manager
+    LOG.info("Loaded VIF plugins: %s", ", ".join(sorted(names)))
     opts.plugins_list[:] = _loaded_plugins()
 
 
@@ -120,16 +124,16 @@ def plug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
         goes for NoSupportedVIFVersion, NoMatchingPortProfileClass, NoSupportedPortProfileVersion
     :raises PlugException: the plugin failed; its own error is the cause
     """
-    plugin = _plugin(vif.plugin)
+    plugin = _plugin_of(vif)
     try:
-        LOG.debug("Plugging VIF %s", vif)
+        LOG.debug("Plugging vif %s", vif)
         plugin.plug(vif, instance_info)
     except _REFUSALS:
         raise
     except Exception as err:
-        LOG.error("Failed to plug VIF %(vif)s", {"vif": vif}, exc_info=True)
+        LOG.error("Failed to plug vif %(vif)s", {"vif": vif}, exc_info=True)
         raise exception.PlugException(vif=vif, err=err) from err
-    LOG.info("Plugged VIF %s", vif)
+    LOG.info("Successfully plugged vif %s", vif)
 
 
 def unplug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
@@ -142,16 +146,16 @@ def unplug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
     :raises NoMatchingVIFClass: as for :func:`plug`
     :raises UnplugException: the plugin failed; its own error is the cause
     """
-    plugin = _plugin(vif.plugin)
+    plugin = _plugin_of(vif)
     try:
-        LOG.debug("Unplugging VIF %s", vif)
+        LOG.debug("Unplugging vif %s", vif)
         plugin.unplug(vif, instance_info)
     except _REFUSALS:
         raise
     except Exception as err:
-        LOG.error("Failed to unplug VIF %(vif)s", {"vif": vif}, exc_info=True)
+        LOG.error("Failed to unplug vif %(vif)s", {"vif": vif}, exc_info=True)
         raise exception.UnplugException(vif=vif, err=err) from err
-    LOG.info("Unplugged VIF %s", vif)
+    LOG.info("Successfully unplugged vif %s", vif)
 
 
 def host_info(permitted_vif_type_names: Collection[str] | None = None) -> "HostInfo":
@@ -177,9 +181,10 @@ def _loaded_plugins() -> "list[tuple[str, PluginBase]]":
     return sorted(((name, obj) for name, obj in pairs if obj is not None), key=lambda pair: pair[0])
 
 
-def _plugin(name: str) -> "PluginBase":
-    if _EXT_MANAGER is None:
+def _plugin_of(vif: "VIFBase") -> "PluginBase":
+    if _EXT_MANAGER is None:  # said before the VIF is looked at: it may be anything
         raise exception.LibraryNotInitialized
+    name = vif.plugin
     try:
         plugin: PluginBase | None = _EXT_MANAGER[name].obj
     except KeyError:

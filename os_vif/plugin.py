@@ -95,10 +95,13 @@ class PluginBase(abc.ABC):
         :param plugin_name: the entry point's name
         """
         group = f"os_vif_{plugin_name}"
-        # The group has to be there for a plugin without options too.
-        CONF.register_group(cfg.OptGroup(group))
-        CONF.register_opts(cls.CONFIG_OPTS, group=group)
-        return cls(getattr(CONF, group))
+        registry = CONF
+        if not cls.CONFIG_OPTS:
+            # It has a group as all have, but the service's configuration gets none that is empty.
+            registry = cfg.ConfigOpts()
+            registry.register_group(cfg.OptGroup(group))
+        registry.register_opts(cls.CONFIG_OPTS, group=group)
+        return cls(getattr(registry, group))
 
 
 class TopologyPlugin(PluginBase):

@@ -8,6 +8,7 @@ parties' too, one by one; the others raise :exc:`~os_vif.exception.NotDescribed`
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def plugin_of(vif: VIFBase) -> PluginBase:
     """
     import os_vif
 
-    return os_vif._plugin(vif.plugin)
+    return os_vif._plugin_of(vif)
 
 
 def describe(
@@ -132,7 +133,20 @@ def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Ou
             outcomes[position] = Outcome(vif, tuple(request.done), request.error)
         for position in others:
             outcomes[position] = _one_by_one(*pairs[position], unplugging=unplugging)
-    return [outcomes[position] for position in range(len(pairs))]
+    done = [outcomes[position] for position in range(len(pairs))]
+    _log_those_done(done, unplugging=unplugging)
+    return done
+
+
+def _log_those_done(outcomes: Sequence[Outcome], *, unplugging: bool) -> None:
+    """Log what plug and unplug log; what failed is told to the caller, who says so."""
+    import os_vif
+
+    verb = "unplugged" if unplugging else "plugged"
+    if os_vif.LOG.isEnabledFor(logging.INFO):
+        for outcome in outcomes:
+            if outcome.error is None:
+                os_vif.LOG.info("Successfully %s vif %s", verb, outcome.vif)
 
 
 def _conflicting(pairs: Sequence[Pair], requests: dict[int, Request]) -> dict[int, Outcome]:

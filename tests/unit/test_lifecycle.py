@@ -51,6 +51,12 @@ class BrokenPlugin(ThirdPartyPlugin):
     unplug = plug
 
 
+class PlainPlugin(ThirdPartyPlugin):
+    """It has no options."""
+
+    CONFIG_OPTS = []  # noqa: RUF012
+
+
 class UnloadablePlugin(ThirdPartyPlugin):
     """It cannot even be made."""
 
@@ -100,6 +106,9 @@ def loaded(name):
     [
         lambda: os_vif.plug(mock.Mock(plugin="noop"), mock.sentinel.instance),
         lambda: os_vif.unplug(mock.Mock(plugin="noop"), mock.sentinel.instance),
+        lambda: os_vif.plug(None, None),
+        lambda: os_vif.unplug(None, None),
+        lambda: os_vif.plan(None),
         os_vif.host_info,
     ],
 )
@@ -254,6 +263,50 @@ def test_options_are_listed_as_copies(install):
         ("os_vif_third", ["colour"]),
     ]
     assert listed[1][1][0] is not ThirdPartyPlugin.CONFIG_OPTS[0]
+
+
+def test_a_plugin_without_options_has_a_group_that_the_service_does_not_see(install):
+    install(("plain", PlainPlugin))
+    os_vif.initialize()
+    assert list(loaded("plain").config) == []
+    assert not hasattr(plugin.CONF, "os_vif_plain")
+
+
+def test_operators_know_the_lines_of_the_log(install, caplog):
+    caplog.set_level("DEBUG", "os_vif")
+    install(("third", ThirdPartyPlugin), ("noop", NoOpPlugin), ("broken", BrokenPlugin))
+    os_vif.initialize()
+    vif = generic("third")
+
+    def lines(level):
+        found = [(r.name, r.getMessage()) for r in caplog.records if r.levelname == level]
+        caplog.clear()
+        return found
+
+    assert ("os_vif", "Loaded VIF plugins: broken, noop, third") in lines("INFO")
+    os_vif.plug(vif, mock.sentinel.instance)
+    os_vif.unplug(vif, mock.sentinel.instance)
+    told = [("os_vif", f"Successfully {verb} vif {vif}") for verb in ("plugged", "unplugged")]
+    assert lines("INFO") == told
+    os_vif.plug_many([(vif, None), (generic("broken"), None)])
+    os_vif.unplug_many([(vif, None)])
+    assert lines("INFO") == told
+    for verb in (os_vif.plug, os_vif.unplug):
+        with pytest.raises(exception.ExceptionBase):
+            verb(generic("broken"), None)
+        assert ("os_vif", f"{verb.__name__.title()}ging vif {generic('broken')}") in lines("DEBUG")
+
+
+def test_a_failure_is_logged_in_known_words(install, caplog):
+    install(("broken", BrokenPlugin))
+    os_vif.initialize()
+    for verb in (os_vif.plug, os_vif.unplug):
+        with pytest.raises(exception.ExceptionBase):
+            verb(generic("broken"), None)
+        [record] = [each for each in caplog.records if each.levelname == "ERROR"]
+        assert record.getMessage() == f"Failed to {verb.__name__} vif {generic('broken')}"
+        assert record.exc_info
+        caplog.clear()
 
 
 def test_noop_takes_whatever_it_is_sent(install):
