@@ -128,10 +128,10 @@ def plug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
     try:
         LOG.debug("Plugging vif %s", vif)
         plugin.plug(vif, instance_info)
-    except _REFUSALS:
-        raise
     except Exception as err:
         LOG.error("Failed to plug vif %(vif)s", {"vif": vif}, exc_info=True)
+        if isinstance(err, _REFUSALS):
+            raise
         raise exception.PlugException(vif=vif, err=err) from err
     LOG.info("Successfully plugged vif %s", vif)
 
@@ -150,10 +150,10 @@ def unplug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
     try:
         LOG.debug("Unplugging vif %s", vif)
         plugin.unplug(vif, instance_info)
-    except _REFUSALS:
-        raise
     except Exception as err:
         LOG.error("Failed to unplug vif %(vif)s", {"vif": vif}, exc_info=True)
+        if isinstance(err, _REFUSALS):
+            raise
         raise exception.UnplugException(vif=vif, err=err) from err
     LOG.info("Successfully unplugged vif %s", vif)
 

@@ -7,7 +7,8 @@ asks :func:`negotiate` or, for what to put on the wire, :func:`primitive_for`. T
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from os_vif import exception
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
         HostVIFInfo,
     )
     from os_vif.objects.vif import VIFBase, VIFPortProfileBase
+
+    Described: TypeAlias = VIFBase | VIFPortProfileBase | type[VIFBase] | type[VIFPortProfileBase]
 
 _OLDEST = "1.0"
 _NEWEST_NETWORK = "1.1"
@@ -82,28 +85,47 @@ def primitive_for(host_info: "HostInfo", vif: "VIFBase") -> dict[str, Any]:
 def check_supported(plugin_info: "HostPluginInfo", vif: "VIFBase") -> None:
     """Refuse a VIF that the plugin does not describe; a VIF without a profile passes.
 
+    A class that is derived from a described one is taken for that.
+
     :param plugin_info: what the plugin's ``describe()`` returns
     :raises NoMatchingVIFClass: the plugin does not take the VIF's class
     :raises NoSupportedVIFVersion: the VIF's version is outside the plugin's range
     :raises NoMatchingPortProfileClass: the plugin does not take the profile's class
     :raises NoSupportedPortProfileVersion: the profile's version is outside the plugin's range
     """
-    vif_info = plugin_info.get_vif(vif.obj_name())
-    _check_range(vif, vif_info, exception.NoSupportedVIFVersion)
+    known = _described(vif, [info.vif_object_name for info in plugin_info.vif_info])
+    vif_info = plugin_info.get_vif(known.obj_name())
+    _check_range(known, vif_info, exception.NoSupportedVIFVersion)
     profile = _profile_of(vif)
     if profile is not None:
+        supported: list[HostPortProfileInfo] = []
+        if vif_info.obj_attr_is_set("supported_port_profiles"):
+            supported = vif_info.supported_port_profiles
+        known = _described(profile, [info.profile_object_name for info in supported])
         _check_range(
-            profile,
-            _profile_info(vif_info, profile),
+            known,
+            _profile_info(vif_info, known),
             exception.NoSupportedPortProfileVersion,
         )
+
+
+def _described(given: "VIFBase | VIFPortProfileBase", names: Collection[str]) -> "Described":
+    """Return what was given or, where that is not described, the class it is derived from.
+
+    Whoever derives a class of his own gives it more to say; what it is stays.
+    """
+    if given.obj_name() not in names:
+        for base in type(given).__mro__:
+            if hasattr(base, "obj_name") and base.obj_name() in names:
+                return base
+    return given
 
 
 def _profile_of(vif: "VIFBase") -> "VIFPortProfileBase | None":
     return vif.port_profile if vif.obj_attr_is_set("port_profile") else None
 
 
-def _profile_info(vif_info: "HostVIFInfo", profile: "VIFPortProfileBase") -> "HostPortProfileInfo":
+def _profile_info(vif_info: "HostVIFInfo", profile: "Described") -> "HostPortProfileInfo":
     if vif_info.obj_attr_is_set("supported_port_profiles"):
         for info in vif_info.supported_port_profiles:
             if info.profile_object_name == profile.obj_name():
@@ -127,7 +149,7 @@ def _newest_common(
 
 
 def _check_range(
-    described: "VIFBase | VIFPortProfileBase",
+    described: "Described",
     info: "HostVIFInfo | HostPortProfileInfo",
     unsupported: type[exception.ExceptionBase],
 ) -> None:
@@ -137,7 +159,7 @@ def _check_range(
 
 
 def _out_of_range(
-    described: "VIFBase | VIFPortProfileBase",
+    described: "Described",
     info: "HostVIFInfo | HostPortProfileInfo",
     unsupported: type[exception.ExceptionBase],
 ) -> exception.ExceptionBase:

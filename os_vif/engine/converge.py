@@ -23,7 +23,7 @@ from oslo_log import log as logging
 
 from os_vif import exception
 from os_vif.engine import dispatch, families, planner, runner, steps
-from os_vif.engine.draft import Plan
+from os_vif.engine.draft import Known, Plan
 from os_vif.engine.family import Caution
 from os_vif.engine.observed import Asked, Asks, Host
 from os_vif.engine.place import Place
@@ -61,7 +61,7 @@ may be making it, and a tap cannot be marked in the moment it is made."""
 
 _CHANCE = random.SystemRandom()
 
-Planner = Callable[[Topology, Host], Plan]
+Planner = Callable[[Topology, Host, Known], Plan]
 
 
 @dataclasses.dataclass(slots=True)
@@ -75,6 +75,7 @@ class Request:
     :ivar undo: what takes back what was done.
     :ivar ran: whether its steps ran, even if they found all done.
     :ivar blocked: whether something is in its way, at the latest look.
+    :ivar known: what the looks so far have shown.
     """
 
     topology: Topology
@@ -84,6 +85,7 @@ class Request:
     undo: list[Step | None] = dataclasses.field(default_factory=list, repr=False)
     ran: bool = False
     blocked: bool = False
+    known: Known = dataclasses.field(default_factory=Known, repr=False)
 
 
 # --- plug and unplug --------------------------------------------------------------------------
@@ -291,7 +293,7 @@ def _plan(
     found = []
     for request in known:
         try:
-            todo = plan(request.topology, host)
+            todo = plan(request.topology, host, request.known)
             request.blocked = False
         except exception.ExceptionBase as error:
             request.blocked = patient and isinstance(error, exception.ResourceConflict)

@@ -27,6 +27,20 @@ class Plan:
     undo: list[Step | None] = dataclasses.field(default_factory=list)
 
 
+@dataclasses.dataclass(slots=True)
+class Known:
+    """What a call has seen of devices that do not tell themselves whose they are.
+
+    What showed it may be gone at the next look, taken away by the call itself.
+
+    :ivar kept: names of those that are not the VIF's to delete, whatever they are called.
+    :ivar shown: names of those that are the VIF's, whatever they are called.
+    """
+
+    kept: set[str] = dataclasses.field(default_factory=set)
+    shown: set[str] = dataclasses.field(default_factory=set)
+
+
 class Draft:
     """A plan in the making: records steps with their inverses and writes them on the model.
 
@@ -35,16 +49,21 @@ class Draft:
     :ivar host: the model.
     :ivar undoable: whether each step can be taken back.
     :ivar plan: so far.
-    :ivar kept: names of devices that are not the VIF's to delete, whatever they are called.
+    :ivar kept: see :class:`Known`.
+    :ivar shown: the same.
     """
 
-    def __init__(self, topology: Topology, host: Host, *, undoable: bool) -> None:
+    def __init__(
+        self, topology: Topology, host: Host, *, undoable: bool, known: Known | None = None
+    ) -> None:
         self.undoable = undoable
         self.topology = topology
         self.mark = topology.mark
         self.host = host
         self.plan = Plan()
-        self.kept: set[str] = set()
+        known = known or Known()
+        self.kept = known.kept
+        self.shown = known.shown
         self._notes: dict[str, Any] = {}
         self._forget: list[Callable[[], None] | None] = []
 

@@ -18,7 +18,7 @@ Who owns a device decides what may be done to it:
 from __future__ import annotations
 
 from os_vif import exception
-from os_vif.engine.draft import Draft, Plan
+from os_vif.engine.draft import Draft, Known, Plan
 from os_vif.engine.families import ask, of_resource, rule_of
 from os_vif.engine.family import Caution, Phase
 from os_vif.engine.observed import Asks, Host
@@ -60,13 +60,14 @@ def _warned(topology: Topology, host: Host, resource: Resource) -> list[Caution]
     return ask(of_resource(kind), lambda _family: rule_of(kind).warns(topology, host, resource))
 
 
-def plan_plug(topology: Topology, host: Host) -> Plan:
+def plan_plug(topology: Topology, host: Host, known: Known | None = None) -> Plan:
     """Return the steps that make the host look like ``topology``; ``host`` becomes the result.
 
+    :param known: what earlier looks of the same call have shown; what this one shows is added
     :raises ResourceConflict: something that is not ours stands in the way.
     :raises NetworkInterfaceNotFound: a device that must be there is not.
     """
-    draft = Draft(topology, host, undoable=True)
+    draft = Draft(topology, host, undoable=True, known=known)
     ruled = [(rule_of(type(resource)), resource) for resource in topology.resources]
     try:
         for rule, resource in ruled:
@@ -80,13 +81,15 @@ def plan_plug(topology: Topology, host: Host) -> Plan:
     return draft.plan
 
 
-def plan_unplug(topology: Topology, host: Host) -> Plan:
+def plan_unplug(topology: Topology, host: Host, known: Known | None = None) -> Plan:
     """Return the steps that take away what is this VIF's; ``host`` becomes the result.
 
     What is shared stays, what is a stranger's is left alone.  Nothing of it is taken back when a
     step fails: half unplugged is nearer to what was asked for, and again does the rest.
+
+    :param known: as for :func:`plan_plug`
     """
-    draft = Draft(topology, host, undoable=False)
+    draft = Draft(topology, host, undoable=False, known=known)
     for phase in Phase:
         for resource in topology.resources if phase is Phase.LAST else topology.resources[::-1]:
             act = rule_of(type(resource)).unplug.get(phase)

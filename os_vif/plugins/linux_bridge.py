@@ -103,7 +103,8 @@ class LinuxBridgePlugin(TopologyPlugin):
         bridge = _bridge_of(vif)
         network = optional(vif, "network")
         mtu = optional(network, "mtu") if network is not None else None
-        mtu = mtu_bytes(self.config.network_device_mtu if mtu is None else mtu, "network.mtu")
+        # Networks have 0 where nobody set it.
+        mtu = mtu_bytes(mtu or self.config.network_device_mtu, "network.mtu")
         create_tap = self.config.create_tap
         resources: list[Resource] = []
         if _provides_bridge(network):

@@ -134,7 +134,7 @@ class OvsPlugin(TopologyPlugin):
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return everything that any mode could have made for the VIF."""
-        port = Port(self.config, vif, instance_info)
+        port = Port(self.config, vif, instance_info, remains=True)
         resources = port.everything()
         return Topology(Mark.of(vif, ovs_names.PLUGIN_NAME, instance_info), tuple(resources))
 

@@ -7,13 +7,14 @@ with it.  A plugin says which way, and puts what it gets here into its descripti
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
 from os_vif.engine.checks import mac_address, mtu_bytes, pci_address, socket_path
 from os_vif.host.functions.resources import Representor
-from os_vif.host.links.resources import Bridge, Tap, Veth, macs_of_guest
+from os_vif.host.links.resources import Bridge, Tap, Veth, VethEnd, macs_of_guest
 from os_vif.host.openvswitch.resources import OvsBridge, OvsPort
 from os_vif.objects.vif import (
     DatapathOffloadRepresentor,
@@ -34,11 +35,22 @@ if TYPE_CHECKING:
 
 
 class Port:
-    """One VIF's port: what its parts are called and what they carry."""
+    """One VIF's port: what its parts are called and what they carry.
 
-    def __init__(self, config: Any, vif: VIFBase, instance_info: InstanceInfo | None) -> None:
+    :param remains: it is to be taken away: what only plugging needs may be missing then
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        vif: VIFBase,
+        instance_info: InstanceInfo | None,
+        *,
+        remains: bool = False,
+    ) -> None:
         self.config = config
         self.vif = vif
+        self._remains = remains
         profile = optional(vif, "port_profile")
         if not isinstance(profile, VIFPortProfileOpenVSwitch):
             raise exception.InvalidField(
@@ -49,23 +61,39 @@ class Port:
         self.profile = profile
         self.network = required(vif, "network")
         self.bridge = str(required(self.network, "bridge"))
-        self.mac = mac_address(required(vif, "address"), f"{vif.obj_name()}.address")
-        self.mtu = mtu_bytes(
-            optional(self.network, "mtu", config.network_device_mtu), "network.mtu"
-        )
+        # Networks have 0 where nobody set it.
+        mtu = optional(self.network, "mtu") or config.network_device_mtu
+        self.mtu = mtu_bytes(mtu, "network.mtu")
         self.datapath = optional(profile, "datapath_type", "")
         self.is_trunk = self.bridge.startswith(ovs_names.TRUNK_BRIDGE_PREFIX)
-        self.iface_id = str(required(profile, "interface_id"))
-        try:
-            uuid.UUID(self.iface_id)
-        except ValueError:
-            raise exception.InvalidField(
-                field="port_profile.interface_id", value=self.iface_id, expected="a UUID"
-            ) from None
         self.instance = optional(instance_info, "uuid", "") if instance_info else ""
 
+    @property
+    def mac(self) -> str | None:
+        """The guest's; None where it is not known and not needed."""
+        find = optional if self._remains else required
+        found = find(self.vif, "address")
+        return None if found is None else mac_address(found, f"{self.vif.obj_name()}.address")
+
+    @property
+    def iface_id(self) -> str:
+        """By which the network's agents know the port."""
+        if self._remains:
+            return str(optional(self.profile, "interface_id") or self.vif.id)
+        found = str(required(self.profile, "interface_id"))
+        try:
+            uuid.UUID(found)
+        except ValueError:
+            raise exception.InvalidField(
+                field="port_profile.interface_id", value=found, expected="a UUID"
+            ) from None
+        return found
+
     def _ids(self, iface_id: str) -> dict[str, str]:
-        ids = {"iface-id": iface_id, "iface-status": "active", "attached-mac": self.mac}
+        ids = {"iface-id": iface_id, "iface-status": "active"}
+        mac = self.mac
+        if mac is not None:
+            ids["attached-mac"] = mac
         if self.instance:
             ids["vm-uuid"] = self.instance
         if self.is_trunk:
@@ -76,7 +104,8 @@ class Port:
         return OvsBridge(name=self.bridge, datapath_type=datapath, own=self.is_trunk)
 
     def _ovs_port(self, name: str, *, bridge: str = "", **fields: Any) -> OvsPort:
-        fields.setdefault("external_ids", self._ids(self.iface_id))
+        if "external_ids" not in fields:
+            fields["external_ids"] = self._ids(self.iface_id)
         fields.setdefault("isolate", bool(self.config.isolate_vif) and not self.is_trunk)
         if self.datapath != ovs_names.DATAPATH_NETDEV:
             fields.setdefault("qos_type", self.config.default_qos_type)
@@ -100,29 +129,30 @@ class Port:
         return gen_port_name(ovs_names.DPDK_REPRESENTOR_PREFIX, self.vif.id)
 
     def _tap(self) -> Tap:
+        mac = self.mac
         return Tap(
             name=self._name,
-            mac=self.mac,
+            mac=mac,
             mtu=self.mtu,
             multi_queue=bool(optional(self.profile, "multiqueue", False)),
-            known_macs=macs_of_guest(self.mac),
+            known_macs=macs_of_guest(mac),
         )
 
     def plain(self) -> list[Resource]:
         """Return the bridge and, as far as the profile asks for them, tap and port."""
         resources: list[Resource] = []
-        create_port = bool(optional(self.profile, "create_port", False))
+        # On a bridge of its own nobody else would make the port.
+        own_bridge = bool(self.config.per_port_bridge)
+        create_port = own_bridge or bool(optional(self.profile, "create_port", False))
         create_tap = create_port and bool(optional(self.profile, "create_tap", False))
         if create_tap:
             resources.append(self._tap())
         resources.append(self._switch(self.datapath))
-        if self.config.per_port_bridge:
-            resources += self._own_bridge()
-            if create_port:
-                # The network's agents look at the patch port, so this one carries no ids.
-                own = gen_port_name("pb", self.vif.id)
-                fields = {"external_ids": {}, "isolate": False, "attached": create_tap}
-                resources.append(self._ovs_port(self._name, bridge=own, **fields))
+        if own_bridge:
+            # The network's agents look at the patch port, so this one carries no ids.
+            own = gen_port_name("pb", self.vif.id)
+            fields = {"external_ids": {}, "isolate": False, "attached": create_tap}
+            resources += [*self._own_bridge(), self._ovs_port(self._name, bridge=own, **fields)]
         elif create_port:
             resources.append(self._ovs_port(self._name, attached=create_tap))
         return resources
@@ -220,5 +250,11 @@ class Port:
             return [*resources, self._ovs_port(self._vhost_user_name)]
         resources += self._own_bridge()
         if optional(self.vif, "vif_name"):
-            resources += [self._tap(), self._ovs_port(self._name)]
+            tap = self._tap()
+            if isinstance(self.vif, VIFBridge):
+                tap = dataclasses.replace(tap, adopt=False)  # the hypervisor's, which may yet run
+            resources.append(dataclasses.replace(tap, spared_in=hybrid_name))
+            if not optional(self.profile, "create_tap", False):
+                resources.append(VethEnd(name=self._name))
+            resources.append(self._ovs_port(self._name))
         return resources

@@ -130,7 +130,7 @@ class FastPathPlugin(TopologyPlugin):
         profile = optional(vif, "port_profile")
         resources = _Device(self.config, vif).everything()
         if isinstance(profile, VIFPortProfileFPOpenVSwitch):
-            port = ovs_port.Port(_switch_options(), vif, instance_info)
+            port = ovs_port.Port(_switch_options(), vif, instance_info, remains=True)
             hybrid = optional(profile, "bridge_name", "") if _is_hybrid(profile) else ""
             name = hybrid or ovs_names.gen_port_name("qbr", vif.id)
             resources = [*port.hybrid(name), *resources, *port.on_device(_name(vif))]

@@ -201,6 +201,20 @@ def test_a_bridge_of_its_own(switch: Switch) -> None:
         unplug(vif)
 
 
+def test_a_bridge_of_its_own_has_the_port_without_being_asked(switch: Switch) -> None:
+    """Nobody else would make it there."""
+    own = vifs_ovs.name("pb")
+    with vifs.configured("ovs", per_port_bridge=True):
+        for vif in (vifs_ovs.plain(port=False, tap=False), vifs_ovs.plain(port=False)):
+            plug(vif)
+            row = interface(switch, TAP)
+            assert row is not None
+            assert (row["bridge"], row["attached"]) == (own, vif.port_profile.create_tap)
+            assert steps_left(vif) == []
+        unplug(vif)
+        assert_only_bridges(switch, vifs_ovs.BRIDGE)
+
+
 # --- hybrid --------------------------------------------------------------------------------------
 
 
@@ -239,6 +253,75 @@ def test_unplug_of_a_plain_vif_finds_what_hybrid_left(switch: Switch) -> None:
     plug(vifs_ovs.hybrid())
     unplug(vifs_ovs.plain())
     assert_only_bridges(switch, vifs_ovs.BRIDGE)
+
+
+@pytest.mark.parametrize("unplugged", [vifs_ovs.hybrid, vifs_ovs.plain])
+def test_the_hypervisors_tap_outlives_unplug(switch: Switch, unplugged: Any) -> None:
+    """The guest may still run: a detached interface, a migration that is given up."""
+    vif = vifs_ovs.hybrid()
+    plug(vif)
+    witness.ip(f"tuntap add {TAP} mode tap vnet_hdr\nlink set {TAP} address {vif.address}")
+    witness.ip(f"link set {TAP} master {vifs_ovs.name('qbr')} up")
+    with guest.guests((TAP, vif.address)):
+        unplug(unplugged())
+        assert device(TAP)["address"] == vif.address
+        assert "master" not in device(TAP)
+    witness.ip(f"link del {TAP}")
+    assert_only_bridges(switch, vifs_ovs.BRIDGE)
+    unplug(vif)
+
+
+# --- what somebody else has made under the port --------------------------------------------------
+
+
+def veth(name: str) -> None:
+    witness.ip(f"link add {name} type veth peer name inside")
+    witness.ip(f"link set {name} up")
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["port", "no port"])
+def test_a_containers_veth_goes_with_its_port(switch: Switch, gone: bool) -> None:
+    """The runtime makes veth and port, and may take out the port itself."""
+    vif = vifs_ovs.plain(port=False, tap=False)
+    plug(vif)
+    veth(TAP)
+    switch.vsctl("add-port", vifs_ovs.BRIDGE, TAP, *named(vif))
+    if gone:
+        switch.vsctl("del-port", TAP)
+    unplug(vif)
+    assert_only_bridges(switch, vifs_ovs.BRIDGE)
+
+
+def named(vif: Any) -> tuple[str, ...]:
+    return ("--", "set", "Interface", vif.vif_name, f"external_ids:iface-id={vif.id}")
+
+
+@pytest.mark.parametrize("kind", ["veth", "tap"])
+def test_what_is_under_the_vifs_port_is_the_vifs(switch: Switch, kind: str) -> None:
+    vif = vifs_ovs.plain(port=False, tap=False, vif_name="web0")
+    plug(vif)
+    if kind == "veth":
+        veth("web0")
+    else:
+        witness.ip("tuntap add web0 mode tap")
+    switch.vsctl("add-port", vifs_ovs.BRIDGE, "web0", *named(vif))
+    unplug(vif)
+    assert_only_bridges(switch, vifs_ovs.BRIDGE)
+
+
+@pytest.mark.parametrize("port", ["none", "another's", "unnamed"])
+def test_a_strangers_veth_stays(switch: Switch, port: str) -> None:
+    vif = vifs_ovs.plain(port=False, tap=False, vif_name="web0")
+    plug(vif)
+    veth("web0")
+    if port != "none":
+        switch.vsctl("add-port", vifs_ovs.BRIDGE, "web0")
+    if port == "another's":
+        another = vifs_ovs.plain(2, vif_name="web0")
+        switch.vsctl(*named(another)[1:])
+    unplug(vif)
+    assert device("web0")
+    assert (interface(switch, "web0") is None) == (port == "none")
 
 
 # --- vhost-user ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from os_vif import exception
 from tests import vifs, vifs_ovs, witness
 from tests.functional.calls import plug, unplug
 from tests.openvswitch import Switch
-from tests.switch_witness import interface, make_bridge, refused, snapshot
+from tests.switch_witness import assert_only_bridges, interface, make_bridge, refused, snapshot
 
 pytestmark = pytest.mark.functional
 
@@ -52,6 +52,18 @@ def test_of_any_kind(switch: Switch, fields: dict[str, Any], words: str) -> None
     for make in MAKERS:
         with refused(switch, words):
             plug(make(**fields))
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_only_plugging_needs_may_be_missing_later(switch: Switch, make: Any) -> None:
+    make_bridge(switch)
+    profile = vifs_ovs.profile()
+    delattr(profile, "_obj_interface_id")
+    unplug(make(address=None, port_profile=profile))
+    if make is not MAKERS[2]:
+        plug(make())
+        unplug(make(address=None, port_profile=profile))
+        assert_only_bridges(switch, vifs_ovs.BRIDGE)
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_names() -> None:
         ({"bridge_name": "br 0"}, "bridge"),
         ({"address": None}, "VIFBridge.address"),
         ({"address": "ff:ff:ff:ff:ff:ff"}, "VIFBridge.address"),
-        ({"network": vifs.network(mtu=0)}, "network.mtu"),
+        ({"network": vifs.network(mtu=67)}, "network.mtu"),
         ({"network": vifs.network(mtu=65536)}, "network.mtu"),
         ({"network": vifs.network(bridge_interface="a/b")}, "bridge_interface"),
     ],

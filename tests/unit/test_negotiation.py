@@ -219,6 +219,23 @@ def test_the_host_refuses_what_is_newer_than_its_plugin():
         negotiation.check_supported(plugin, vhost_user(port_profile=ovs_profile()))
 
 
+def test_a_class_derived_from_a_described_one_is_taken_for_that():
+    class Mine(vif.VIFVHostUser):
+        VERSION = "7.0"
+
+    class MyProfile(vif.VIFPortProfileFPOpenVSwitch):
+        VERSION = "8.0"
+
+    plugin = described().get_plugin("switch")
+    mine = Mine(plugin="switch", port_profile=MyProfile(bridge_name="br0"))
+    negotiation.check_supported(plugin, mine)
+    plugin = described(profiles=[("VIFPortProfileFPOpenVSwitch", "1.0", "1.4")])
+    with pytest.raises(exception.NoMatchingPortProfileClass):  # the other way round is less
+        negotiation.check_supported(
+            plugin.get_plugin("switch"), vhost_user(port_profile=ovs_profile())
+        )
+
+
 COMMON = [
     # What the host takes, and which version this process then shares with it.
     ("VIFVHostUser", "1.0", "1.1", "1.1"),

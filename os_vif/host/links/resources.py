@@ -52,6 +52,7 @@ class Tap:
     :ivar bridge: the bridge it is a port of; None where that is not our business.
     :ivar known_macs: addresses that show an unmarked tap of this name to be this VIF's.
     :ivar adopt: whether such an unmarked tap is taken over; else it is in the way.
+    :ivar spared_in: a bridge whose unmarked taps stay: a hypervisor put them there; '' for none.
     :ivar disable_ipv6: True silences the host's own IPv6 on it; None leaves it as it is.
     :ivar conf: IPv4 and IPv6 settings of the device by their sysctl names, such as ``proxy_arp``.
     :ivar note: a word that its alias has behind the mark, if there is room; '' for none.
@@ -64,6 +65,7 @@ class Tap:
     bridge: str | None = None
     known_macs: frozenset[str] = frozenset()
     adopt: bool = True
+    spared_in: str = ""
     disable_ipv6: bool | None = True
     conf: Mapping[str, int] = dataclasses.field(default_factory=dict)
     note: str = ""
@@ -155,6 +157,19 @@ class Veth:
     def attributes(self) -> dict[str, Value]:
         """Return what both ends must look like, by attribute name."""
         return {"up": True, "group": 0, "mtu": self.mtu, "disable_ipv6": True}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VethEnd:
+    """A container's veth that its runtime made, by its end on the host; it goes with the VIF.
+
+    :ivar name: interface name.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        interface_name(self.name, "vif_name")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,6 +232,8 @@ def unplug_port(draft: Draft, wanted: OvsPort) -> None:
         return
     if _is_ours(draft, wanted, row):
         draft.take(del_port(row))
+        if not row.type and row.external_ids.keys() & {MARK_KEY, "iface-id"}:
+            draft.shown.add(row.name)
     else:
         # What another's port stands on is that port's, whatever it is called.
         draft.kept.add(row.name)

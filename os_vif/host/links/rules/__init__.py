@@ -9,7 +9,16 @@ from os_vif.engine.family import Phase, Rule
 from os_vif.engine.observed import Asked
 from os_vif.engine.topology import Mark
 from os_vif.host.links.questions import BRIDGED, DELAYS, FUNCTIONS, LINKS, MOVES, USERS
-from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, Vlan, host_side_mac
+from os_vif.host.links.resources import (
+    Bridge,
+    Macvtap,
+    Tap,
+    Uplink,
+    Veth,
+    VethEnd,
+    Vlan,
+    host_side_mac,
+)
 from os_vif.host.links.rules.devices import (
     delete,
     ends_made,
@@ -79,6 +88,11 @@ RULES: Mapping[type, Rule] = {
         unplug={Phase.DELETE: delete},
         makes=ends_made,
         own=_made,
+    ),
+    VethEnd: Rule(
+        asks=lambda end, _mark: [LINKS(end.name)],
+        plug=lambda _draft, _end: None,
+        unplug={Phase.DELETE: delete},
     ),
     Bridge: Rule(
         asks=lambda bridge, _mark: [LINKS(bridge.name), BRIDGED(bridge.name)],

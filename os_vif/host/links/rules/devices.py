@@ -21,7 +21,7 @@ from os_vif.host.links.questions import (
     netdev_behind,
     what,
 )
-from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, Vlan
+from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, VethEnd, Vlan
 from os_vif.host.routes.questions import (
     ADDRESSES,
     ROUTES,
@@ -33,7 +33,7 @@ from os_vif.host.routes.questions import (
 from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 
 
-def is_ours(mark: Mark, wanted: Tap | Veth | Bridge | Macvtap, link: Link) -> bool:
+def is_ours(mark: Mark, wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: Link) -> bool:
     """Tell whether a device is this VIF's."""
     found = parse_mark(link.alias)
     if found is not None:
@@ -47,7 +47,7 @@ def is_ours(mark: Mark, wanted: Tap | Veth | Bridge | Macvtap, link: Link) -> bo
         case Macvtap():
             known = derived or link.attributes.get("mac") == wanted.mac or is_unfinished(link)
             return link.kind == "macvtap" and known
-        case Veth():
+        case Veth() | VethEnd():
             return link.kind == "veth" and derived
         case Bridge():
             return link.kind == "bridge" and wanted.own and derived
@@ -280,13 +280,36 @@ def _moved_label(label: str, uplink: Uplink) -> str:
 # --- taking away, and what others ask ------------------------------------------------------------
 
 
-def delete(draft: Draft, wanted: Tap | Veth | Bridge | Macvtap) -> None:
+def delete(draft: Draft, wanted: Tap | Veth | VethEnd | Bridge | Macvtap) -> None:
     """Delete a device of the VIF's; of those of one VIF, all at once."""
     link = draft.host[LINKS][wanted.name]
-    if link is None or not is_ours(draft.mark, wanted, link):
+    if link is None or not (is_ours(draft.mark, wanted, link) or _is_shown(draft, wanted, link)):
         return
+    if _is_spared(wanted, link):
+        draft.kept.add(link.name)
     if wanted.name not in draft.kept:
         draft.add("delete_links", links=[[link.name, link.index]])
+
+
+def _is_shown(draft: Draft, wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: Link) -> bool:
+    """Tell whether a device without a mark is the VIF's because it is under a port of the VIF's."""
+    if link.name not in draft.shown or parse_mark(link.alias) is not None:
+        return False
+    match wanted:
+        case Tap():
+            return link.kind == "tap" and wanted.adopt
+        case VethEnd():
+            return link.kind == "veth"
+    return False
+
+
+def _is_spared(wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: Link) -> bool:
+    return (
+        isinstance(wanted, Tap)
+        and bool(wanted.spared_in)
+        and link.attributes.get("master") == wanted.spared_in
+        and parse_mark(link.alias) is None
+    )
 
 
 def tap_made(draft: Draft, tap: Tap) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ what ovs-vswitchd has done; a change is over when the second has caught up with 
 from __future__ import annotations
 
 import errno
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -88,7 +89,7 @@ def _add_br(txn: _Transaction, step: Step) -> None:
     interface, port, bridge = txn.row_id(), txn.row_id(), txn.row_id()
     row: ovsdb.Row = {
         "name": args["name"],
-        "datapath_type": args["datapath_type"],
+        "datapath_type": args["datapath_type"] or "system",
         "ports": ["named-uuid", port],
     }
     if args["mark"]:
@@ -135,8 +136,14 @@ def _add_port(txn: _Transaction, step: Step) -> None:
     txn.join(step, args["bridge"], port)
 
 
+_QOS_NAMESPACE = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")
+"""Of the ids by which os-vif 3 to 5 find the QoS row of a port."""
+
+
 def _qos_row(args: Args) -> ovsdb.Row:
     ids = {key: args["external_ids"][key] for key in (MARK_KEY,) if key in args["external_ids"]}
+    # For an earlier release that has to take the port away.
+    ids |= {"id": str(uuid.uuid5(_QOS_NAMESPACE, args["name"])), "_type": args["qos_type"]}
     return {"type": args["qos_type"], "external_ids": ovsdb.to_map(ids)}
 
 
