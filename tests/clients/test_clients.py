@@ -8,22 +8,17 @@ as it does in production; the result is compared with what the same client makes
 on os-vif 5.3.0.
 """
 
-import fcntl
-import functools
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tools import bootstrap
+from tests import environments
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-ENVIRONMENT = ROOT / ".cache" / "clients"
 # Since openstacksdk 1.0 a resource hands out copies of its lists. These tests extend one in place,
 # so they fail with os-vif 5.3.0 in just the same way, and os-vif has no part in them.
 COPIED_LISTS = [
@@ -94,42 +89,9 @@ def run(*command, **options):
     return subprocess.run(command, capture_output=True, check=False, text=True, **options)
 
 
-@functools.cache
 def client_python():
-    """Python with the three clients and this checkout as their os-vif, made if need be."""
-    made_from = ("requirements/build.txt", "requirements/clients.txt", "pyproject.toml")
-    wanted = "\n".join([sys.version, *((ROOT / name).read_text() for name in made_from)])
-    ENVIRONMENT.parent.mkdir(exist_ok=True)
-    with ENVIRONMENT.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # other workers, and other runs in this checkout
-        return made_once(wanted)
-
-
-def made_once(wanted):
-    python, made_for = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "made-for"
-    if made_for.exists() and made_for.read_text() == wanted:
-        return str(python)
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    made = run(sys.executable, "-m", "venv", "--without-pip", str(ENVIRONMENT))
-    assert made.returncode == 0, made.stderr
-    # uv takes 3 s where pip takes 60; but the index may be one only pip is configured for.
-    for installer in (
-        ["uv", "pip", "install", "--python", str(python)],
-        ["pip", "--python", str(python), "install"],
-    ):
-        # The clients ask for os-vif, which is not locked: it is this checkout.
-        install = [sys.executable, "-m", *installer, "--no-deps"]
-        for command in (
-            *bootstrap.lock_commands(install, "clients"),
-            [*install, "--no-build-isolation", "--editable", str(ROOT)],
-        ):
-            installed = run(*command)
-            if installed.returncode:
-                break
-        else:
-            made_for.write_text(wanted)
-            return str(python)
-    pytest.fail(f"the clients cannot be installed:\n{installed.stderr}")
+    """Return the Python that has the three clients and this checkout as their os-vif."""
+    return environments.python_of("clients", "clients", ours=True)
 
 
 def run_client(script, tmp_path, **options):

@@ -81,7 +81,7 @@ def test_pip_installs_from_locks_alone() -> None:
     }
     assert places == {
         "benchmarks/environments.py",
-        "tests/clients/test_clients.py",
+        "tests/environments.py",
         "tests/examples/test_family.py",
         "tools/bootstrap.py",
         "tools/bounds.py",  # to leave the locks is its purpose
