@@ -29,6 +29,8 @@ from os_vif.host.links.questions import (
     USERS,
     Function,
     Link,
+    former_mtu,
+    mtu_note,
 )
 from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, Address, Route
 from os_vif.host.vhost_user.questions import BACK_ENDS, BackEndState
@@ -211,6 +213,9 @@ class World:
                 "add_proxy",
                 "delete_proxy",
                 "set_forwarding",
+                "hold_mtu",
+                "note_mtu",
+                "forget_mtu",
                 "mark_function",
                 "unmark_function",
                 "set_vf",
@@ -244,7 +249,10 @@ class World:
         if kind in ("vlan", "macvtap"):
             self._have(attributes["link"])
         alias = attributes.pop("alias")
-        self.add_link(name, kind)
+        inherited = (
+            {"mtu": self.links[attributes["link"]].attributes["mtu"]} if kind == "vlan" else {}
+        )
+        self.add_link(name, kind, **inherited)
         if attributes.get("mode") == "passthru":
             if any(
                 self.links[user].kind == "macvtap" for user in self.users_of(attributes["link"])
@@ -359,12 +367,24 @@ class World:
             "bottom_regex": bottom_regex,
         }
 
+    def _hold_mtu(self, name: str) -> None:
+        self._have(name)
+
+    def _note_mtu(self, device: str, mtu: int) -> None:
+        self._mark(device, mtu_note(device, mtu))
+        assert former_mtu(self._have(device)) == (mtu, mtu_note(device, mtu))
+
+    def _forget_mtu(self, device: str, mtu: int) -> None:
+        self._unmark_function(device, mtu_note(device, mtu))
+
     def _mark_function(self, device: str, mark: str) -> None:
-        if any(mark in link.altnames for link in self.links.values()):
+        self._mark(device, mark)
+        assert str(marks_on(self._have(device))[-1]) == mark
+
+    def _mark(self, device: str, name: str) -> None:
+        if any(name in link.altnames for link in self.links.values()):
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
-        link = self._have(device)
-        link.altnames += (mark,)
-        assert str(marks_on(link)[-1]) == mark
+        self._have(device).altnames += (name,)
 
     def _unmark_function(self, device: str, mark: str) -> None:
         link = self._have(device)

@@ -3,7 +3,7 @@
 
 Later wins: the library's own defaults, the command's (it makes the taps itself, and finds Open
 vSwitch where Open vSwitch's own tools do), the configuration files, ``options:`` of the
-specifications, ``--set``.
+specifications, fields of VIFs that stand in an option, ``--set``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from os_vif.cli.specs.reading import suggest
 from os_vif.specs import Problem
 
 if TYPE_CHECKING:
-    from os_vif.cli.specs.reader import Options
+    from os_vif.cli.specs.reader import Options, Said
 
 COMMAND_DEFAULTS = {
     ("os_vif_linux_bridge", "create_tap"): True,
@@ -64,9 +64,10 @@ def start(files: Sequence[str]) -> None:
         cfg.CONF.set_default(name, value, group=group)
 
 
-def apply(options: Options, settings: Sequence[str]) -> None:
+def apply(options: Options, settings: Sequence[str], said: Said | None = None) -> None:
     """Set what the specifications and ``--set`` ask for.
 
+    :param said: what fields of VIFs add to options
     :param settings: each ``GROUP.OPTION=VALUE``; a group may leave out ``os_vif_``
     :raises BadInput: a group or option is unknown, or a value cannot be used
     """
@@ -75,6 +76,11 @@ def apply(options: Options, settings: Sequence[str]) -> None:
         message = _set(group, name, text)
         if message:
             problems.append(Problem(mark, f"options.{group}.{name}", message))
+    for (plugin, name, key), (item, _mark) in (said or {}).items():
+        from oslo_config import cfg
+
+        there = getattr(cfg.CONF[f"os_vif_{plugin}"], name)
+        cfg.CONF.set_override(name, {**there, key: item}, group=f"os_vif_{plugin}")
     for setting in settings:
         name, equals, value = setting.partition("=")
         group, dot, option = name.strip().rpartition(".")

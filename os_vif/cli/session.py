@@ -125,7 +125,7 @@ class Session:
             self.note("reading VIFs from the terminal; end with Ctrl-D")
         self._load()
         batch = reader.read_files(files)
-        configuration.apply(batch.options, self.settings)
+        configuration.apply(batch.options, self.settings, batch.said)
         return batch
 
     # --- speaking -------------------------------------------------------------------------

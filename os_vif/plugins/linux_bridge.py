@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from os_vif import exception
 from os_vif.engine.checks import mac_address, mtu_bytes, vlan_tag
@@ -75,6 +75,13 @@ class LinuxBridgePlugin(TopologyPlugin):
             default=1500,
             deprecated_group="DEFAULT",
             help="MTU in bytes of the devices of networks that set none, 68 to 65535.",
+        ),
+        cfg.Opt(
+            "uplink_mtu",
+            type=types.Dict(types.Integer(min=68, max=65535), bounds=False),
+            default={},
+            help="By the name of an uplink, the MTU in bytes that it is raised to where it has "
+            "less, as in eth0:9000. An uplink is never lowered; others keep the MTU they have.",
         ),
         cfg.BoolOpt(
             "create_tap",
@@ -147,18 +154,26 @@ class LinuxBridgePlugin(TopologyPlugin):
                 )
             tag = vlan_tag(optional(network, "vlan"), "network.vlan")
             device = f"vlan{tag}"
+            least = self._uplink_mtu(lower, named)
             return [
-                Vlan(name=device, link=lower, vlan_id=tag),
-                Bridge(name=bridge),
-                Uplink(name=device, bridge=bridge, mtu=mtu),
+                Vlan(name=device, link=lower, vlan_id=tag, mtu=least),
+                Bridge(name=bridge, mtu=mtu),
+                Uplink(name=device, bridge=bridge, mtu=least),
             ]
         uplink = self.config.flat_interface or named
-        resources: list[Resource] = [Bridge(name=bridge)]
+        resources: list[Resource] = [Bridge(name=bridge, mtu=mtu)]
         if uplink:
-            resources.append(Uplink(name=uplink, bridge=bridge, mtu=mtu))
+            least = self._uplink_mtu(uplink, named)
+            resources.append(Uplink(name=uplink, bridge=bridge, mtu=least))
         if _needs_rules(vif, network):
             resources += self._rules(network, bridge)
         return resources
+
+    def _uplink_mtu(self, uplink: str, named: str | None) -> int | None:
+        # A file knows the uplink as the network does, whatever the configuration puts in its place.
+        said: dict[str, int] = self.config.uplink_mtu
+        mtu = said.get(uplink, said.get(named or ""))
+        return None if mtu is None else mtu_bytes(mtu, "network.uplink_mtu")
 
     def _rules(self, network: Network, bridge: str) -> list[Resource]:
         """Return what lets the bridge's traffic through a FORWARD chain that drops by default."""

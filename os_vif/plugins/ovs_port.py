@@ -145,16 +145,20 @@ class Port:
         own_bridge = bool(self.config.per_port_bridge)
         create_port = own_bridge or bool(optional(self.profile, "create_port", False))
         create_tap = create_port and bool(optional(self.profile, "create_tap", False))
+        # Without create_tap the hypervisor makes it, now or later.
+        device: dict[str, Any] = {"attached": create_tap}
         if create_tap:
             resources.append(self._tap())
+        else:
+            device["device_mtu"] = self.mtu
         resources.append(self._switch(self.datapath))
         if own_bridge:
             # The network's agents look at the patch port, so this one carries no ids.
             own = gen_port_name("pb", self.vif.id)
-            fields = {"external_ids": {}, "isolate": False, "attached": create_tap}
-            resources += [*self._own_bridge(), self._ovs_port(self._name, bridge=own, **fields)]
+            device.update(external_ids={}, isolate=False, bridge=own)
+            resources += [*self._own_bridge(), self._ovs_port(self._name, **device)]
         elif create_port:
-            resources.append(self._ovs_port(self._name, attached=create_tap))
+            resources.append(self._ovs_port(self._name, **device))
         return resources
 
     def _own_bridge(self) -> list[Resource]:

@@ -118,7 +118,7 @@ class FastPathPlugin(TopologyPlugin):
                 resources = self._on_switch(vif, instance_info, device, profile)
             case VIFPortProfileFPBridge():
                 bridge = _bridge_of(profile)
-                resources = [Bridge(name=bridge), *device.resources(bridge=bridge)]
+                resources = [Bridge(name=bridge, mtu=device.mtu), *device.resources(bridge=bridge)]
             case VIFPortProfileFPTap():
                 resources = self._routed(vif, device, profile)
             case _:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif.specs.kinds import Field, Group, Schema
@@ -31,6 +31,8 @@ class VIFType:
     :ivar example: a file with one of them.
     :ivar check: notes as problems what the fields say against each other.
     :ivar rank: the types of os-vif, and after them all others, are shown in the order of it.
+    :ivar options: what the fields say that stands in options of the plugin: by option, one that is
+        a mapping, the entries.  They count for the call that reads the file.
     """
 
     name: str
@@ -43,6 +45,7 @@ class VIFType:
     example: str
     check: Callable[[Values, Reading], None] = lambda _values, _into: None
     rank: int = 100
+    options: Callable[[Values], Mapping[str, Mapping[str, Any]]] = lambda _values: {}
 
     @property
     def schema(self) -> Schema:

@@ -55,6 +55,22 @@ def test_from_standard_input(osvif):
     assert "only once" in osvif("plug", "-", "-", code=2, input=TAP).stderr
 
 
+def test_two_mtus_on_one_uplink_and_what_it_is_raised_to(osvif):
+    osvif.host.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire0")
+    uplinked = BRIDGE + "network: {uplink: eth0, uplink_mtu: 4000, mtu: 1400}\n"
+    other = uplinked.replace("tap0", "tap1").replace(":56", ":58").replace("1400", "4000")
+    name = osvif.file(f"{uplinked}---\n{other}")
+    assert "2 plugged in " in osvif("plug", name).stdout
+    links = osvif.host.links()
+    assert [links[device]["mtu"] for device in ("eth0", "br0", "tap0", "tap1")] == [
+        *(4000, 4000, 1400, 4000)
+    ]
+    assert osvif("check", name).stdout.count("healthy") == 2
+    assert osvif("plug", name).stdout.count("already plugged") == 3
+    assert "uplink_mtu" in osvif("types", "bridge").stdout
+    assert "uplink_mtu" in osvif("schema", "bridge").stdout
+
+
 def test_several_files_and_documents(osvif):
     first, second = osvif.file(BRIDGE + "---\n" + TAP, "a"), osvif.file(TAP.replace("1", "2"), "b")
     done = osvif("plug", first, second)

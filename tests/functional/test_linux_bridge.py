@@ -619,13 +619,6 @@ def test_flat_interface_of_the_configuration_wins(uplink: Any) -> None:
     assert eth0["master"] == "br0"
 
 
-def test_mtu_of_the_uplink(uplink: Any) -> None:
-    plug(uplinked(mtu=1400))
-    eth0 = witness.link("eth0")
-    assert eth0 is not None
-    assert eth0["mtu"] == 1400
-
-
 def test_a_second_vif_without_uplink_leaves_the_hosts_addresses(uplink: Any, taps: None) -> None:
     plug(uplinked(1))
     plug(vifs.bridge_vif(2))
@@ -675,8 +668,11 @@ def test_an_enslave_failure_leaves_nothing(inside: Any) -> None:
     """A bridge port must not be what the bridge is for; the kernel says so at the last step."""
     witness.ip("link add eth0 type vxlan id 7 dstport 4789 dev lo")
     witness.ip("link set eth0 up")
-    with refused("could not set eth0: .*MTU"):
-        plug(uplinked(mtu=65535))
+    with (
+        vifs.configured("linux_bridge", uplink_mtu={"eth0": 65535}),
+        refused("could not set eth0: .*MTU"),
+    ):
+        plug(uplinked())
 
 
 @pytest.mark.parametrize("position", range(40))

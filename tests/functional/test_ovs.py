@@ -102,7 +102,7 @@ def test_the_hypervisor_makes_the_tap(switch: Switch) -> None:
     assert steps_left(vif) == [], "all that is ours to do is done"
     assert [waiting(item) for item in os_vif.list_vifs()] == [(TAP,)]
     plug(vif)
-    witness.ip(f"tuntap add {TAP} mode tap vnet_hdr")
+    witness.ip(f"tuntap add {TAP} mode tap vnet_hdr\nlink set {TAP} mtu {vifs_ovs.MTU}")
     deadline = time.monotonic() + 30
     while not (row := interface(switch, TAP)) or not row["attached"]:
         assert time.monotonic() < deadline, "Open vSwitch has not seen the tap"

@@ -15,9 +15,8 @@ import pytest
 
 import os_vif
 from os_vif.host.functions.questions import FunctionMark
-from os_vif.host.functions.system import altnames
+from os_vif.host.links.system import altnames, sysfs
 from os_vif.host.links.system import devices as links
-from os_vif.host.links.system import sysfs
 from tests import vifs, vifs_sriov, witness
 from tests.fake_sysfs import FakeSysfs
 from tests.functional.calls import plug, refused, steps_left, unplug

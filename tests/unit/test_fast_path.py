@@ -75,12 +75,12 @@ def test_on_a_bridge() -> None:
     vif = fast_path.on_bridge(1, PATH, "br7")
     with back_end("6wind"):
         assert described(vif) == [
-            Bridge(name="br7"),
+            Bridge(name="br7", mtu=DEVICE.mtu),
             dataclasses.replace(DEVICE, bridge="br7"),
         ]
     with back_end("testpmd"):
         [bridge, tap, process] = described(vif)
-    assert (bridge, tap.bridge) == (Bridge(name="br7"), "br7")
+    assert (bridge, tap.bridge) == (Bridge(name="br7", mtu=DEVICE.mtu), "br7")
     assert isinstance(process, BackEnd)
 
 

@@ -25,7 +25,7 @@ def uplinked(**fields: Any) -> Any:
 
 
 def test_the_least() -> None:
-    assert resources(vifs.bridge_vif()) == (Bridge(name="br0"),)
+    assert resources(vifs.bridge_vif()) == (Bridge(name="br0", mtu=1500),)
 
 
 @pytest.mark.parametrize("fields", [{"multi_host": True}, {"should_provide_bridge": False}])
@@ -50,15 +50,20 @@ def test_the_tap() -> None:
 
 def test_a_flat_uplink() -> None:
     assert resources(uplinked(bridge_interface="eth0", mtu=9000)) == (
-        Bridge(name="br0"),
-        Uplink(name="eth0", bridge="br0", mtu=9000),
-    )
+        Bridge(name="br0", mtu=9000),
+        Uplink(name="eth0", bridge="br0"),
+    ), "a guest's MTU is not its uplink's"
     assert resources(uplinked(bridge_interface="eth0"), flat_interface="bond0") == (
-        Bridge(name="br0"),
-        Uplink(name="bond0", bridge="br0", mtu=1500),
+        Bridge(name="br0", mtu=1500),
+        Uplink(name="bond0", bridge="br0"),
     )
-    assert resources(uplinked(), network_device_mtu=1280, flat_interface="bond0")[1] == Uplink(
-        name="bond0", bridge="br0", mtu=1280
+    least = {"eth0": 9000}
+    for options in ({"uplink_mtu": least}, {"uplink_mtu": least, "flat_interface": "bond0"}):
+        assert resources(uplinked(bridge_interface="eth0"), **options)[1] == Uplink(
+            name=options.get("flat_interface", "eth0"), bridge="br0", mtu=9000
+        )
+    assert resources(uplinked(), uplink_mtu={"eth0": 9000}, flat_interface="bond0")[1] == Uplink(
+        name="bond0", bridge="br0"
     )
 
 
@@ -67,9 +72,14 @@ def test_a_vlan_uplink() -> None:
     vif.has_traffic_filtering = False
     assert resources(vif) == (
         Vlan(name="vlan7", link="eth0", vlan_id=7),
-        Bridge(name="br0"),
-        Uplink(name="vlan7", bridge="br0", mtu=1500),
+        Bridge(name="br0", mtu=1500),
+        Uplink(name="vlan7", bridge="br0"),
     ), "rules are for flat networks alone"
+    assert resources(vif, uplink_mtu={"eth0": 9000}) == (
+        Vlan(name="vlan7", link="eth0", vlan_id=7, mtu=9000),
+        Bridge(name="br0", mtu=1500),
+        Uplink(name="vlan7", bridge="br0", mtu=9000),
+    )
     vlan, *_ = resources(vif, vlan_interface="bond0", flat_interface="no")
     assert vlan == Vlan(name="vlan7", link="bond0", vlan_id=7)
 

@@ -437,3 +437,44 @@ def test_without_iptables_there_is_nothing_to_pass(world: World) -> None:
     host[FORWARDING].update(dict.fromkeys(host[FORWARDING]))
     assert planner.plan_plug(topology, host).steps == []
     assert planner.plan_unplug(topology, host).steps == []
+
+
+# --- MTUs -----------------------------------------------------------------------------------------
+
+
+def test_the_lower_of_a_vlan_is_raised_with_it_and_noted_once(world: World) -> None:
+    world.add_link("eth0", "", up=True)
+    seven = (
+        Vlan(name="vlan7", link="eth0", vlan_id=7, mtu=9000),
+        BRIDGE,
+        Uplink(name="vlan7", bridge="br0", mtu=9000),
+    )
+    run(world, plug(world, *seven))
+    assert [world.links[name].attributes["mtu"] for name in ("eth0", "vlan7")] == [9000, 9000]
+    assert world.links["eth0"].altnames == ("os-vif,mtu=1500,eth0",)
+    assert world.links["vlan7"].altnames == (), "it is ours"
+    assert plug(world, *seven) == []
+    eight = (
+        Vlan(name="vlan8", link="eth0", vlan_id=8),
+        Bridge(name="br8", mtu=1500),
+        Uplink(name="vlan8", bridge="br8"),
+    )
+    run(world, plug(world, *eight))
+    assert world.links["br8"].attributes["mtu"] == 9000, "as its uplink, which nobody asked for"
+    assert plug(world, *eight) == []
+
+
+def test_a_vlan_device_of_before_is_raised_too(world: World) -> None:
+    world.add_link("eth0", "", up=True, mtu=9000)
+    world.add_link("vlan7", "vlan", SHARED_MARK, link="eth0", vlan_id=7, up=True, mtu=1500)
+    todo = plug(world, VLAN, BRIDGE, Uplink(name="vlan7", bridge="br0", mtu=4000))
+    assert todo[0].args["attributes"]["mtu"] == 4000, "the bridge has what its uplink will have"
+    assert sets(todo[1:]) == {"master": "br0", "mtu": 4000}
+
+
+def test_words_behind_the_shared_mark_stay(world: World) -> None:
+    uplinked(world)
+    world.add_link("br0", "bridge", f"{SHARED_MARK} uplink=eth7", **BRIDGE.attributes())
+    run(world, plug(world, BRIDGE, UPLINK))
+    assert world.links["br0"].alias == f"{SHARED_MARK} uplink=eth7 uplink=eth0"
+    assert plug(world, BRIDGE) == [], "another VIF, without uplink"

@@ -67,11 +67,13 @@ def bridged(draw: st.DrawFn, number: int = 1) -> Topology:
     """A VIF on a bridge, with or without tap, uplink, VLAN and rules."""
     resources: list[Resource] = []
     uplink = draw(st.sampled_from(["", "eth0", "vlan7"]))
+    least = draw(st.sampled_from([None, 1400, 2000]))
     if uplink == "vlan7":
-        resources.append(Vlan(name="vlan7", link="eth0", vlan_id=7))
-    resources.append(Bridge(name="br0", ageing_time=draw(st.sampled_from([None, 0]))))
+        resources.append(Vlan(name="vlan7", link="eth0", vlan_id=7, mtu=least))
+    ageing_time, mtu = draw(st.sampled_from([None, 0])), draw(st.sampled_from([None, 1400, 9000]))
+    resources.append(Bridge(name="br0", ageing_time=ageing_time, mtu=mtu))
     if uplink:
-        resources.append(Uplink(name=uplink, bridge="br0", mtu=draw(st.sampled_from([1500, 1400]))))
+        resources.append(Uplink(name=uplink, bridge="br0", mtu=least))
     for ipv6 in draw(st.sampled_from([(), (False,), (False, True)])):
         resources.append(ForwardRules(bridge="br0", ipv6=ipv6, rules=RULES))
     if draw(st.booleans()):

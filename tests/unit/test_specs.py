@@ -215,6 +215,8 @@ def edit(line, new):
         (GOOD + "id: 5", (5, 5), "id", "a UUID"),
         (GOOD + "filtered: maybe", (5, 11), "filtered", "true or false"),
         (GOOD + "create_bridge: no\nnetwork: {uplink: e}", (6, 19), "network.uplink", "leave out"),
+        (GOOD + "network: {uplink_mtu: 9000}", (5, 23), "network.uplink_mtu", "without an uplink"),
+        (GOOD + "network: {uplink_mtu: 67}", (5, 23), "network.uplink_mtu", "from 68 to 65535"),
         (edit("mac", "address: 52:54:00:12:34:56"), (4, 1), "address", "did you mean 'mac'?"),
         (GOOD + "mtu: 1500", (5, 1), "mtu", "did you mean 'network.mtu'?"),
         ("- {options: {}, type: tap}", (1, 13), "[0].options", "put them at the top"),
@@ -325,6 +327,34 @@ def test_one_mac_in_two_networks_of_a_switch() -> None:
 
 def test_the_same_vif_twice():
     assert "is taken by the VIF at f0.yaml" in problems_of(GOOD, GOOD)[0].message
+
+
+UPLINK = GOOD + "network: {uplink: eth0, uplink_mtu: 9000}\n"
+
+
+def test_a_field_that_stands_in_an_option():
+    other = UPLINK.replace("tap0", "tap1").replace("eth0", "eth1").replace("9000", "2000")
+    other = other.replace(":56", ":57")
+    batch = read(UPLINK, other)
+    settings = ["linux_bridge.uplink_mtu=eth7:1600"]
+    try:
+        configuration.apply({}, settings)
+        configuration.apply(batch.options, [], batch.said)
+        found = cfg.CONF.os_vif_linux_bridge.uplink_mtu
+    finally:
+        cfg.CONF.clear_override("uplink_mtu", group="os_vif_linux_bridge")
+    assert found == {"eth0": 9000, "eth1": 2000, "eth7": 1600}
+
+
+def test_fields_that_contradict():
+    problem = the_problem_of_two(UPLINK, UPLINK.replace("9000", "2000").replace("tap0", "tap1"))
+    assert (problem.field, problem.mark.line) == ("network.uplink_mtu", 5)
+    assert problem.message == "2000 here and 9000 at f0.yaml:5:37, for the same eth0"
+
+
+def the_problem_of_two(*texts):
+    [problem] = problems_of(*texts)
+    return problem
 
 
 def test_options_that_contradict():

@@ -81,7 +81,7 @@ def test_any_program_s() -> None:
 def test_on_a_bridge(six_wind: None) -> None:
     vif, [bridge, device] = described(BRIDGE)
     assert (vif.plugin, vif.port_profile.obj_name()) == ("vhostuser_fp", "VIFPortProfileFPBridge")
-    assert bridge == Bridge(name="br7")
+    assert bridge == Bridge(name="br7", mtu=1500)
     assert isinstance(device, FastPathDevice)
     assert (device.name, device.bridge, device.listens) == ("vhu5f4ab6c1-ca", "br7", False)
 

@@ -18,7 +18,7 @@ from os_vif.engine.step import CALLER, KERNEL, Step
 from os_vif.engine.topology import Mark
 from os_vif.host.functions.questions import FunctionMark
 from os_vif.host.functions.resources import NO_MAC
-from os_vif.host.links.questions import LINKS, SHARED_MARK, Function, Link
+from os_vif.host.links.questions import LINKS, SHARED_MARK, Function, Link, mtu_note
 from os_vif.host.port_profiles.questions import (
     ASSOCIATED,
     PROFILE_SET,
@@ -53,6 +53,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "rename_link": {"name": "eth0", "to": "tap0", "alias": f"{MARK} own-name=eth0", "up": False},
     "delete_links": {"links": [["tap1", 7]]},
     "delete_unused": {"name": "eth0"},
+    "hold_mtu": {"name": "br0"},
+    "note_mtu": {"device": "eth0", "mtu": 1500},
+    "forget_mtu": {"device": "vhu1", "mtu": 1500},
     "add_address": {"device": "br0", "address": ADDRESS},
     "delete_address": {"device": "eth0", "address": ADDRESS},
     "add_route": {"device": "br0", "route": ROUTE},
@@ -96,13 +99,14 @@ GOOD: dict[str, dict[str, Any]] = {
     "stop_back_end": {"name": "vhu1", "stale": "", "abandoned": False},
 }
 
-FINAL = {"delete_unused", "del_fp_device"}
+FINAL = {"delete_unused", "del_fp_device", "hold_mtu"}
 """Kinds that nothing takes back."""
 
 
 def host() -> Host:
     tap = {"mtu": 1500, "mac": "52:54:00:00:00:02", "master": None, "multi_queue": False}
     marks = (str(FunctionMark("0000:03:10.2", "1234", "vfio-pci", "5678")),)
+    note = (mtu_note("vhu1", 1500),)
     up = {"up": True, "master": None}
     return seen(
         links={
@@ -110,7 +114,7 @@ def host() -> Host:
             "tap1": Link("tap1", 7, "tap", MARK, tap),
             "br0": Link("br0", 2, "bridge", SHARED_MARK, up, marks),
             "eth0": Link("eth0", 3, "", "", {"up": True, "master": None}),
-            "vhu1": Link("vhu1", 8, "tap", MARK, {**tap, "queues": 1}),
+            "vhu1": Link("vhu1", 8, "tap", MARK, {**tap, "queues": 1}, note),
         },
         back_ends={"tap0": None, "vhu1": BackEndState("/run/vhost/1", listens=True)},
         addresses={"eth0": (Address(**ADDRESS),), "br0": ()},

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
 from os_vif.cli.specs import bounds, nodes, types, wire
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 Options = dict[tuple[str, str], tuple[str | list[str], Mark]]
 """``options:`` of the documents: by plugin and option, the text and where it stands."""
+
+
+Said = dict[tuple[str, str, str], tuple[object, Mark]]
+"""What fields say that stands in options: by plugin, option and key, the value and where it
+stands."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -73,10 +78,17 @@ def _paths_of(fields: Iterable[Field], names: list[str], path: str) -> list[str]
 
 @dataclasses.dataclass(slots=True)
 class Batch:
-    """What all files of a call say."""
+    """What all files of a call say.
+
+    :ivar entries: the VIFs.
+    :ivar options: of the plugins.
+    :ivar said: the same, of VIFs' own fields.
+    :ivar problems: what cannot be used.
+    """
 
     entries: list[Entry] = dataclasses.field(default_factory=list)
     options: Options = dataclasses.field(default_factory=dict)
+    said: Said = dataclasses.field(default_factory=dict)
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
 
@@ -218,7 +230,7 @@ def _read_vif(node: Node, root: str, batch: Batch) -> None:
     elif isinstance(node, Mapping) and (primitive := node.get("vif")) is not None:
         entry = _read_pair(node, primitive, into)
     elif isinstance(node, Mapping):
-        entry = _read_typed(node, into)
+        entry = _read_typed(node, into, batch)
     else:
         message = f"expected a VIF, as in '{{type: bridge, ...}}', found {what(node)}"
         into.problem(node.mark, "", message)
@@ -247,7 +259,7 @@ def _read_pair(node: Mapping, primitive: Node, into: Reading) -> Entry | None:
     return Entry(vif, instance, primitive.mark) if vif is not None else None
 
 
-def _read_typed(node: Mapping, into: Reading) -> Entry | None:
+def _read_typed(node: Mapping, into: Reading, batch: Batch) -> Entry | None:
     kind = node.get("type")
     if kind is None:
         message = f"missing; say which type of VIF this is: {', '.join(types.all_types())}"
@@ -265,6 +277,9 @@ def _read_typed(node: Mapping, into: Reading) -> Entry | None:
     row.check(values, into)
     if into.problems:
         return None
+    _take_up(row, values, into, batch.said)
+    if into.problems:
+        return None
     try:
         vif = row.build(values)
         instance = instance_of(values)
@@ -272,6 +287,18 @@ def _read_typed(node: Mapping, into: Reading) -> Entry | None:
         into.problem(node.mark, "", f"not a usable {row.vif_class}: {error}")
         return None
     return Entry(vif, instance, node.mark, row=row)
+
+
+def _take_up(row: VIFType, values: dict[str, Any], into: Reading, said: Said) -> None:
+    """Take up what a VIF's fields say that counts for the call, which others may say too."""
+    for option, entries in row.options(values).items():
+        for key, value in entries.items():
+            # A field that stands in an option is called like it.
+            path = next(path for path in into.marks if path.rpartition(".")[2] == option)
+            first, there = said.setdefault((row.plugin, option, key), (value, into.marks[path]))
+            if first != value:
+                message = f"{value!r} here and {first!r} at {there}, for the same {key}"
+                into.problem(into.marks[path], path, message)
 
 
 # --- against the plugins ------------------------------------------------------------------------

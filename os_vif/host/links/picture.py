@@ -57,7 +57,8 @@ def _macvtap(scene: Scene, macvtap: Macvtap) -> None:
 
 def _uplink(scene: Scene, uplink: Uplink) -> None:
     scene.nic(uplink.name)
-    scene.part(uplink.name, "nic", f"MTU {uplink.mtu}").carries = True
+    lines = [] if uplink.mtu is None else [f"MTU {uplink.mtu}"]
+    scene.part(uplink.name, "nic", *lines).carries = True
     scene.part(uplink.bridge, "bridge").below = uplink.name
 
 

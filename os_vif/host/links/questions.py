@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
 from os_vif.engine.observed import AROUND, CARDS, DEVICES, LAST, ON_DEVICES, Host, Question
 from os_vif.engine.topology import Mark, parse_mark
-from os_vif.host.links.resources import Value
+from os_vif.host.links.resources import Uplink, Value
 
 if TYPE_CHECKING:
     from os_vif.engine.draft import Draft
 
 SHARED_MARK = "os-vif shared"
-"""Alias of a device that os-vif made for many VIFs (a bridge, a VLAN device)."""
+"""What the alias of a device begins with that os-vif made for many VIFs (a bridge, a VLAN device);
+words may follow."""
 
 UNFINISHED_GROUP = 0x6F732D76
 """IFLA_GROUP of a device between its creation and its mark ("os-v").
@@ -47,6 +49,12 @@ CREATED_KINDS: Mapping[str, frozenset[str]] = {
 
 ALTNAME_PREFIX = "os-vif,"
 """What an alternative name begins with that is a mark of something which has no alias."""
+
+UPLINK_WORD = "uplink"
+"""The word in a bridge's alias that names a device of the host's which joined it, with what the
+host had on it."""
+
+_FORMER_MTU = re.compile(f"{re.escape(ALTNAME_PREFIX)}mtu=([0-9]+),[^,]+\\Z")
 
 _MADE_BY = "made-by="
 _LOWER_DOWN = "lower=down"
@@ -267,7 +275,12 @@ def mark_on(mark: Mark, link: Link) -> str:
 
 def is_mark(value: Any) -> bool:
     """Tell whether this is the alias of a device of ours."""
-    return value == SHARED_MARK or (isinstance(value, str) and parse_mark(value) is not None)
+    return isinstance(value, str) and (is_shared(value) or parse_mark(value) is not None)
+
+
+def is_shared(alias: str) -> bool:
+    """Tell whether os-vif made the device with this alias for many VIFs."""
+    return alias == SHARED_MARK or alias.startswith(f"{SHARED_MARK} ")
 
 
 def is_unfinished(link: Link) -> bool:
@@ -288,6 +301,44 @@ def in_the_way(link: Link, need: str) -> exception.ResourceConflict:
     return exception.ResourceConflict(
         resource=f"device {link.name}", reason=f"it is {what(link)}, and {need}"
     )
+
+
+# --- MTUs -----------------------------------------------------------------------------------------
+
+
+def mtu_of(host: Host, link: Link | None) -> int:
+    """Return a device's MTU, 0 for unknown; a VLAN device that is only planned gets its lower's."""
+    if link is None:
+        return 0
+    mtu = link.attributes.get("mtu")
+    if isinstance(mtu, int):
+        return mtu
+    below = link.attributes.get("link") if link.kind == "vlan" else None
+    return mtu_of(host, host[LINKS].get(str(below))) if below else 0
+
+
+def keep_bridges(draft: Draft, device: Link | None, wanted: Mapping[str, Value]) -> None:
+    """Have a stranger's bridge keep its MTU when a guest's device joins it, or gets a smaller one.
+
+    :param device: as it is; None for one that is to be made
+    :param wanted: its attributes, by name
+    """
+    name, mtu = wanted.get("master"), wanted.get("mtu")
+    bridge = draft.host[LINKS].get(name) if isinstance(name, str) else None
+    if bridge is None or not bridge.index or not isinstance(mtu, int):
+        return
+    if is_shared(bridge.alias) or parse_mark(bridge.alias) is not None:
+        return
+    have = device.attributes if device is not None else {}
+    if (have.get("master"), have.get("mtu")) == (name, mtu):
+        return
+    uplinks = [
+        draft.host[LINKS].get(resource.name)
+        for resource in draft.topology.resources
+        if isinstance(resource, Uplink) and resource.bridge == name
+    ]
+    if mtu < max(mtu_of(draft.host, link) for link in (bridge, *uplinks)):
+        draft.add("hold_mtu", name=bridge.name)
 
 
 # --- words behind the mark ------------------------------------------------------------------------
@@ -312,6 +363,43 @@ def raising_mark(mark: str) -> str:
 def found_lower_down(alias: str) -> bool:
     """Tell whether the lower device was down before the one with this alias was made."""
     return parse_mark(alias) is not None and _LOWER_DOWN in alias.split(" ")
+
+
+def words_behind(alias: str, key: str) -> list[str]:
+    """Return what the words ``key=...`` behind the mark of a device of ours tell."""
+    words = alias.split(" ") if is_mark(alias) else []
+    return [word.removeprefix(f"{key}=") for word in words if word.startswith(f"{key}=")]
+
+
+def shared_mark(alias: str, uplinks: Iterable[str] = ()) -> str:
+    """Return the alias of a device made for many VIFs, which keeps what it tells already.
+
+    :param alias: what the device has now
+    :param uplinks: of a bridge, those that join it; what has no room is left out
+    """
+    text = alias if is_shared(alias) else SHARED_MARK
+    for name in uplinks:
+        more = f"{text} {UPLINK_WORD}={name}"
+        if name not in words_behind(text, UPLINK_WORD) and len(more) <= LONGEST_ALIAS:
+            text = more
+    return text
+
+
+# --- what a device of the host's was before -------------------------------------------------------
+
+
+def mtu_note(device: str, mtu: int) -> str:
+    """Return the alternative name that tells which MTU a device of the host's had before."""
+    # No two devices of a network namespace have the same.
+    return f"{ALTNAME_PREFIX}mtu={mtu},{device}"
+
+
+def former_mtu(link: Link) -> tuple[int, str] | None:
+    """Return the MTU that is noted on a device, and the note; None for none."""
+    for name in link.altnames:
+        if found := _FORMER_MTU.match(name):
+            return int(found[1]), name
+    return None
 
 
 QUESTIONS = (FUNCTIONS, LINKS, USERS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED)

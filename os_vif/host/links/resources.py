@@ -106,15 +106,20 @@ class Bridge:
     :ivar create: False when the bridge must be there already.
     :ivar own: whether it is this VIF's alone and goes with it.
     :ivar ageing_time: 1/100 s a learned address is kept; None leaves the kernel's 300 s.
+    :ivar mtu: bytes that one made here has at least, where it has no uplink; with one it has the
+        uplink's.  None leaves the kernel's choice, which is the least of its ports'.
     """
 
     name: str
     create: bool = True
     own: bool = False
     ageing_time: int | None = None
+    mtu: int | None = None
 
     def __post_init__(self) -> None:
         interface_name(self.name, "bridge")
+        if self.mtu is not None:
+            mtu_bytes(self.mtu)
 
     def attributes(self) -> dict[str, Value]:
         """Return what a bridge of ours must look like, by attribute name."""
@@ -181,6 +186,7 @@ class Vlan:
     :ivar vlan_id: 1 to 4094.
     :ivar behind: PCI address of the lower device, in the place of ``link``.
     :ivar stays: whether it stays when its last user has gone.
+    :ivar mtu: bytes that the lower device has at least; None leaves it as it is.
     """
 
     name: str
@@ -188,6 +194,7 @@ class Vlan:
     vlan_id: int
     behind: str = ""
     stays: bool = True
+    mtu: int | None = None
 
     def __post_init__(self) -> None:
         interface_name(self.name, "vlan_name")
@@ -196,6 +203,8 @@ class Vlan:
         else:
             interface_name(self.link, "vlan_interface")
         vlan_tag(self.vlan_id)
+        if self.mtu is not None:
+            mtu_bytes(self.mtu)
 
     def attributes(self) -> dict[str, Value]:
         """Return what the device must look like, by attribute name."""
@@ -262,18 +271,19 @@ class Uplink:
 
     :ivar name: interface name; it must exist and be in no other bridge.
     :ivar bridge: the bridge.
-    :ivar mtu: bytes.
+    :ivar mtu: bytes it has at least; None leaves it as it is.  It is never lowered.
     """
 
     name: str
     bridge: str
-    mtu: int
+    mtu: int | None = None
 
     def __post_init__(self) -> None:
         interface_name(self.name, "bridge_interface")
         interface_name(self.bridge, "bridge")
-        mtu_bytes(self.mtu)
+        if self.mtu is not None:
+            mtu_bytes(self.mtu)
 
     def attributes(self) -> dict[str, Value]:
         """Return what the device must look like, by attribute name."""
-        return {"up": True, "mtu": self.mtu, "master": self.bridge}
+        return {"up": True, "master": self.bridge}

@@ -12,7 +12,15 @@ from typing import Any
 from os_vif.engine import checks, families, fields
 from os_vif.engine.observed import Host
 from os_vif.engine.step import Args, Drift, Kind, Step
-from os_vif.host.links.questions import CREATED_KINDS, LINKS, USERS, Link, is_mark, is_unfinished
+from os_vif.host.links.questions import (
+    CREATED_KINDS,
+    LINKS,
+    USERS,
+    Link,
+    is_mark,
+    is_unfinished,
+    mtu_note,
+)
 from os_vif.host.links.resources import MACVTAP_MODES, Value
 
 # --- what the fields may hold ---------------------------------------------------------------------
@@ -302,6 +310,21 @@ def _as_it_was(host: Host, args: Args) -> Callable[[], None]:
     return functools.partial(host[LINKS].__setitem__, args["name"], host[LINKS].get(args["name"]))
 
 
+def _note_mtu(host: Host, args: Args) -> None:
+    link = _existing(host, args["device"])
+    note = mtu_note(args["device"], args["mtu"])
+    host[LINKS][link.name] = dataclasses.replace(link, altnames=(*link.altnames, note))
+
+
+def _forget_mtu(host: Host, args: Args) -> None:
+    link = _existing(host, args["device"])
+    note = mtu_note(args["device"], args["mtu"])
+    left = tuple(name for name in link.altnames if name != note)
+    host[LINKS][link.name] = dataclasses.replace(link, altnames=left)
+
+
+_ON_MTU = {"device": fields.NAME, "mtu": fields.holds(checks.mtu_bytes)}
+
 KINDS: Mapping[str, Kind] = {
     "create_link": Kind(
         {
@@ -336,6 +359,27 @@ KINDS: Mapping[str, Kind] = {
         drift=_no_drift,
         merge=lambda one, two: {"links": one["links"] + two["links"]},
         final=True,
+    ),
+    "hold_mtu": Kind(
+        {"name": fields.NAME},
+        lambda _host, _args: None,
+        lambda _host, _args: None,
+        lambda args: f"keep the MTU of {args['name']}, whatever joins it",
+        drift=_no_drift,
+    ),
+    "note_mtu": Kind(
+        _ON_MTU,
+        _note_mtu,
+        lambda _host, args: Step("forget_mtu", args),
+        lambda args: f"note on {args['device']} that its MTU was {args['mtu']}",
+        drift=_no_drift,
+    ),
+    "forget_mtu": Kind(
+        _ON_MTU,
+        _forget_mtu,
+        lambda _host, args: Step("note_mtu", args),
+        lambda args: f"take off {args['device']} the note that its MTU was {args['mtu']}",
+        drift=_no_drift,
     ),
     "delete_unused": Kind(
         {"name": fields.NAME},

@@ -119,6 +119,8 @@ class OvsPort:
     :ivar options: ``Interface.options``.
     :ivar external_ids: those of ``Interface.external_ids`` that must be there.
     :ivar mtu_request: bytes; None asks for none.
+    :ivar device_mtu: bytes of the kernel's device, where one is there already that nothing else of
+        the topology describes; None leaves it.
     :ivar isolate: give a *new* port the dead VLAN until somebody gives it another.
     :ivar qos_type: ``QoS.type`` for a new port; None for no QoS row.
     :ivar attached: whether Open vSwitch must have a port number for it when plug returns; False
@@ -132,6 +134,7 @@ class OvsPort:
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)
     external_ids: Mapping[str, str] = dataclasses.field(default_factory=dict)
     mtu_request: int | None = None
+    device_mtu: int | None = None
     isolate: bool = False
     qos_type: str | None = None
     attached: bool = True
@@ -146,5 +149,6 @@ class OvsPort:
         else:
             interface_name(self.name, "vif_name")
         interface_name(self.bridge, "bridge")
-        if self.mtu_request is not None:
-            mtu_bytes(self.mtu_request)
+        for mtu in (self.mtu_request, self.device_mtu):
+            if mtu is not None:
+                mtu_bytes(mtu)

@@ -11,7 +11,7 @@ from os_vif import exception
 from os_vif.engine.family import Caution, Phase, Rule
 from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.functions.questions import need_represented, need_virtual, own_name
-from os_vif.host.links.questions import FUNCTIONS, LINKS, need
+from os_vif.host.links.questions import FUNCTIONS, LINKS, correct, need
 from os_vif.host.openvswitch.questions import (
     BRIDGES,
     IDS,
@@ -123,9 +123,12 @@ def detach_port(draft: Draft, wanted: OvsPort) -> None:
 def plug_port(draft: Draft, wanted: OvsPort) -> None:
     """Make the port, or correct it."""
     wanted = _resolved(draft, wanted)
-    if not wanted.type and draft.host[LINKS][wanted.name] is not None:
+    device = draft.host[LINKS][wanted.name] if not wanted.type else None
+    if device is not None:
         # Whoever made the device, it is there to be attached.
         wanted = dataclasses.replace(wanted, attached=True)
+        if wanted.device_mtu is not None:
+            correct(draft, device, {"mtu": wanted.device_mtu})
     row = draft.host[PORTS].get(wanted.name)
     if row is not None:
         if not _is_ours(draft, wanted, row):

@@ -16,6 +16,7 @@ from os_vif.host.links.questions import (
     LONGEST_ALIAS,
     correct,
     in_the_way,
+    keep_bridges,
     mark_on,
     need,
 )
@@ -89,10 +90,12 @@ def plug_fp_device(draft: Draft, wanted: FastPathDevice) -> None:
     mark = mark_on(draft.mark, link)
     # Of one that does not tell its socket nobody knows it.
     told = noted_socket(link.alias) is not None
+    attributes = wanted.attributes()
+    keep_bridges(draft, link, attributes)
     correct(
         draft,
         link,
-        wanted.attributes(),
+        attributes,
         _alias(mark, wanted) if told else f"{mark} {MADE_BY_FAST_PATH}",
     )
 

@@ -12,6 +12,7 @@ from os_vif.specs import (
     INTERFACE,
     LABEL,
     MAC_ADDRESS,
+    MTU,
     MTU_FIELD,
     NAME,
     NETWORK_ID,
@@ -50,6 +51,13 @@ _BRIDGE_NETWORK = Group(
             default="untagged",
             known_as=("network.vlan", "vlan"),
         ),
+        Field(
+            "uplink_mtu",
+            MTU,
+            "MTU in bytes that the uplink is raised to where it has less, 68 to 65535",
+            default="the uplink keeps the MTU it has; it is never lowered",
+            known_as=("network.uplink_mtu",),
+        ),
         SUBNETS,
     ),
 )
@@ -57,9 +65,13 @@ _BRIDGE_NETWORK = Group(
 
 def _check_bridge(values: Values, into: Reading) -> None:
     check_addresses(values, into)
+    written = into.marks.keys()
+    if "network.uplink_mtu" in written and "network.uplink" not in written:
+        message = "without an uplink (network.uplink) there is nothing to raise"
+        into.problem(into.marks["network.uplink_mtu"], "network.uplink_mtu", message)
     if values.get("create_bridge", True):
         return
-    for field in ("uplink", "vlan"):
+    for field in ("uplink", "uplink_mtu", "vlan"):
         if field in values.get("network", {}):
             inner = f"network.{field}"
             into.problem(
@@ -89,6 +101,11 @@ def _bridge(values: Values) -> VIFBase:
         has_traffic_filtering=values.get("filtered", False),
         network=network,
     )
+
+
+def _options(values: Values) -> dict[str, dict[str, int]]:
+    said = values.get("network", {})
+    return {"uplink_mtu": {said["uplink"]: said["uplink_mtu"]}} if "uplink_mtu" in said else {}
 
 
 _BRIDGE_EXAMPLE = """\
@@ -137,5 +154,6 @@ TYPES = (
         _BRIDGE_EXAMPLE,
         _check_bridge,
         rank=1,
+        options=_options,
     ),
 )

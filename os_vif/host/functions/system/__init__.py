@@ -26,7 +26,7 @@ from os_vif.host.functions.questions import (
 from os_vif.host.functions.resources import PciDevice, VirtualFunction
 from os_vif.host.functions.rules.representors import giving_back
 from os_vif.host.functions.rules.vlans import noted_function, vlan_back
-from os_vif.host.functions.system import altnames, pci_drivers, vfs
+from os_vif.host.functions.system import pci_drivers, vfs
 from os_vif.host.links.questions import (
     CREATED_KINDS,
     FUNCTIONS,
@@ -35,8 +35,8 @@ from os_vif.host.links.questions import (
     Link,
     is_deleted_by_us,
 )
+from os_vif.host.links.system import altnames, sysfs
 from os_vif.host.links.system import devices as links
-from os_vif.host.links.system import sysfs
 from os_vif.host.routes.questions import ADDRESSES, DEFAULT_ROUTES, ROUTES_TO
 
 _PLUGIN = "sriov"

@@ -9,19 +9,22 @@ from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.links.questions import (
     LINKS,
     LONGEST_ALIAS,
-    SHARED_MARK,
     USERS,
     Link,
     correct,
     derived_mac,
     in_the_way,
+    is_shared,
     is_unfinished,
+    keep_bridges,
     mark_on,
     need,
     netdev_behind,
+    shared_mark,
     what,
 )
 from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, VethEnd, Vlan
+from os_vif.host.links.rules.mtus import of_bridge, raised
 from os_vif.host.routes.questions import (
     ADDRESSES,
     ROUTES,
@@ -61,6 +64,7 @@ def plug_tap(draft: Draft, tap: Tap) -> None:
         if not is_ours(draft.mark, tap, link):
             raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a tap of this name")
         if link.attributes.get("multi_queue") == tap.multi_queue:
+            keep_bridges(draft, link, wanted)
             correct(draft, link, wanted, _noted(mark_on(draft.mark, link), tap))
             return
         if link.attributes.get("queues"):
@@ -71,6 +75,7 @@ def plug_tap(draft: Draft, tap: Tap) -> None:
             )
         _make_way(draft, link)
     alias = _noted(str(draft.mark), tap)
+    keep_bridges(draft, None, wanted)
     draft.add(
         "create_link",
         kind="tap",
@@ -136,7 +141,6 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
     """Make the bridge or, if it is ours, correct it."""
     link = draft.host[LINKS][bridge.name]
     wanted = bridge.attributes()
-    mark = str(draft.mark) if bridge.own else SHARED_MARK
     uplink = _uplink_of(draft, bridge.name)
     if uplink is not None and is_ethernet(uplink):
         # A bridge takes its lowest port's address; with a host's addresses on it, that must not
@@ -152,6 +156,9 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
         for address in draft.host[ADDRESSES].get(device, ())
     ):
         wanted["disable_ipv6"] = False
+    names = [] if uplink is None else [uplink.name]
+    mark = str(draft.mark) if bridge.own else shared_mark(link.alias if link else "", names)
+    wanted.update(of_bridge(draft, bridge, link))
     if link is None:
         if not bridge.create:
             raise exception.NetworkInterfaceNotFound(interface=bridge.name)
@@ -167,8 +174,8 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
         if not is_ours(draft.mark, bridge, link) and not is_unfinished(link):
             raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a bridge of this name")
         correct(draft, link, wanted, mark_on(draft.mark, link))
-    elif bridge.create and (link.alias == SHARED_MARK or is_unfinished(link)):
-        correct(draft, link, wanted, SHARED_MARK)
+    elif bridge.create and (is_shared(link.alias) or is_unfinished(link)):
+        correct(draft, link, wanted, mark)
     else:
         correct(draft, link, {"up": True})
 
@@ -183,7 +190,7 @@ def _uplink_of(draft: Draft, bridge: str) -> Link | None:
 def plug_vlan(draft: Draft, vlan: Vlan) -> None:
     """Make the VLAN device on its lower device, which is set up."""
     lower = need(draft.host, vlan.link or netdev_behind(draft.host, vlan.behind))
-    correct(draft, lower, {"up": True})
+    correct(draft, lower, {"up": True, **raised(draft, lower, vlan.mtu)})
     link = draft.host[LINKS][vlan.name]
     wanted = vlan.attributes()
     if vlan.stays and (link is None or is_unfinished(link)):
@@ -198,7 +205,7 @@ def plug_vlan(draft: Draft, vlan: Vlan) -> None:
                 **wanted,
                 "link": lower.name,
                 "vlan_id": vlan.vlan_id,
-                "alias": SHARED_MARK,
+                "alias": shared_mark(""),
             },
         )
         return
@@ -209,8 +216,8 @@ def plug_vlan(draft: Draft, vlan: Vlan) -> None:
             resource=f"device {vlan.name}",
             reason=f"it is {found}; VLAN {vlan.vlan_id} on {lower.name} is needed",
         )
-    if link.alias == SHARED_MARK or is_unfinished(link):
-        correct(draft, link, wanted, SHARED_MARK)
+    if is_shared(link.alias) or is_unfinished(link):
+        correct(draft, link, wanted, shared_mark(link.alias))
     else:
         correct(draft, link, {"up": True})
 
@@ -220,7 +227,7 @@ def unplug_vlan(draft: Draft, vlan: Vlan) -> None:
     link = draft.host[LINKS][vlan.name]
     if vlan.stays or link is None or link.kind != "vlan":
         return
-    ours = link.alias == SHARED_MARK or is_unfinished(link)
+    ours = is_shared(link.alias) or is_unfinished(link)
     used = draft.host[USERS].get(vlan.name) or draft.host[ADDRESSES].get(vlan.name)
     if ours and not used:
         draft.add("delete_unused", name=vlan.name)
@@ -256,7 +263,7 @@ def plug_uplink(draft: Draft, uplink: Uplink) -> None:
     for route in routes:
         if route not in host[ROUTES].get(uplink.bridge, ()):
             draft.add("add_route", device=uplink.bridge, route=as_mapping(route))
-    correct(draft, link, uplink.attributes())
+    correct(draft, link, {**uplink.attributes(), **raised(draft, link, uplink.mtu)})
     for route in reversed(routes):
         draft.add("delete_route", device=uplink.name, route=as_mapping(route))
     # Backwards, or the kernel takes the secondary addresses away with their primary one.

@@ -12,7 +12,6 @@ from os_vif.engine.step import Step
 from os_vif.engine.topology import parse_mark
 from os_vif.host.links.questions import (
     LINKS,
-    SHARED_MARK,
     USERS,
     correct,
     found_lower_down,
@@ -166,7 +165,7 @@ def _need_fit(draft: Draft, wanted: Macvtap, lower: Link) -> None:
         )
     if "mac" in lower.attributes and not is_ethernet(lower):
         raise _unusable(lower, "it is not an Ethernet device, and macvtaps stand on no others")
-    if lower.alias != SHARED_MARK and parse_mark(lower.alias) is not None:
+    if parse_mark(lower.alias) is not None:
         raise in_the_way(lower, f"VIF {draft.mark.vif_id} needs a network device of the host's")
     master = lower.attributes.get("master")
     if master is not None:

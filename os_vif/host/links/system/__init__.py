@@ -28,11 +28,12 @@ from os_vif.host.links.questions import (
     Link,
     is_deleted_by_us,
     is_unfinished,
+    mtu_note,
 )
 from os_vif.host.links.resources import Macvtap, Tap
 from os_vif.host.links.rules.devices import is_ours
 from os_vif.host.links.rules.macvtap import lowering
-from os_vif.host.links.system import chardev, devices, stacking, sysfs, taps
+from os_vif.host.links.system import altnames, chardev, devices, stacking, sysfs, taps
 from os_vif.host.routes.questions import ADDRESSES, ROUTES
 from os_vif.system import identity, sysctl
 
@@ -155,6 +156,17 @@ def _change(args: Args) -> Seen:
     return _shown(change(args["name"], args["attributes"]), args)
 
 
+def _note_mtu(args: Args) -> Args | None:
+    note = mtu_note(args["device"], args["mtu"])
+    use = "by which the MTU it had is noted"
+    return None if altnames.add(args["device"], note, use) else args
+
+
+def _forget_mtu(args: Args) -> Args | None:
+    note = mtu_note(args["device"], args["mtu"])
+    return None if altnames.remove(args["device"], note) else args
+
+
 def _shown(link: Link, args: Args) -> Seen:
     """Return how the kernel showed what a step was to set."""
     shown = {"alias": link.alias, "peer": link.attributes.get("link"), **link.attributes}
@@ -234,6 +246,9 @@ SYSTEM = System(
         "create_link": _create,
         "set_link": _change,
         "delete_links": lambda args: devices.delete([(name, at) for name, at in args["links"]]),
+        "hold_mtu": lambda args: devices.hold_mtu(args["name"]),
+        "note_mtu": _note_mtu,
+        "forget_mtu": _forget_mtu,
         "delete_unused": lambda args: stacking.delete_unused(args["name"]),
     },
     find=_find,

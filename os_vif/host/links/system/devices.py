@@ -49,6 +49,9 @@ from os_vif.system.netlink import Message, NetlinkError, attribute, attribute_u3
 
 _MODULES = {"bridge": "bridge", "veth": "veth", "vlan": "8021q", "macvtap": "macvtap"}
 
+_LARGEST_MTU = 65535  # ETH_MAX_MTU, linux/if_ether.h
+_LEAST_OF_IPV6 = 1280  # RFC 8200, 5; below it a device has no IPv6 that could be switched off
+
 _LOOKUP_TAIL = attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
 
 
@@ -135,8 +138,13 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
     :raises OSError: the kernel refused; ``strerror`` says which part.
     """
     data = b""
+    other: list[bytes] = []
     if kind == "bridge":
         data = _bridge_data(attributes)
+        # So that the one it is to have is another, and set: a new bridge's follows its ports.
+        if "mtu" in attributes:
+            at_first = max(_beside(attributes["mtu"]), _LEAST_OF_IPV6)
+            other.append(attribute_u32(IFLA_MTU, at_first))
     elif kind == "vlan":
         data = attribute(IFLA_VLAN_ID, struct.pack("=H", attributes["vlan_id"]))
     elif kind == "macvtap":
@@ -150,6 +158,7 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
         # The mark itself cannot be given at creation; the group can, and shows whose this is.
         attribute_u32(IFLA_GROUP, UNFINISHED_GROUP),
         _info(kind, data),
+        *other,
     ]
     if "link" in attributes:
         body.append(attribute_u32(IFLA_LINK, _index(attributes["link"])))
@@ -287,6 +296,33 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
     link = parse(seen)
     _name_relations([link], {} if master is None else {master_index: master})
     return link
+
+
+def hold_mtu(bridge: str) -> None:
+    """Have a bridge keep the MTU it has, whatever joins it.
+
+    It is as if it had been set, which the kernel takes as that only if it is another one; so it is
+    a byte larger for a moment.  What stands on the bridge is never above it.
+
+    :raises OSError: the kernel refused.
+    """
+    link = look_up([bridge])[bridge]
+    if link is None:
+        return
+    mtu = int(link.attributes["mtu"] or 0)
+    # In one breath: nothing, and nobody who is killed, comes between.
+    for answer in netlink.request(
+        [
+            _acked(netlink.RTM_NEWLINK, by_index(link.index) + attribute_u32(IFLA_MTU, value))
+            for value in (_beside(mtu), mtu)
+        ]
+    ):
+        if isinstance(answer, NetlinkError):
+            raise answer
+
+
+def _beside(mtu: int) -> int:
+    return mtu + 1 if mtu < _LARGEST_MTU else mtu - 1
 
 
 def rename(name: str, to: str, alias: str, *, up: bool) -> None:

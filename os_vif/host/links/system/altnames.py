@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alternative names of network devices, which carry the marks of PCI functions.
+"""Alternative names of network devices, which carry the marks of what has no alias of its own.
 
 Sources: ip-link(8) (property), linux/if_link.h (IFLA_PROP_LIST), linux/rtnetlink.h
 (RTM_NEWLINKPROP), all since Linux 5.5.  Looking at a device shows them too (link_message.py).
@@ -17,9 +17,10 @@ from os_vif.system.netlink import Message, NetlinkError
 _RTM_NEWLINKPROP, _RTM_DELLINKPROP = 108, 109
 
 
-def add(device: str, mark: str) -> bool:
+def add(device: str, mark: str, use: str = "by which PCI functions are marked") -> bool:
     """Give a device a mark among its names; tell whether it had it not yet.
 
+    :param use: what the mark is for, in words
     :raises OSError: the kernel refused; another device has the name (EEXIST); it is older than
         5.5 (EOPNOTSUPP).
     """
@@ -36,8 +37,8 @@ def add(device: str, mark: str) -> bool:
         if error.errno == errno.EOPNOTSUPP:
             raise NetlinkError(
                 error.errno,
-                "this kernel knows no alternative names of devices, by which PCI functions are "
-                f"marked; that takes Linux 5.5: {error.strerror}",
+                f"this kernel knows no alternative names of devices, {use}; that takes Linux 5.5: "
+                f"{error.strerror}",
             ) from error
         raise
     return True
