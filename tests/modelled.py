@@ -57,7 +57,7 @@ OF_KIND: dict[str, dict[str, Any]] = {
         "ageing_time": 30000,
         "mcast_snooping": 1,
     },
-    "tap": {"multi_queue": False, "queues": 0},
+    "tap": {"multi_queue": False, "queues": 0, "owner": 0, "owner_group": None},
     "macvtap": {"allmulticast": False},
 }
 

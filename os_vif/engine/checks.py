@@ -33,6 +33,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _PCI = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]\Z")
 _DRIVER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _TELLABLE = re.compile(r"[A-Za-z0-9_./:@+~-]+\Z")
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]{0,31}\$?\Z")
 _VIF_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 _WORD = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
 
@@ -169,6 +170,20 @@ def socket_path(value: object, field: str = "path") -> str:
     if length > SOCKET_PATH_MAX:
         raise exception.InvalidField(
             field=field, value=value, expected=f"at most {SOCKET_PATH_MAX} bytes (unix(7))"
+        )
+    return text
+
+
+def account(value: object, field: str, kind: str = "user") -> str:
+    """Return the name or number of a user or group, whether this host has it or not.
+
+    :raises InvalidField: no user or group can have it (useradd(8)); a number is at most 2**32 - 2.
+    """
+    text = value if isinstance(value, str) else ""
+    numeric = text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < 0xFFFFFFFF
+    if not numeric and not _ACCOUNT.match(text):
+        raise exception.InvalidField(
+            field=field, value=value, expected=f"name or number of a {kind} of this host"
         )
     return text
 

@@ -15,6 +15,7 @@ from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan, host_side_mac
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFBridge
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
+from os_vif.plugins import tap_access
 
 if TYPE_CHECKING:
     from os_vif.objects.instance_info import InstanceInfo
@@ -89,6 +90,7 @@ class LinuxBridgePlugin(TopologyPlugin):
             help="Make the tap and put it into the bridge, for hypervisors that do neither. "
             "libvirt does both itself.",
         ),
+        *tap_access.OPTS,
     ]
 
     def describe(self) -> HostPluginInfo:
@@ -213,6 +215,7 @@ class LinuxBridgePlugin(TopologyPlugin):
             mtu=mtu,
             bridge=bridge,
             known_macs=macs_of_guest(guest),
+            **tap_access.whose(self.config),
         )
 
 

@@ -19,7 +19,7 @@ from os_vif.objects.vif import (
     VIFVHostUser,
 )
 from os_vif.plugin import TopologyPlugin, required
-from os_vif.plugins import ovs_names
+from os_vif.plugins import ovs_names, tap_access
 from os_vif.plugins.ovs_names import gen_port_name
 from os_vif.plugins.ovs_port import Port
 
@@ -86,6 +86,7 @@ class OvsPlugin(TopologyPlugin):
         cfg.StrOpt("ssl_key_file", help="Private key for an ssl: connection."),
         cfg.StrOpt("ssl_cert_file", help="Certificate for an ssl: connection."),
         cfg.StrOpt("ssl_ca_cert_file", help="Certificate of the server's CA for ssl:."),
+        *tap_access.OPTS,
     ]
 
     gen_port_name = staticmethod(gen_port_name)

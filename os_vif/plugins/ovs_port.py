@@ -25,7 +25,7 @@ from os_vif.objects.vif import (
     VIFVHostUser,
 )
 from os_vif.plugin import optional, required
-from os_vif.plugins import ovs_names
+from os_vif.plugins import ovs_names, tap_access
 from os_vif.plugins.ovs_names import PATCH_NAME_LENGTH, gen_port_name
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class Port:
             mtu=self.mtu,
             multi_queue=bool(optional(self.profile, "multiqueue", False)),
             known_macs=macs_of_guest(mac),
+            **tap_access.whose(self.config),
         )
 
     def plain(self) -> list[Resource]:

@@ -17,7 +17,7 @@ from os_vif.host.links.resources import Tap, host_side_mac, macs_of_guest
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFGeneric
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
-from os_vif.plugins import routing
+from os_vif.plugins import routing, tap_access
 
 if TYPE_CHECKING:
     from os_vif.objects.instance_info import InstanceInfo
@@ -46,6 +46,7 @@ class TapPlugin(TopologyPlugin):
             default=False,
             help="Route to the guests' addresses and answer ARP and NDP for the others.",
         ),
+        *tap_access.OPTS,
     ]
 
     def describe(self) -> HostPluginInfo:
@@ -91,4 +92,5 @@ class TapPlugin(TopologyPlugin):
             known_macs=macs_of_guest(guest),
             disable_ipv6=not ipv6,
             conf=routing.settings(network) if routed else {},
+            **tap_access.whose(self.config),
         )

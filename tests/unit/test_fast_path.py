@@ -217,7 +217,9 @@ def host(link: Link | None = None, **more: Any) -> Host:
 
 
 def device(alias: str = MADE, kind: str = "", **attributes: Any) -> Link:
-    return Link(NAME, 7, kind, alias, {"master": None, **DEVICE.attributes(), **attributes})
+    return Link(
+        NAME, 7, kind, alias, {"master": None, "owner": 0, **DEVICE.attributes(), **attributes}
+    )
 
 
 def tap(alias: str = str(OWNER), kind: str = "tap", **attributes: Any) -> Link:

@@ -71,7 +71,8 @@ class Link:
     :ivar attributes: ``mac, mtu, up, master, group, promiscuity, link, vlan_id, multi_queue,
         queues, stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
         proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``, of
-        a macvtap ``mode`` (macvlan_mode, as ip-link(8) calls them) and ``allmulticast``, and
+        a macvtap ``mode`` (macvlan_mode, as ip-link(8) calls them) and ``allmulticast``, of
+        a tap ``owner, owner_group`` (numbers of a user and a group; None for none), and
         ``proxy_delay, proxy_delay6`` where asked for (1/100 s; ``neigh/*/proxy_delay``), as
         far as the kind has them.  ``master`` and ``link`` are names.
     :ivar altnames: those of its alternative names (IFLA_PROP_LIST) that begin like a mark.
@@ -146,6 +147,9 @@ LINKS: Question[str, Link | None] = Question("links", DEVICES, gone=_device_gone
 USERS: Question[str, tuple[str, ...]] = Question("users", ON_DEVICES, gone=_user_gone)
 """Asked of a device by name, or by PCI address; by name, who else stands on it.  Its addresses are
 asked about too."""
+
+ACCOUNTS: Question[tuple[str, str], int | None] = Question("accounts", CARDS)
+"""Of ``user`` or ``group`` and a name: the number; None where this host has none of the name."""
 
 BRIDGED: Question[str, None] = Question("bridged", ON_DEVICES)
 """Of a bridge: asks about its addresses, should IPv6 be on, and who the host is, should the bridge
@@ -402,5 +406,5 @@ def former_mtu(link: Link) -> tuple[int, str] | None:
     return None
 
 
-QUESTIONS = (FUNCTIONS, LINKS, USERS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED)
+QUESTIONS = (FUNCTIONS, LINKS, USERS, ACCOUNTS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED)
 """All that can be asked."""

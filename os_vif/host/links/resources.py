@@ -14,7 +14,14 @@ import dataclasses
 from collections.abc import Mapping
 
 from os_vif import exception
-from os_vif.engine.checks import interface_name, mac_address, mtu_bytes, pci_address, vlan_tag
+from os_vif.engine.checks import (
+    account,
+    interface_name,
+    mac_address,
+    mtu_bytes,
+    pci_address,
+    vlan_tag,
+)
 
 Value = str | int | bool | None
 """What one attribute of a link may be."""
@@ -56,6 +63,9 @@ class Tap:
     :ivar disable_ipv6: True silences the host's own IPv6 on it; None leaves it as it is.
     :ivar conf: IPv4 and IPv6 settings of the device by their sysctl names, such as ``proxy_arp``.
     :ivar note: a word that its alias has behind the mark, if there is room; '' for none.
+    :ivar owner: name or number of the user who may open it, besides CAP_NET_ADMIN; '' for none.
+    :ivar group: of the group whose members may; '' for none.  With both, it takes both; with
+        neither the kernel lets everybody, and whose it is is not looked at.
     """
 
     name: str
@@ -69,9 +79,15 @@ class Tap:
     disable_ipv6: bool | None = True
     conf: Mapping[str, int] = dataclasses.field(default_factory=dict)
     note: str = ""
+    owner: str = "root"
+    group: str = ""
 
     def __post_init__(self) -> None:
         interface_name(self.name, "vif_name")
+        if self.owner:
+            account(self.owner, "tap_owner")
+        if self.group:
+            account(self.group, "tap_group", "group")
         if self.mac is not None:
             mac_address(self.mac)
         if self.mtu is not None:

@@ -37,6 +37,10 @@ def is_alias(value: Any) -> bool:
     return fields.is_text(value, 255)
 
 
+def _is_account(value: Any) -> bool:
+    return value is None or fields.number(0, 0xFFFFFFFE)(value)
+
+
 ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
     "mac": fields.is_mac,
     "mtu": fields.holds(checks.mtu_bytes),
@@ -49,6 +53,8 @@ ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
     "vlan_id": fields.holds(checks.vlan_tag),
     "multi_queue": fields.FLAG,
     "allmulticast": fields.FLAG,
+    "owner": _is_account,
+    "owner_group": _is_account,
     # The others are only given back.
     "mode": fields.one_of(*MACVTAP_MODES, "private", "source"),
     "stp_state": fields.one_of(0, 1, 2),
@@ -182,7 +188,13 @@ def _unset_link(host: Host, args: Args) -> Step | None:
         for key in args["attributes"]
         if key == "alias" or key in link.attributes
     }
-    return Step("set_link", {"name": link.name, "attributes": before})
+    # The kernel takes no owner away again, and a tap that has one harms nobody.
+    kept = {
+        key: value
+        for key, value in before.items()
+        if value is not None or key not in ("owner", "owner_group")
+    }
+    return Step("set_link", {"name": link.name, "attributes": kept}) if kept else None
 
 
 def _delete_links(host: Host, args: Args) -> None:
@@ -232,6 +244,8 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "mode": lambda value: f"{said_mode(value)} mode",
     "multi_queue": lambda value: "multi-queue" if value else "",
     "allmulticast": lambda value: "all multicast" if value else "no multicast unasked for",
+    "owner": lambda value: "" if value is None else f"of user {value}",
+    "owner_group": lambda value: "" if value is None else f"of group {value}",
     "disable_ipv6": lambda value: "IPv6 off" if value else "IPv6 on",
     "alias": lambda value: "the VIF's mark" if is_mark(value) else f'alias "{value}"',
     "group": lambda value: f"group {value}" if value else "",
@@ -248,8 +262,12 @@ def _values(attributes: Mapping[str, Any]) -> str:
 
 
 def _new(args: Args) -> str:
-    # That a new device gets its mark goes without saying.
-    rest = {key: value for key, value in args["attributes"].items() if key != "alias"}
+    # That a new device gets its mark, and is root's, goes without saying.
+    rest = {
+        key: value
+        for key, value in args["attributes"].items()
+        if key != "alias" and (key, value) != ("owner", 0)
+    }
     return f"create {args['kind']} {args['name']}: {_values(rest)}"
 
 
@@ -265,6 +283,10 @@ def _attribute(key: str, value: Any) -> str:
         case "alias":
             told = families.told_by(value)
             return f"lacks the mark of its owner{f', {told}' if told else ''}"
+        case "owner":
+            return f"should be user {value}'s"
+        case "owner_group":
+            return f"should be group {value}'s"
         case "mtu" | "mac":
             return f"{key.upper()} should be {value}"
     if isinstance(value, bool):
@@ -292,7 +314,7 @@ def _created(args: Args, todo: Sequence[Step]) -> list[Drift]:
 
 
 def _made_anew(args: Args) -> str:
-    differs = "multi_queue differs"
+    differs = "multi_queue or owner differs"
     if args["kind"] == "macvtap":
         wanted = args["attributes"]
         differs = f"it should be on {wanted['link']} in mode {said_mode(wanted['mode'])}"

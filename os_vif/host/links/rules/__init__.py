@@ -31,11 +31,12 @@ from os_vif.host.links.rules.devices import (
     unplug_vlan,
 )
 from os_vif.host.links.rules.macvtap import plug_macvtap, unplug_macvtap
+from os_vif.host.links.rules.taps import asks_accounts, warn_of_access
 
 
 def _asks_tap(tap: Tap, _mark: Mark) -> list[Asked]:
     delay = [DELAYS(tap.name)] if "proxy_delay" in tap.conf else []
-    return [LINKS(tap.name), *delay]
+    return [LINKS(tap.name), *delay, *asks_accounts(tap)]
 
 
 def _asks_vlan(vlan: Vlan, _mark: Mark) -> list[Asked]:
@@ -81,6 +82,7 @@ RULES: Mapping[type, Rule] = {
         own=_made,
         claims=_claims_tap,
         opens=True,
+        warns=warn_of_access,
     ),
     Veth: Rule(
         asks=lambda veth, _mark: [LINKS(veth.name), LINKS(veth.peer)],

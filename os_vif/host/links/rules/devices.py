@@ -24,6 +24,7 @@ from os_vif.host.links.questions import (
     what,
 )
 from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, VethEnd, Vlan
+from os_vif.host.links.rules import taps
 from os_vif.host.links.rules.mtus import of_bridge, raised
 from os_vif.host.routes.questions import (
     ADDRESSES,
@@ -59,11 +60,14 @@ def is_ours(mark: Mark, wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: L
 def plug_tap(draft: Draft, tap: Tap) -> None:
     """Make the tap, correct it, or make it anew where the kernel cannot change it."""
     link = draft.host[LINKS][tap.name]
-    wanted = tap.attributes()
+    access = taps.access_of(draft.host, tap)
+    wanted = {**tap.attributes(), **access}
     if link is not None:
         if not is_ours(draft.mark, tap, link):
             raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a tap of this name")
-        if link.attributes.get("multi_queue") == tap.multi_queue:
+        if taps.is_stuck(link, access):
+            wanted = tap.attributes()
+        if taps.can_become(link, tap, access):
             keep_bridges(draft, link, wanted)
             correct(draft, link, wanted, _noted(mark_on(draft.mark, link), tap))
             return
@@ -322,8 +326,8 @@ def _is_spared(wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: Link) -> b
 def tap_made(draft: Draft, tap: Tap) -> tuple[str, ...]:
     """Return the tap's name if it is to be made, or made anew."""
     link = draft.host[LINKS].get(tap.name)
-    there = link is not None and link.attributes.get("multi_queue") == tap.multi_queue
-    return () if there else (tap.name,)
+    access = taps.access_of(draft.host, tap)
+    return () if link is not None and taps.can_become(link, tap, access) else (tap.name,)
 
 
 def ends_made(draft: Draft, veth: Veth) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import grp
+import pwd
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -15,6 +17,7 @@ from os_vif.engine.place import Place
 from os_vif.engine.step import Args, Step
 from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.links.questions import (
+    ACCOUNTS,
     BRIDGED,
     CREATED_KINDS,
     DELAYS,
@@ -57,6 +60,17 @@ def _functions(addresses: set[str], host: Host) -> Iterator[Asked]:
         host[FUNCTIONS][address] = found = sysfs.function(address)
         if found is not None:
             yield from (LINKS(name) for name in {*found.netdevs, found.representor} - {""})
+
+
+def _accounts(asked: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
+    for kind, name in asked:
+        try:
+            number = pwd.getpwnam(name).pw_uid if kind == "user" else grp.getgrnam(name).gr_gid
+        except KeyError:
+            host[ACCOUNTS][kind, name] = None
+        else:
+            host[ACCOUNTS][kind, name] = number
+    return iter(())
 
 
 def _links(names: set[str], host: Host) -> Iterator[Asked]:
@@ -127,6 +141,7 @@ def _joined(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
 
 _LOOKS: Mapping[Question[Any, Any], Any] = {
     FUNCTIONS: _functions,
+    ACCOUNTS: _accounts,
     LINKS: _links,
     USERS: _users,
     BRIDGED: _bridged,
@@ -152,8 +167,13 @@ def _create(args: Args) -> Seen:
 
 
 def _change(args: Args) -> Seen:
-    change = stacking.change_macvtap if "allmulticast" in args["attributes"] else devices.change
-    return _shown(change(args["name"], args["attributes"]), args)
+    attributes = args["attributes"]
+    change = devices.change
+    if "allmulticast" in attributes:
+        change = stacking.change_macvtap
+    elif "owner" in attributes or "owner_group" in attributes:
+        change = taps.change
+    return _shown(change(args["name"], attributes), args)
 
 
 def _note_mtu(args: Args) -> Args | None:

@@ -43,6 +43,7 @@ from os_vif.host.links.system.link_message import (
     by_index,
     by_name,
     parse,
+    tap_flags,
 )
 from os_vif.system import netlink, sysctl
 from os_vif.system.netlink import Message, NetlinkError, attribute, attribute_u32
@@ -105,6 +106,14 @@ def _name_relations(links: Sequence[Link], known: Mapping[int, str] | None = Non
                     # A lower device may live in another namespace, where it has no name for us.
                     names[index] = _name_of(index) or f"#{index}"
                 link.attributes[relation] = names[index]
+
+
+def flags_of_tap(name: str) -> int:
+    """Return the flags of TUNSETIFF with which a tap can be opened and stays as it is.
+
+    :raises OSError: ENODEV: there is none.
+    """
+    return tap_flags(netlink.ask(_lookup(name)))
 
 
 def exists(name: str) -> bool:

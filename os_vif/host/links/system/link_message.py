@@ -21,6 +21,12 @@ _U32 = struct.Struct("=I")
 IFF_UP = 0x1
 IFF_ALLMULTI = 0x200
 
+# linux/if_tun.h
+IFF_TAP = 0x0002
+IFF_MULTI_QUEUE = 0x0100
+IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+
 # linux/if_link.h
 IFLA_ADDRESS = 1
 IFLA_IFNAME = 3
@@ -47,7 +53,11 @@ IFLA_MACVLAN_MODE = 1
 VETH_INFO_PEER = 1
 IFLA_INET_CONF = 1
 IFLA_INET6_CONF = 2
+IFLA_TUN_OWNER = 1
+IFLA_TUN_GROUP = 2
 IFLA_TUN_TYPE = 3
+IFLA_TUN_PI = 4
+IFLA_TUN_VNET_HDR = 5
 IFLA_TUN_MULTI_QUEUE = 7
 IFLA_TUN_NUM_QUEUES = 8
 RTEXT_FILTER_SKIP_STATS = 8
@@ -89,7 +99,11 @@ _NUMBERS = (
 )
 _INFO = frozenset({IFLA_INFO_KIND, IFLA_INFO_DATA})
 _BRIDGE_SEEN = frozenset(number for number, _form in BRIDGE_DATA.values())
-_TUN_SEEN = frozenset({IFLA_TUN_TYPE, IFLA_TUN_MULTI_QUEUE, IFLA_TUN_NUM_QUEUES})
+_TUN_SEEN = frozenset(
+    {IFLA_TUN_TYPE, IFLA_TUN_MULTI_QUEUE, IFLA_TUN_NUM_QUEUES, IFLA_TUN_OWNER, IFLA_TUN_GROUP}
+)
+_ACCOUNTS = (("owner", IFLA_TUN_OWNER), ("owner_group", IFLA_TUN_GROUP))
+_TAP_FLAGS = (IFLA_TUN_PI, IFLA_TUN_VNET_HDR, IFLA_TUN_MULTI_QUEUE)
 _MODE_NAMES = {number: name for name, number in MACVTAP_MODES.items()}
 _FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
 
@@ -163,6 +177,8 @@ def _parse_kind(data: bytes, found: dict[str, Value]) -> str:
         held = netlink.pick(value, _TUN_SEEN)
         if held.get(IFLA_TUN_TYPE) == b"\x02":  # IFF_TAP; 1 is IFF_TUN
             kind = "tap"
+            for name, tag in _ACCOUNTS:
+                found[name] = _U32.unpack(held[tag])[0] if tag in held else None
         found["multi_queue"] = held.get(IFLA_TUN_MULTI_QUEUE) == b"\x01"
         if IFLA_TUN_NUM_QUEUES in held:
             found["queues"] = _U32.unpack(held[IFLA_TUN_NUM_QUEUES])[0]
@@ -182,3 +198,13 @@ def _parse_families(data: bytes, found: dict[str, Value]) -> None:
             for name, number in _IPV6_CONF.items():
                 found[name] = _U32.unpack_from(held[IFLA_INET6_CONF], 4 * number)[0]
             found["disable_ipv6"] = bool(found["disable_ipv6"])
+
+
+def tap_flags(body: bytes) -> int:
+    """Return the flags of TUNSETIFF that leave a tap as it is, from its RTM_NEWLINK."""
+    info = netlink.pick(netlink.pick(body, (IFLA_LINKINFO,), IFINFO.size)[IFLA_LINKINFO], _INFO)
+    held = netlink.pick(info[IFLA_INFO_DATA], _TAP_FLAGS)
+    flags = IFF_TAP if held.get(IFLA_TUN_PI, b"\0") != b"\0" else IFF_TAP | IFF_NO_PI
+    if held.get(IFLA_TUN_VNET_HDR, b"\0") != b"\0":
+        flags |= IFF_VNET_HDR
+    return flags | IFF_MULTI_QUEUE if held.get(IFLA_TUN_MULTI_QUEUE) == b"\x01" else flags
