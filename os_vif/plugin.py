@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from oslo_config import cfg
+from oslo_log import log as logging
 
 from os_vif import exception, negotiation
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from os_vif.objects.vif import VIFBase
 
 CONF = cfg.CONF
+LOG = logging.getLogger(__name__)
 
 
 def optional(described: "VersionedObject", field: str, default: Any = None) -> Any:
@@ -170,6 +172,8 @@ class TopologyPlugin(PluginBase):
         engine.plug([request])
         if request.error is not None:
             raise request.error
+        for caution in request.cautions:
+            LOG.warning("VIF %s: %s: %s", vif.id, caution.device, caution.words)
 
     def unplug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
         """Take away what is the VIF's, and return when it is gone."""

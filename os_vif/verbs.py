@@ -35,12 +35,15 @@ class Outcome:
     :ivar steps: what was done, in order; empty if the host was as described already.
     :ivar error: why it failed; None if it did not.
     :ivar told: whether ``steps`` tells what was done; a third party's plugin keeps it to itself.
+    :ivar warnings: what plugging saw and does not put right: of those :func:`examine` finds, what
+        needs no look of its own.
     """
 
     vif: VIFBase
     steps: tuple[Step, ...] = ()
     error: Exception | None = None
     told: bool = True
+    warnings: tuple[Caution, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,7 +133,9 @@ def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Ou
             converge.plug(list(requests.values()), together=together)
         for position, request in requests.items():
             vif = pairs[position][0]
-            outcomes[position] = Outcome(vif, tuple(request.done), request.error)
+            outcomes[position] = Outcome(
+                vif, tuple(request.done), request.error, warnings=tuple(request.cautions)
+            )
         for position in others:
             outcomes[position] = _one_by_one(*pairs[position], unplugging=unplugging)
     done = [outcomes[position] for position in range(len(pairs))]

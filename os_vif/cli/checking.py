@@ -12,6 +12,7 @@ from os_vif.cli.options import Taught, shared_options
 from os_vif.cli.plugging import (
     CHUNK,
     as_result,
+    as_warnings,
     failure_of,
     files_argument,
     label_of,
@@ -239,7 +240,7 @@ def _identity(step: Step) -> str:
 
 def _result(vif: _Planned, state: str) -> dict[str, Any]:
     result = as_result(vif.entry, vif.devices, state, vif.steps, vif.error)
-    result["warnings"] = [{"device": it.device, "words": it.words} for it in vif.warnings]
+    result["warnings"] = as_warnings(vif.warnings)
     return result
 
 

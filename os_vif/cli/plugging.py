@@ -18,6 +18,7 @@ from os_vif.cli.session import Exit, Session
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Entry
     from os_vif.engine.converge import Request
+    from os_vif.engine.family import Caution
     from os_vif.engine.step import Step
     from os_vif.verbs import Outcome
 
@@ -79,6 +80,11 @@ def as_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
     from os_vif.engine.steps import describe
 
     return [{"kind": step.kind, "args": step.args, "words": describe(step)} for step in steps]
+
+
+def as_warnings(warnings: Sequence[Caution]) -> list[dict[str, str]]:
+    """Return warnings for JSON."""
+    return [{"device": it.device, "words": it.words} for it in warnings]
 
 
 def as_result(
@@ -151,7 +157,7 @@ def plug(session: Session, files: tuple[str, ...], all_or_nothing: bool) -> int:
       echo '{type: tap, name: tap0, mac: "52:54:00:12:34:56"}' | os-vif plug -
 
     With --json: "vifs", each with id, plugin, file, line, devices, state (plugged, repaired,
-    already_plugged, failed, not_attempted), steps and error; and "seconds".
+    already_plugged, failed, not_attempted), steps, warnings and error; and "seconds".
     """
     return _many(session, files, unplugging=False, together=all_or_nothing)
 
@@ -200,7 +206,13 @@ def _many(session: Session, files: Sequence[str], *, unplugging: bool, together:
         devices = shown_as(request, entry, unplugging=unplugging)
         state = _state(outcome, request, unplugging=unplugging)
         error = explain(outcome.error) if outcome.error else None
-        results.append(as_result(entry, devices, state, outcome.steps, error))
+        result = as_result(entry, devices, state, outcome.steps, error)
+        result["warnings"] = as_warnings(outcome.warnings)
+        results.append(result)
+    for device, words in dict.fromkeys(
+        (it["device"], it["words"]) for result in results for it in result["warnings"]
+    ):
+        session.warn(f"{device}: {words}")
     _report(session, results, seconds)
     failed = [result for result in results if result["error"] is not None]
     errors = [

@@ -76,6 +76,7 @@ class Request:
     :ivar ran: whether its steps ran, even if they found all done.
     :ivar blocked: whether something is in its way, at the latest look.
     :ivar known: what the looks so far have shown.
+    :ivar cautions: what planning saw and no step puts right.
     """
 
     topology: Topology
@@ -86,6 +87,7 @@ class Request:
     ran: bool = False
     blocked: bool = False
     known: Known = dataclasses.field(default_factory=Known, repr=False)
+    cautions: list[Caution] = dataclasses.field(default_factory=list)
 
 
 # --- plug and unplug --------------------------------------------------------------------------
@@ -295,6 +297,7 @@ def _plan(
         try:
             todo = plan(request.topology, host, request.known)
             request.blocked = False
+            request.cautions = todo.cautions
         except exception.ExceptionBase as error:
             request.blocked = patient and isinstance(error, exception.ResourceConflict)
             if request.blocked:
@@ -304,7 +307,7 @@ def _plan(
         if request.ran and not dispatch.is_privileged(place.section):
             # Nobody could look at these, and they were run already.
             kept = [i for i, it in enumerate(todo.steps) if not families.kind_of(it.kind).hidden]
-            todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept])
+            todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept], todo.cautions)
         found.append((request, todo))
     return found
 
@@ -392,9 +395,9 @@ def _examine(request: Request, *, unplugging: bool) -> Seen:
     # Planning writes on the host what it will be.
     before = copy.deepcopy(host)
     chosen = planner.plan_unplug if unplugging else planner.plan_plug
-    steps = chosen(request.topology, host).steps
+    todo = chosen(request.topology, host)
     with_daemon = any(item.question.privileged for item in asked)
-    return Seen(steps, _host=before, _with_daemon=with_daemon)
+    return Seen(todo.steps, todo.cautions, _host=before, _with_daemon=with_daemon)
 
 
 def _watch(place: Place, pairs: Sequence[tuple[Request, Seen]]) -> None:

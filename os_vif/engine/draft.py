@@ -9,7 +9,7 @@ from typing import Any
 
 from os_vif import exception
 from os_vif.engine import families, steps
-from os_vif.engine.family import Family
+from os_vif.engine.family import Caution, Family
 from os_vif.engine.observed import Host
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Topology
@@ -21,10 +21,12 @@ class Plan:
 
     :ivar steps: in order.
     :ivar undo: for each step the one that takes it back; None where there is nothing to take.
+    :ivar cautions: what planning saw and no step puts right.
     """
 
     steps: list[Step] = dataclasses.field(default_factory=list)
     undo: list[Step | None] = dataclasses.field(default_factory=list)
+    cautions: list[Caution] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(slots=True)
@@ -86,6 +88,13 @@ class Draft:
         self.plan.steps.append(step)
         self.plan.undo.append(undo)
         self._forget.append(forget)
+
+    def warn(self, device: str, words: str) -> None:
+        """Say what no step puts right, and what planning sees anyway: plug tells of it too.
+
+        :param device: as :class:`~os_vif.engine.family.Caution` has it, and ``words``
+        """
+        self.plan.cautions.append(Caution(device, words))
 
     def abandon(self) -> None:
         """Take it all back on the model: none of it will run."""

@@ -191,11 +191,11 @@ class LinuxBridgePlugin(TopologyPlugin):
             rules.append(("-i", bridge, "-o", bridge, "-j", "ACCEPT"))
             rules.append(("-i", bridge, "-j", drop))
             rules.append(("-o", bridge, "-j", drop))
-        ipv6 = self.config.use_ipv6 or any(
-            subnet.cidr.version == 6
-            for subnet in optional(network, "subnets", [])
-            if subnet.obj_attr_is_set("cidr")
-        )
+        subnets = optional(network, "subnets", [])
+        versions = {it.cidr.version for it in subnets if it.obj_attr_is_set("cidr")}
+        ipv6 = self.config.use_ipv6 or 6 in versions
+        # Of a network without subnets nobody knows what its guests speak, so IPv6 is let pass
+        # where IPv4 is and it would not.  One that names IPv4 alone is taken at its word.
         return [
             ForwardRules(
                 bridge=bridge,
@@ -203,8 +203,9 @@ class LinuxBridgePlugin(TopologyPlugin):
                 rules=tuple(rules),
                 top_regex=self.config.iptables_top_regex,
                 bottom_regex=self.config.iptables_bottom_regex,
+                where_dropped=family and not ipv6,
             )
-            for family in ((False, True) if ipv6 else (False,))
+            for family in ((False, True) if ipv6 or not versions else (False,))
         ]
 
     def _tap(self, vif: VIFBase, bridge: str, mtu: int) -> Tap:

@@ -22,8 +22,11 @@ PATHS = {
 """Where an attribute of a device stands, below /proc/sys/net."""
 
 
+_NET = "/proc/sys/net/"
+
+
 def _path(device: str, attribute: str) -> str:
-    return "/proc/sys/net/" + PATHS[attribute].format(interface_name(device))
+    return _NET + PATHS[attribute].format(interface_name(device))
 
 
 def read(device: str, attribute: str) -> int | None:
@@ -31,8 +34,20 @@ def read(device: str, attribute: str) -> int | None:
 
     :raises OSError: the kernel refused.
     """
+    return _read(_path(device, attribute))
+
+
+def read_at(path: str) -> int | None:
+    """Return a setting below ``/proc/sys/net``, of no device; None where the kernel has it not.
+
+    :raises OSError: the kernel refused.
+    """
+    return _read(_NET + path)
+
+
+def _read(path: str) -> int | None:
     try:
-        with open(_path(device, attribute)) as setting:
+        with open(path) as setting:
             return int(setting.read())
     except FileNotFoundError:
         return None

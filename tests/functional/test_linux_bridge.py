@@ -763,7 +763,8 @@ def test_traffic_passes_where_forward_drops(docker: Any, taps: None) -> None:
 
 
 def test_ipv6_rules_where_a_subnet_has_it(docker: Any, taps: None) -> None:
-    one, other = pair()
+    four = vifs.network(subnets=[vifs.subnet("10.0.0.0/24", ["10.0.0.1"])])
+    one, other = pair(network=four)
     plug(one)
     plug(other)
     assert not passes(one, other, ipv6=True)
@@ -776,7 +777,7 @@ def test_ipv6_rules_where_a_subnet_has_it(docker: Any, taps: None) -> None:
     unplug(other)
     assert witness.rules("ip6tables") == []
     with vifs.configured("linux_bridge", use_ipv6=True):
-        one, other = pair()
+        one, other = pair(network=four)
         plug(one)
         plug(other)
         assert passes(one, other, ipv6=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -101,19 +102,25 @@ def rules_of(found: tuple[Resource, ...]) -> list[ForwardRules]:
 
 def test_rules_for_those_nobody_filters() -> None:
     vif = vifs.bridge_vif(has_traffic_filtering=False)
-    [rules] = rules_of(resources(vif))
-    assert not rules.ipv6
+    [rules, of_ipv6] = rules_of(resources(vif))
+    assert (rules.ipv6, rules.where_dropped) == (False, False)
     assert rules.rules == (("-i", "br0", "-j", "ACCEPT"), ("-o", "br0", "-j", "ACCEPT"))
-    assert [one.ipv6 for one in rules_of(resources(vif, use_ipv6=True))] == [False, True]
-    vif.network = vifs.network(subnets=[vifs.subnet("2001:db8::/64")])
-    assert [one.ipv6 for one in rules_of(resources(vif))] == [False, True]
+    # Nobody said what the guests speak.
+    assert of_ipv6 == dataclasses.replace(rules, ipv6=True, where_dropped=True)
+    always = [(False, False), (True, False)]
+    for asked, subnets in (({"use_ipv6": True}, ()), ({}, [vifs.subnet("2001:db8::/64")])):
+        vif.network = vifs.network(subnets=subnets)
+        found = rules_of(resources(vif, **asked))
+        assert [(one.ipv6, one.where_dropped) for one in found] == always
+    vif.network = vifs.network(subnets=[vifs.subnet("10.0.0.0/24")])
+    assert [one.ipv6 for one in rules_of(resources(vif))] == [False]
     vif.has_traffic_filtering = True
     assert rules_of(resources(vif)) == []
 
 
 def test_rules_that_bound_the_traffic() -> None:
     vif = vifs.bridge_vif(has_traffic_filtering=False)
-    [rules] = rules_of(
+    [rules, _of_ipv6] = rules_of(
         resources(
             vif,
             forward_bridge_interface=["eth0", "eth1"],

@@ -69,6 +69,13 @@ GOOD: dict[str, dict[str, Any]] = {
         "top_regex": "",
         "bottom_regex": "",
     },
+    "set_forwarding_where_dropped": {
+        "comment": COMMENT,
+        "ipv6": False,
+        "rules": [["-o", "br0", "-j", "ACCEPT"]],
+        "top_regex": "",
+        "bottom_regex": "",
+    },
     "mark_function": {"device": "eth0", "mark": FUNCTION_MARK},
     "unmark_function": {"device": "br0", "mark": FUNCTION_MARK},
     "set_vf": {

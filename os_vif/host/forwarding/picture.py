@@ -19,7 +19,7 @@ def _all_rules(scene: Scene, found: Sequence[ForwardRules]) -> None:
     # Each VIF has rules of its own, so how many a bridge has is known when all VIFs are drawn.
     counted: Counter[tuple[str, str]] = Counter()
     for wanted in found:
-        if wanted.rules:
+        if wanted.rules and not wanted.where_dropped:
             command = "ip6tables" if wanted.ipv6 else "iptables"
             counted[wanted.bridge, command] += len(wanted.rules)
     for (bridge, command), count in counted.items():

@@ -23,6 +23,7 @@ class ForwardRules:
     :ivar rules: each the words of one rule, without chain and comment.
     :ivar top_regex: rules that match stay above ours; '' for none.
     :ivar bottom_regex: rules that match stay below ours; '' for none.
+    :ivar where_dropped: set them only on a host whose chain drops what no rule accepts.
     """
 
     bridge: str
@@ -30,6 +31,12 @@ class ForwardRules:
     rules: tuple[tuple[str, ...], ...]
     top_regex: str = ""
     bottom_regex: str = ""
+    where_dropped: bool = False
+
+    @property
+    def restrict(self) -> bool:
+        """Whether they keep anything out."""
+        return any(rule[-1] != "ACCEPT" for rule in self.rules)
 
     def __post_init__(self) -> None:
         interface_name(self.bridge, "bridge")

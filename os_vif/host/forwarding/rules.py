@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from os_vif.engine.family import Phase, Rule
-from os_vif.host.forwarding.questions import FORWARDING, rules_comment
+from os_vif.host.forwarding.questions import (
+    COMMANDS,
+    FILTERED,
+    FORWARDING,
+    WHERE_NEEDED,
+    rules_comment,
+)
 from os_vif.host.forwarding.resources import ForwardRules
 
 if TYPE_CHECKING:
     from os_vif.engine.draft import Draft
+    from os_vif.engine.observed import Asked
+    from os_vif.engine.topology import Mark
 
 
 def plug_rules(draft: Draft, wanted: ForwardRules) -> None:
@@ -27,18 +35,30 @@ def unplug_rules(draft: Draft, wanted: ForwardRules) -> None:
 def set_rules(draft: Draft, wanted: ForwardRules, rules: tuple[tuple[str, ...], ...]) -> None:
     """Make the VIF's rules for the bridge just these, unless they are or there is no iptables."""
     comment = rules_comment(draft.mark, wanted.bridge)
-    key = (comment, wanted.ipv6)
+    if wanted.where_dropped and not draft.host[FILTERED].get(comment, False):
+        return
+    if rules and not draft.host[COMMANDS].get(wanted.ipv6, True) and not wanted.restrict:
+        draft.warn(
+            wanted.bridge,
+            f"this host has no {'ip6tables' if wanted.ipv6 else 'iptables'} command, so there are "
+            "no rules that let the bridge's traffic pass a FORWARD chain; install iptables",
+        )
+        return
+    key = (comment, WHERE_NEEDED if wanted.where_dropped else wanted.ipv6)
     answers = draft.host[FORWARDING]
     if key in answers:
         found = answers[key]
+        if found is None and not (wanted.restrict and rules and not wanted.where_dropped):
+            return
         # iptables spells out what a target has by default, so ours may be the beginning.
-        if found is None or (
-            len(found) == len(rules)
+        if (
+            found is not None
+            and len(found) == len(rules)
             and all(have[: len(want)] == want for have, want in zip(found, rules, strict=True))
         ):
             return
     draft.add(
-        "set_forwarding",
+        "set_forwarding_where_dropped" if wanted.where_dropped else "set_forwarding",
         comment=comment,
         ipv6=wanted.ipv6,
         rules=[list(rule) for rule in rules],
@@ -47,9 +67,16 @@ def set_rules(draft: Draft, wanted: ForwardRules, rules: tuple[tuple[str, ...], 
     )
 
 
+def _asks(wanted: ForwardRules, mark: Mark) -> Iterator[Asked]:
+    comment = rules_comment(mark, wanted.bridge)
+    yield FILTERED(comment) if wanted.where_dropped else FORWARDING((comment, wanted.ipv6))
+    if wanted.rules:
+        yield COMMANDS(wanted.ipv6)
+
+
 RULES: Mapping[type, Rule] = {
     ForwardRules: Rule(
-        asks=lambda rules, mark: [FORWARDING((rules_comment(mark, rules.bridge), rules.ipv6))],
+        asks=_asks,
         plug=plug_rules,
         unplug={Phase.LAST: unplug_rules},
     ),

@@ -78,20 +78,26 @@ def _differ(args: Args, _every: Sequence[Step]) -> list[Drift]:
     return [Drift(bridge, f"its FORWARD rules ({_tool(args)}) are missing or differ")]
 
 
+_FIELDS = {
+    "comment": is_comment,
+    "ipv6": fields.FLAG,
+    "rules": is_rules,
+    "top_regex": fields.is_pattern,
+    "bottom_regex": fields.is_pattern,
+}
+
+_SET = Kind(
+    _FIELDS,
+    _set_forwarding,
+    _unset_forwarding,
+    _said,
+    drift=_differ,
+    hidden=True,
+)
+
 KINDS: Mapping[str, Kind] = {
-    "set_forwarding": Kind(
-        {
-            "comment": is_comment,
-            "ipv6": fields.FLAG,
-            "rules": is_rules,
-            "top_regex": fields.is_pattern,
-            "bottom_regex": fields.is_pattern,
-        },
-        _set_forwarding,
-        _unset_forwarding,
-        _said,
-        drift=_differ,
-        hidden=True,
-    ),
+    "set_forwarding": _SET,
+    # Who plans it may not have seen whether the chain drops; who runs it sees.
+    "set_forwarding_where_dropped": _SET,
 }
 """Every kind of step on forwarding rules."""

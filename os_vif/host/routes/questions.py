@@ -123,5 +123,9 @@ PROXIES: Question[str, frozenset[str]] = Question("proxies", AROUND, gone=_forge
 """Asked of a device and an address; by device, those of the addresses that the host answers
 neighbour solicitations for on it."""
 
-QUESTIONS = (ADDRESSES, ROUTES, ROUTES_TO, PROXIES)
+WAYS_OUT: Question[bool, tuple[str, bool] | None] = Question("ways_out", AROUND)
+"""Of IPv6, or of IPv4: the device by which this host reaches whom it does not know, and whether it
+forwards what comes from there; None where it reaches nobody."""
+
+QUESTIONS = (ADDRESSES, ROUTES, ROUTES_TO, PROXIES, WAYS_OUT)
 """All that can be asked."""

@@ -3,27 +3,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif.engine.family import Phase, Search, System
 from os_vif.engine.inventory import Part, Plugged
-from os_vif.host.forwarding.questions import FORWARDING, parse_rules_comment
+from os_vif.host.forwarding.questions import (
+    COMMANDS,
+    FILTERED,
+    FIREWALL,
+    FORWARDING,
+    INSIDE,
+    WHERE_NEEDED,
+    parse_rules_comment,
+)
 from os_vif.host.forwarding.steps import removing
-from os_vif.host.forwarding.system import iptables
+from os_vif.host.forwarding.system import iptables, ruleset
+from os_vif.system import sysctl
 
 if TYPE_CHECKING:
     from os_vif.engine.look import Row
+    from os_vif.engine.observed import Asked, Host, Question
+    from os_vif.engine.place import Place
     from os_vif.engine.step import Args, Step
 
 
 def _reveal(asked: list[Any]) -> list[Row]:
     """Return our rules: comment, whether IPv6, and the rules or None for no such command."""
-    found: list[Row] = []
-    for comment, ipv6 in asked:
-        rules = iptables.rules(comment, ipv6=ipv6)
-        found.append([comment, ipv6, None if rules is None else [list(rule) for rule in rules]])
-    return found
+    chains = {six: iptables.chain(ipv6=six) for six in {bool(ipv6) for _comment, ipv6 in asked}}
+    return [[comment, ipv6, _wanted(chains[bool(ipv6)], comment, ipv6)] for comment, ipv6 in asked]
+
+
+def _wanted(chain: list[str] | None, comment: str, ipv6: int) -> list[list[str]] | None:
+    rules = _own(chain, comment)
+    if ipv6 == WHERE_NEEDED and not rules and not iptables.drops_the_rest(chain or ()):
+        return None
+    return rules
+
+
+def _own(chain: list[str] | None, comment: str) -> list[list[str]] | None:
+    return None if chain is None else [list(rule) for rule in iptables.own(chain, comment)]
+
+
+def _reveal_firewall(families: list[Any]) -> list[Row]:
+    objects = ruleset.objects()
+    return [
+        [
+            family,
+            iptables.table(ipv6=family == "ip6") if family != "bridge" else [],
+            ruleset.seen_by(objects, family),
+        ]
+        for family in families
+    ]
+
+
+def _look(
+    asked: Mapping[Question[Any, Any], set[Any]], host: Host, _place: Place
+) -> Iterator[Asked]:
+    for ipv6 in asked.get(COMMANDS, ()):
+        host[COMMANDS][ipv6] = iptables.available(ipv6=ipv6)
+    for comment in asked.get(FILTERED, ()):
+        routed = sysctl.read_at("ipv6/conf/all/forwarding") == 1
+        host[FILTERED][comment] = filtered = routed or "ip6" in _inside()
+        if filtered:
+            yield FORWARDING((comment, WHERE_NEEDED))
+    for bridge in asked.get(INSIDE, ()):
+        host[INSIDE][bridge] = inside = _inside()
+        for family in (*inside, "bridge"):
+            yield FIREWALL(family)
+
+
+def _inside() -> tuple[str, ...]:
+    """Return what of IPv4 and IPv6 leaves a bridge for the host's firewall, and comes back."""
+    called = (("ip", "iptables"), ("ip6", "ip6tables"))
+    return tuple(
+        family
+        for family, command in called
+        if sysctl.read_at(f"bridge/bridge-nf-call-{command}") == 1
+    )
 
 
 def _set_forwarding(args: Args) -> Args:
@@ -36,6 +93,11 @@ def _set_forwarding(args: Args) -> Args:
         bottom_regex=args["bottom_regex"],
     )
     return {**args, "rules": [list(rule) for rule in former]}
+
+
+def _set_where_dropped(args: Args) -> Args:
+    [[*_asked, needed]] = _reveal([(args["comment"], WHERE_NEEDED)])
+    return args if needed is None else _set_forwarding(args)
 
 
 def _find(search: Search) -> Iterator[Part]:
@@ -57,8 +119,15 @@ def _remove(plugged: Plugged, phase: Phase) -> list[Step]:
 
 
 SYSTEM = System(
-    reveal={FORWARDING.name: _reveal},
-    run={"set_forwarding": _set_forwarding},
+    look=_look,
+    reveal={
+        FORWARDING.name: _reveal,
+        FIREWALL.name: _reveal_firewall,
+    },
+    run={
+        "set_forwarding": _set_forwarding,
+        "set_forwarding_where_dropped": _set_where_dropped,
+    },
     find=_find,
     remove=_remove,
 )

@@ -45,8 +45,40 @@ def available(*, ipv6: bool) -> bool:
     return _path(_tool(ipv6=ipv6)) is not None
 
 
+def chain(*, ipv6: bool) -> list[str] | None:
+    """Return FORWARD as iptables prints it, in order; None where the host has no iptables.
+
+    :raises OSError: the command failed, for one because it needs CAP_NET_ADMIN.
+    """
+    if not available(ipv6=ipv6):
+        return None
+    return _command(_tool(ipv6=ipv6), "-w", _LOCK_SECONDS, "-S", "FORWARD").splitlines()
+
+
+def table(*, ipv6: bool) -> list[str]:
+    """Return the whole table filter as iptables prints it; nothing where it cannot."""
+    if not available(ipv6=ipv6):
+        return []
+    try:
+        return _command(_tool(ipv6=ipv6), "-w", _LOCK_SECONDS, "-S").splitlines()
+    except OSError:
+        return []
+
+
+def drops_the_rest(lines: Sequence[str]) -> bool:
+    """Tell whether FORWARD drops what no rule accepts: by its policy, or a rule for all."""
+    for line in lines:
+        words = _words(line)
+        if words[:2] == ["-A", "FORWARD"] and words[2:3] == ["-j"]:
+            if words[3:4] in (["DROP"], ["REJECT"]):
+                return True
+        elif words == ["-P", "FORWARD", "DROP"]:
+            return True
+    return False
+
+
 def _chain(*, ipv6: bool) -> list[str]:
-    """Return the rules of FORWARD as iptables prints them, in order, without the policy."""
+    """Return the rules of FORWARD, in order, without the policy."""
     printed = _command(_tool(ipv6=ipv6), "-w", _LOCK_SECONDS, "-S", "FORWARD")
     return [line for line in printed.splitlines() if line.startswith("-A FORWARD ")]
 
@@ -67,14 +99,9 @@ def _own(line: str, comment: str) -> tuple[str, ...] | None:
     return None
 
 
-def rules(comment: str, *, ipv6: bool) -> Rules | None:
-    """Return the rules that carry this comment; None where the host has no iptables.
-
-    :raises OSError: the command failed, for one because it needs CAP_NET_ADMIN.
-    """
-    if not available(ipv6=ipv6):
-        return None
-    found = (_own(line, comment) for line in _chain(ipv6=ipv6))
+def own(lines: Sequence[str], comment: str) -> Rules:
+    """Return the rules that carry this comment."""
+    found = (_own(line, comment) for line in lines)
     return tuple(rule for rule in found if rule is not None)
 
 
@@ -150,8 +177,8 @@ def replace(
 
     :raises OSError: the command failed; nothing was changed.
     """
-    if not available(ipv6=ipv6):
-        return ()
+    if not available(ipv6=ipv6) and all(rule[-1] == "ACCEPT" for rule in wanted):
+        return ()  # what only lets pass is missed where something drops alone
     lines = _chain(ipv6=ipv6)
     owned = {line: rule for line in lines if (rule := _own(line, comment)) is not None}
     before = tuple(owned[line] for line in lines if line in owned)

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from os_vif.engine.family import Phase, Rule
-from os_vif.engine.observed import Asked
-from os_vif.engine.topology import Mark
+from os_vif.engine.family import Caution, Phase, Rule
+from os_vif.engine.observed import Asked, Host
+from os_vif.engine.topology import Mark, Topology
 from os_vif.host.links.questions import BRIDGED, DELAYS, FUNCTIONS, LINKS, MOVES, USERS
 from os_vif.host.links.resources import (
     Bridge,
@@ -32,6 +32,7 @@ from os_vif.host.links.rules.devices import (
 )
 from os_vif.host.links.rules.macvtap import plug_macvtap, unplug_macvtap
 from os_vif.host.links.rules.taps import asks_accounts, warn_of_access
+from os_vif.host.links.rules.warnings import warn_bridge, warn_tap, watch_bridge, watch_tap
 
 
 def _asks_tap(tap: Tap, _mark: Mark) -> list[Asked]:
@@ -53,6 +54,11 @@ def _asks_macvtap(macvtap: Macvtap, _mark: Mark) -> list[Asked]:
     if macvtap.mode == "passthru":
         asked.append(USERS(macvtap.behind or macvtap.link))
     return asked
+
+
+def _warn_tap(topology: Topology, host: Host, tap: Tap) -> Iterator[Caution]:
+    yield from warn_of_access(topology, host, tap)
+    yield from warn_tap(topology, host, tap)
 
 
 def _claims_tap(tap: Tap) -> list[tuple[str, str]]:
@@ -82,7 +88,8 @@ RULES: Mapping[type, Rule] = {
         own=_made,
         claims=_claims_tap,
         opens=True,
-        warns=warn_of_access,
+        watches=watch_tap,
+        warns=_warn_tap,
     ),
     Veth: Rule(
         asks=lambda veth, _mark: [LINKS(veth.name), LINKS(veth.peer)],
@@ -101,6 +108,8 @@ RULES: Mapping[type, Rule] = {
         plug=plug_bridge,
         unplug={Phase.DELETE: delete},
         own=lambda bridge: _made(bridge) if bridge.own else [],
+        watches=watch_bridge,
+        warns=warn_bridge,
     ),
     Vlan: Rule(
         asks=_asks_vlan,

@@ -10,8 +10,9 @@ from typing import Any
 from os_vif.engine.family import System
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
-from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO
+from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, WAYS_OUT
 from os_vif.host.routes.system import addresses
+from os_vif.system import sysctl
 
 
 def _look(
@@ -28,11 +29,22 @@ def _look(
         host[ROUTES][device] = addresses.routes_of(device)
     for destination in asked.get(ROUTES_TO, ()):
         host[ROUTES_TO][destination] = addresses.route_to(destination)
+    for ipv6 in asked.get(WAYS_OUT, ()):
+        host[WAYS_OUT][ipv6] = _way_out(ipv6=ipv6)
     proxies = host[PROXIES]
     for device, address in asked.get(PROXIES, ()):
         if addresses.has_proxy(device, address):
             proxies[device] = proxies.get(device, frozenset()) | {address}
     return ()
+
+
+def _way_out(*, ipv6: bool) -> tuple[str, bool] | None:
+    device = addresses.way_out(ipv6=ipv6)
+    if device is None:
+        return None
+    # The kernel asks IPv4's of the device that a packet came by, IPv6's of the host.
+    setting = "ipv6/conf/all/forwarding" if ipv6 else f"ipv4/conf/{device}/forwarding"
+    return device, sysctl.read_at(setting) == 1
 
 
 SYSTEM = System(

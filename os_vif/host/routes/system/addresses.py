@@ -258,24 +258,40 @@ def route_to(destination: str) -> tuple[str, str] | None:
     One look-up in the routing tables, whatever their size.
     """
     network = ipaddress.ip_network(destination)
-    family = _family(destination)
     someone = network.network_address if network.prefixlen else _NOBODY[network.version]
-    asked = _RTMSG.pack(
-        family, network.max_prefixlen, 0, 0, 0, 0, 0, 0, _RTM_F_FIB_MATCH
-    ) + attribute(_RTA_DST, someone.packed)
+    found = _look_up(someone, _RTM_F_FIB_MATCH)
+    if found is None:
+        return None
+    length, held = found
+    if length != network.prefixlen or _RTA_OIF not in held:
+        return None
+    gateway = held.get(_RTA_GATEWAY, b"")
+    index = _U32.unpack(held[_RTA_OIF])[0]
+    return socket.if_indextoname(index), _text(gateway) if gateway else ""
+
+
+def way_out(*, ipv6: bool) -> str | None:
+    """Return the device by which somebody is reached of whom this host knows nothing, or None."""
+    found = _look_up(_NOBODY[6 if ipv6 else 4], 0)
+    if found is None or _RTA_OIF not in found[1]:
+        return None
+    return socket.if_indextoname(_U32.unpack(found[1][_RTA_OIF])[0])
+
+
+def _look_up(
+    someone: ipaddress.IPv4Address | ipaddress.IPv6Address, flags: int
+) -> tuple[int, dict[int, bytes]] | None:
+    """Return prefix length and attributes of the route to an address; None where none leads."""
+    family = _family(str(someone))
+    asked = _RTMSG.pack(family, someone.max_prefixlen, 0, 0, 0, 0, 0, 0, flags)
+    asked += attribute(_RTA_DST, someone.packed)
     try:
         body = netlink.ask(Message(netlink.RTM_GETROUTE, 0, asked))
     except NetlinkError as error:
         if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
             return None
         raise
-    length = _RTMSG.unpack_from(body)[1]
-    held = dict(netlink.attributes(body, 12))
-    if length != network.prefixlen or _RTA_OIF not in held:
-        return None
-    gateway = held.get(_RTA_GATEWAY, b"")
-    index = _U32.unpack(held[_RTA_OIF])[0]
-    return socket.if_indextoname(index), _text(gateway) if gateway else ""
+    return _RTMSG.unpack_from(body)[1], dict(netlink.attributes(body, 12))
 
 
 def _route_body(device: str, route: dict[str, Any]) -> bytes:

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What keeps a guest from its network though its device is as described: firewalls, routing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from os_vif.engine.family import Caution
+from os_vif.engine.step import HOST
+from os_vif.host.forwarding.questions import FIREWALL, INSIDE
+from os_vif.host.forwarding.questions.chains import Packet
+from os_vif.host.forwarding.resources import ForwardRules
+from os_vif.host.links.resources import Bridge, Tap, Veth
+from os_vif.host.routes.questions import WAYS_OUT
+from os_vif.host.routes.resources import HostRoute
+
+if TYPE_CHECKING:
+    from os_vif.engine.observed import Asked, Host
+    from os_vif.engine.topology import Mark, Topology
+
+_FAMILIES = {"ip": "IPv4", "ip6": "IPv6"}
+
+
+def watch_bridge(bridge: Bridge, _mark: Mark) -> list[Asked]:
+    """Ask for the firewall that a bridge's frames pass."""
+    return [INSIDE(bridge.name)]
+
+
+def warn_bridge(topology: Topology, host: Host, bridge: Bridge) -> Iterator[Caution]:
+    """Warn of chains that drop what a guest sends to the bridge's other ports, or is sent."""
+    port = _port_on(topology, bridge.name)
+    found: dict[str, list[str]] = {}
+    for family, name in _FAMILIES.items():
+        dropping: list[str] = []
+        if family in host[INSIDE].get(bridge.name, ()) and family in host[FIREWALL]:
+            packet = Packet(family, bridge.name, bridge.name, bridged=True)
+            ours = _lets_pass(topology, bridge.name, ipv6=family == "ip6")
+            dropping += host[FIREWALL][family].dropping(packet, (family, "inet"), ours=ours)
+        if "bridge" in host[FIREWALL]:
+            for ends in ((port, ""), ("", port)):
+                packet = Packet(family, *ends, bridged=True)
+                dropping += host[FIREWALL]["bridge"].dropping(packet, ("bridge",), ours=True)
+        for chain in dict.fromkeys(dropping):
+            found.setdefault(chain, []).append(name)
+    for chain, names in found.items():
+        words = f"{chain} drops {' and '.join(names)} between its ports"
+        if "ip6tables" in chain and _lets_pass(topology, bridge.name, ipv6=False):
+            words += "; name an IPv6 subnet of the network, and rules let it pass"
+        yield Caution(bridge.name, words)
+
+
+def _port_on(topology: Topology, bridge: str) -> str:
+    for resource in topology.resources:
+        if isinstance(resource, Tap | Veth) and resource.bridge == bridge:
+            return resource.name
+    return ""
+
+
+def _lets_pass(topology: Topology, bridge: str, *, ipv6: bool) -> bool:
+    return any(
+        isinstance(it, ForwardRules) and it.bridge == bridge and it.ipv6 == ipv6 and it.rules
+        for it in topology.resources
+    )
+
+
+def watch_tap(tap: Tap, _mark: Mark) -> list[Asked]:
+    """Ask, of a guest that the host routes to, how it goes on from here."""
+    if not tap.conf.get("forwarding"):
+        return []
+    return [WAYS_OUT(False), WAYS_OUT(True), FIREWALL("ip"), FIREWALL("ip6")]
+
+
+def warn_tap(topology: Topology, host: Host, tap: Tap) -> Iterator[Caution]:
+    """Warn where the host does not forward what its guest sends to the world."""
+    routes = [it for it in topology.resources if isinstance(it, HostRoute)]
+    led = {":" in route.destination for route in routes if route.device == tap.name}
+    for ipv6, way in host[WAYS_OUT].items():
+        if ipv6 not in led:
+            continue
+        family = "ip6" if ipv6 else "ip"
+        name = _FAMILIES[family]
+        if way is None:
+            yield Caution(
+                HOST,
+                f"there is no default route for {name}: guests reach what this host has a route "
+                "to, and nobody else",
+            )
+            continue
+        device, forwards = way
+        if not forwards:
+            setting = "net.ipv6.conf.all.forwarding" if ipv6 else "net.ipv4.ip_forward"
+            yield Caution(
+                HOST,
+                f"{name} is not forwarded from {device}, so guests get no answer from there: "
+                f"sysctl -w {setting}=1",
+            )
+        if family in host[FIREWALL]:
+            packet = Packet(family, tap.name, device)
+            for chain in host[FIREWALL][family].dropping(packet, (family, "inet"), ours=False):
+                yield Caution(tap.name, f"{chain} drops {name} from here to {device}")
