@@ -31,7 +31,7 @@ def python_of(name: str, lock: str, *, ours: bool = False) -> str:
     made_from += ["pyproject.toml"] * ours
     wanted = "\n".join([sys.version, *((ROOT / each).read_text() for each in made_from)])
     folder.parent.mkdir(exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as waiting:
+    with folder.with_name(f"{name}.lock").open("w") as waiting:
         fcntl.flock(waiting, fcntl.LOCK_EX)  # other workers, and other runs in this checkout
         return _made_once(folder, lock, wanted, ours=ours)
 
