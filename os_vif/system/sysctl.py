@@ -29,6 +29,11 @@ def _path(device: str, attribute: str) -> str:
     return _NET + PATHS[attribute].format(interface_name(device))
 
 
+def default_of(attribute: str) -> str:
+    """Return the name, for sysctl(8), of what new devices have of an attribute."""
+    return "net." + PATHS[attribute].format("default").replace("/", ".")
+
+
 def read(device: str, attribute: str) -> int | None:
     """Return a setting of a device; None where the kernel has no such device or setting.
 

@@ -70,7 +70,8 @@ class Link:
     :ivar alias: IFLA_IFALIAS; '' for none.
     :ivar attributes: ``mac, mtu, up, master, group, promiscuity, link, vlan_id, multi_queue,
         queues, stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
-        proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``, of
+        proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``,
+        ``silent_ipv6`` where IPv6 is that and not off, of
         a macvtap ``mode`` (macvlan_mode, as ip-link(8) calls them) and ``allmulticast``, of
         a tap ``owner, owner_group`` (numbers of a user and a group; None for none), and
         ``proxy_delay, proxy_delay6`` where asked for (1/100 s; ``neigh/*/proxy_delay``), as

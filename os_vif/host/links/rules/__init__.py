@@ -31,6 +31,7 @@ from os_vif.host.links.rules.devices import (
     unplug_vlan,
 )
 from os_vif.host.links.rules.macvtap import plug_macvtap, unplug_macvtap
+from os_vif.host.links.rules.silence import warn_of_advertisements
 from os_vif.host.links.rules.taps import asks_accounts, warn_of_access
 from os_vif.host.links.rules.warnings import warn_bridge, warn_tap, watch_bridge, watch_tap
 
@@ -58,7 +59,13 @@ def _asks_macvtap(macvtap: Macvtap, _mark: Mark) -> list[Asked]:
 
 def _warn_tap(topology: Topology, host: Host, tap: Tap) -> Iterator[Caution]:
     yield from warn_of_access(topology, host, tap)
+    yield from warn_of_advertisements(topology, host, tap)
     yield from warn_tap(topology, host, tap)
+
+
+def _warn_bridge(topology: Topology, host: Host, bridge: Bridge) -> Iterator[Caution]:
+    yield from warn_of_advertisements(topology, host, bridge)
+    yield from warn_bridge(topology, host, bridge)
 
 
 def _claims_tap(tap: Tap) -> list[tuple[str, str]]:
@@ -109,7 +116,7 @@ RULES: Mapping[type, Rule] = {
         unplug={Phase.DELETE: delete},
         own=lambda bridge: _made(bridge) if bridge.own else [],
         watches=watch_bridge,
-        warns=warn_bridge,
+        warns=_warn_bridge,
     ),
     Vlan: Rule(
         asks=_asks_vlan,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from os_vif.host.links.questions import UNFINISHED_GROUP, Link
+from os_vif.host.links.system import settings
 from os_vif.host.links.system.link_message import (
     BRIDGE_DATA,
     IFF_ALLMULTI,
@@ -80,7 +81,9 @@ def look_up(names: Iterable[str]) -> dict[str, Link | None]:
             found[name] = link = parse(answer)
             # It may have been asked for by an alternative name (IFLA_ALT_IFNAME).
             link.name = name
-    _name_relations([link for link in found.values() if link])
+    there = [link for link in found.values() if link]
+    _name_relations(there)
+    settings.judge_ipv6(there)
     return found
 
 
@@ -258,7 +261,7 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
     for key in sysctl.PATHS:
         if key in attributes:
             # Before the device goes up, or it speaks IPv6 for a moment.
-            sysctl.write(name, key, int(attributes[key]))
+            settings.write(name, key, int(attributes[key]))
     body = [_flags(up=attributes.get("up")), _name(name)]
     body += [_ENCODERS[key](value) for key, value in attributes.items() if key in _ENCODERS]
     master = attributes.get("master")
@@ -304,6 +307,7 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
         raise seen
     link = parse(seen)
     _name_relations([link], {} if master is None else {master_index: master})
+    settings.judge_ipv6([link])
     return link
 
 

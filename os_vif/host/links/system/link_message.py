@@ -53,6 +53,8 @@ IFLA_MACVLAN_MODE = 1
 VETH_INFO_PEER = 1
 IFLA_INET_CONF = 1
 IFLA_INET6_CONF = 2
+IFLA_INET6_ADDR_GEN_MODE = 8
+ADDR_GEN_MODE_NONE = 1
 IFLA_TUN_OWNER = 1
 IFLA_TUN_GROUP = 2
 IFLA_TUN_TYPE = 3
@@ -106,6 +108,8 @@ _ACCOUNTS = (("owner", IFLA_TUN_OWNER), ("owner_group", IFLA_TUN_GROUP))
 _TAP_FLAGS = (IFLA_TUN_PI, IFLA_TUN_VNET_HDR, IFLA_TUN_MULTI_QUEUE)
 _MODE_NAMES = {number: name for name, number in MACVTAP_MODES.items()}
 _FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
+_NO_ADDRESS = bytes([ADDR_GEN_MODE_NONE])
+_INET6 = frozenset({IFLA_INET6_CONF, IFLA_INET6_ADDR_GEN_MODE})
 
 
 def by_index(index: int) -> bytes:
@@ -193,11 +197,21 @@ def _parse_families(data: bytes, found: dict[str, Value]) -> None:
             for name, number in IPV4_CONF.items():
                 found[name] = _U32.unpack_from(held[IFLA_INET_CONF], 4 * (number - 1))[0]
     if socket.AF_INET6 in families:
-        held = netlink.pick(families[socket.AF_INET6], (IFLA_INET6_CONF,))
+        held = netlink.pick(families[socket.AF_INET6], _INET6)
         if IFLA_INET6_CONF in held:
             for name, number in _IPV6_CONF.items():
                 found[name] = _U32.unpack_from(held[IFLA_INET6_CONF], 4 * number)[0]
             found["disable_ipv6"] = bool(found["disable_ipv6"])
+            if held.get(IFLA_INET6_ADDR_GEN_MODE) == _NO_ADDRESS and not found["disable_ipv6"]:
+                found["makes_no_address"] = True
+
+
+def makes_no_address(body: bytes) -> bool:
+    """Tell from an RTM_NEWLINK whether the kernel gives the device no IPv6 address by itself."""
+    families = netlink.pick(body, (IFLA_AF_SPEC,), IFINFO.size)
+    held = netlink.pick(families.get(IFLA_AF_SPEC, b""), (socket.AF_INET6,))
+    mode = netlink.pick(held.get(socket.AF_INET6, b""), (IFLA_INET6_ADDR_GEN_MODE,))
+    return mode.get(IFLA_INET6_ADDR_GEN_MODE) == _NO_ADDRESS
 
 
 def tap_flags(body: bytes) -> int:
