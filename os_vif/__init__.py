@@ -21,6 +21,7 @@ from os_vif.verbs import (
     plan,
     plug_many,
     unplug_many,
+    unused_bridges,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "plug_many",
     "unplug",
     "unplug_many",
+    "unused_bridges",
 ]
 
 # Operators filter by this logger's name and by the words of its lines: they stay as they are.

@@ -17,7 +17,7 @@ from os_vif.plugin import TopologyPlugin
 
 if TYPE_CHECKING:
     from os_vif.engine.converge import Request
-    from os_vif.engine.family import Caution
+    from os_vif.engine.family import Caution, Shared
     from os_vif.engine.inventory import Plugged
     from os_vif.engine.step import Step
     from os_vif.objects.instance_info import InstanceInfo
@@ -87,6 +87,15 @@ def describe(
     return plugin.request(vif, instance_info, unplugging=unplugging)
 
 
+def _request(
+    vif: VIFBase, instance_info: InstanceInfo | None, unplugging: bool, with_bridge: bool
+) -> Request:
+    request = describe(vif, instance_info, unplugging=unplugging)
+    if with_bridge and unplugging:
+        request.shared = describe(vif, instance_info).topology
+    return request
+
+
 def plug_many(pairs: Iterable[Pair], *, together: bool = False) -> list[Outcome]:
     """Plug many VIFs in one go; one that fails does not stop the others.
 
@@ -99,12 +108,20 @@ def plug_many(pairs: Iterable[Pair], *, together: bool = False) -> list[Outcome]
     return _many(list(pairs), unplugging=False, together=together)
 
 
-def unplug_many(pairs: Iterable[Pair]) -> list[Outcome]:
-    """Unplug many VIFs in one go; one that fails does not stop the others."""
-    return _many(list(pairs), unplugging=True, together=False)
+def unplug_many(pairs: Iterable[Pair], *, with_bridge: bool = False) -> list[Outcome]:
+    """Unplug many VIFs in one go; one that fails does not stop the others.
+
+    :param pairs: each VIF with the guest it belongs to
+    :param with_bridge: take away, too, a bridge and a VLAN device that os-vif made and that nobody
+        uses any more; the uplink gets back addresses, routes and MTU.  A VIF of which this fails
+        is unplugged all the same, and the bridge is as it was.
+    """
+    return _many(list(pairs), unplugging=True, together=False, with_bridge=with_bridge)
 
 
-def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Outcome]:
+def _many(
+    pairs: Sequence[Pair], *, unplugging: bool, together: bool, with_bridge: bool = False
+) -> list[Outcome]:
     from os_vif.engine import converge
 
     outcomes: dict[int, Outcome] = {}
@@ -112,7 +129,7 @@ def _many(pairs: Sequence[Pair], *, unplugging: bool, together: bool) -> list[Ou
     others: list[int] = []
     for position, (vif, instance_info) in enumerate(pairs):
         try:
-            requests[position] = describe(vif, instance_info, unplugging=unplugging)
+            requests[position] = _request(vif, instance_info, unplugging, with_bridge)
         except exception.NotDescribed:
             others.append(position)
         except Exception as error:
@@ -190,15 +207,21 @@ def _one_by_one(vif: VIFBase, instance_info: InstanceInfo | None, *, unplugging:
 
 
 def plan(
-    vif: VIFBase, instance_info: InstanceInfo | None = None, *, unplugging: bool = False
+    vif: VIFBase,
+    instance_info: InstanceInfo | None = None,
+    *,
+    unplugging: bool = False,
+    with_bridge: bool = False,
 ) -> list[Step]:
     """Return the steps that plugging (or unplugging) would take now, and touch nothing.
 
+    :param with_bridge: unplugging, as :func:`unplug_many` has it
     :raises ExceptionBase: what plugging would raise: the VIF is refused, something is in the way
     """
     from os_vif.engine import converge
 
-    return converge.plan(describe(vif, instance_info, unplugging=unplugging), unplugging=unplugging)
+    request = _request(vif, instance_info, unplugging, with_bridge)
+    return converge.plan(request, unplugging=unplugging)
 
 
 def check(vif: VIFBase, instance_info: InstanceInfo | None = None) -> list[Step]:
@@ -209,7 +232,9 @@ def check(vif: VIFBase, instance_info: InstanceInfo | None = None) -> list[Step]
     return plan(vif, instance_info)
 
 
-def examine(pairs: Iterable[Pair], *, unplugging: bool = False) -> list[Findings]:
+def examine(
+    pairs: Iterable[Pair], *, unplugging: bool = False, with_bridge: bool = False
+) -> list[Findings]:
     """Return what is missing of VIFs, as :func:`check`, and what to be warned of beside it.
 
     A warning is about what no step puts right: a firewall that drops what a bridge forwards, say.
@@ -218,6 +243,7 @@ def examine(pairs: Iterable[Pair], *, unplugging: bool = False) -> list[Findings
 
     :param pairs: each VIF with the guest it belongs to; one that fails does not stop the others
     :param unplugging: of unplug instead, which warns of nothing
+    :param with_bridge: unplugging, as :func:`unplug_many` has it
     """
     from os_vif.engine import converge
 
@@ -226,7 +252,7 @@ def examine(pairs: Iterable[Pair], *, unplugging: bool = False) -> list[Findings
     requests: dict[int, Request] = {}
     for position, (vif, instance_info) in enumerate(pairs):
         try:
-            requests[position] = describe(vif, instance_info, unplugging=unplugging)
+            requests[position] = _request(vif, instance_info, unplugging, with_bridge)
         except Exception as error:
             findings[position] = Findings(vif, error=error)
     found = converge.examine(list(requests.values()), unplugging=unplugging)
@@ -288,7 +314,22 @@ def lost_back_ends() -> list[str]:
     return [item.name for item in inventory.abandoned() if item.told]
 
 
-def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
+def unused_bridges(live: Collection[str]) -> list[Shared]:
+    """Return the bridges and VLAN devices of ours that no VIF of ``live`` uses, nor anybody else.
+
+    They are what ``gc(live, bridges=True)`` takes away.  A bridge with an uplink that nobody has
+    noted on it, or with an address and no uplink, is used.
+
+    :param live: ids of the VIFs that still exist
+    """
+    from os_vif.engine import inventory
+
+    databases = _databases()
+    gone = [item for item in inventory.plugged(None, databases) if item.mark.vif_id not in live]
+    return inventory.idle(gone, TopologyPlugin.PRIVILEGED_SECTION, databases)
+
+
+def gc(live: Collection[str], *, dry_run: bool = False, bridges: bool = False) -> list[Plugged]:
     """Remove everything of VIFs that no longer exist, and return it.
 
     What VIFs share (bridges, VLAN devices) stays.  Devices that a process was killed over before
@@ -296,6 +337,8 @@ def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
 
     :param live: ids of the VIFs that still exist; what carries another VIF's mark goes
     :param dry_run: only tell
+    :param bridges: remove what VIFs share too, where nobody uses it any more
+        (:func:`unused_bridges`); uplinks get back addresses, routes and MTU
     :raises StepFailed: the system refused
     """
     from os_vif.engine import inventory
@@ -307,4 +350,6 @@ def gc(live: Collection[str], *, dry_run: bool = False) -> list[Plugged]:
     if gone and not dry_run:
         sections = {name: plugin.PRIVILEGED_SECTION for name, plugin in _topology_plugins()}
         inventory.remove(gone, TopologyPlugin.PRIVILEGED_SECTION, databases, sections)
+    if bridges and not dry_run:
+        inventory.dissolve(TopologyPlugin.PRIVILEGED_SECTION, databases)
     return gone

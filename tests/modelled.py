@@ -20,17 +20,20 @@ from os_vif.engine.observed import Asked, Host, by_question
 from os_vif.host.forwarding.questions import FORWARDING
 from os_vif.host.functions.questions import PCI_DRIVERS, VFS, VfSettings, marks_on
 from os_vif.host.links.questions import (
+    BRIDGE_PORTS,
     BRIDGED,
     FUNCTIONS,
     HOST_ID,
     LINKS,
     MOVES,
+    STANDING,
     UNFINISHED_GROUP,
+    UPLINK_WORD,
     USERS,
     Function,
     Link,
     former_mtu,
-    mtu_note,
+    words_behind,
 )
 from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, Address, Route
 from os_vif.host.vhost_user.questions import BACK_ENDS, BackEndState
@@ -151,6 +154,9 @@ class World:
                 if device in self.links:
                     host[ADDRESSES][device] = tuple(self.addresses.get(device, ()))
                     host[ROUTES][device] = tuple(self.routes.get(device, ()))
+        self._look_at_shared(host, about.get(BRIDGE_PORTS, set()) & self.links.keys())
+        users = [user for name in about.get(STANDING, ()) for user in host[USERS].get(name, ())]
+        host[LINKS].update({user: copy.deepcopy(self.links[user]) for user in users})
         for bridge in about.get(BRIDGED, ()):
             if bridge in self.links:
                 host[ADDRESSES][bridge] = tuple(self.addresses.get(bridge, ()))
@@ -169,6 +175,23 @@ class World:
                 there = host[PROXIES].get(device, frozenset())
                 host[PROXIES][device] = there | {address}
         return host
+
+    def _look_at_shared(self, host: Host, bridges: Iterable[str]) -> None:
+        """Answer what is asked of bridges that may be nobody's any more, and of all around."""
+        around: set[str] = set()
+        for bridge in bridges:
+            ports = [name for name, it in self.links.items() if it.attributes["master"] == bridge]
+            host[BRIDGE_PORTS][bridge] = tuple(ports)
+            noted = words_behind(self.links[bridge].alias, UPLINK_WORD)
+            around |= {bridge, *ports, *noted} & self.links.keys()
+        around |= {str(self.links[name].attributes.get("link")) for name in around}
+        for name in around & self.links.keys():
+            host[LINKS][name] = copy.deepcopy(self.links[name])
+            host[USERS][name] = tuple(self.users_of(name))
+            host[ADDRESSES][name] = tuple(self.addresses.get(name, ()))
+            host[ROUTES][name] = tuple(self.routes.get(name, ()))
+            for user in self.users_of(name):
+                host[LINKS][user] = copy.deepcopy(self.links[user])
 
     def lend(self, name: str, lower: str) -> None:
         """Have a macvtap take a card for itself."""
@@ -213,6 +236,7 @@ class World:
                 "add_proxy",
                 "delete_proxy",
                 "set_forwarding",
+                "delete_idle",
                 "hold_mtu",
                 "note_mtu",
                 "forget_mtu",
@@ -367,15 +391,21 @@ class World:
             "bottom_regex": bottom_regex,
         }
 
+    def _delete_idle(self, name: str) -> None:
+        ports = any(link.attributes["master"] == name for link in self.links.values())
+        if ports or self.users_of(name):
+            raise OSError(errno.EBUSY, f"somebody uses {name}")
+        self._delete_links([[name, 0]])
+
     def _hold_mtu(self, name: str) -> None:
         self._have(name)
 
-    def _note_mtu(self, device: str, mtu: int) -> None:
-        self._mark(device, mtu_note(device, mtu))
-        assert former_mtu(self._have(device)) == (mtu, mtu_note(device, mtu))
+    def _note_mtu(self, device: str, note: str) -> None:
+        self._mark(device, note)
+        assert former_mtu(self._have(device)) is not None
 
-    def _forget_mtu(self, device: str, mtu: int) -> None:
-        self._unmark_function(device, mtu_note(device, mtu))
+    def _forget_mtu(self, device: str, note: str) -> None:
+        self._unmark_function(device, note)
 
     def _mark_function(self, device: str, mark: str) -> None:
         self._mark(device, mark)

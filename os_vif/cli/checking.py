@@ -18,6 +18,7 @@ from os_vif.cli.plugging import (
     label_of,
     name_of,
     shown_as,
+    with_bridge_option,
 )
 from os_vif.cli.privilege import explain
 from os_vif.cli.session import Exit, Session
@@ -47,16 +48,19 @@ strict_option = click.option("--strict", is_flag=True, help="With a warning, exi
 @click.command("plan", cls=Taught)
 @files_argument
 @click.option("--unplug", "unplugging", is_flag=True, help="The steps of unplug instead of plug.")
+@with_bridge_option
 @strict_option
 @shared_options
 @click.pass_obj
-def plan(session: Session, files: tuple[str, ...], *, unplugging: bool, strict: bool) -> int:
+def plan(
+    session: Session, files: tuple[str, ...], *, unplugging: bool, with_bridge: bool, strict: bool
+) -> int:
     """Show the steps that plug would take now.
 
-    Nothing is touched. With --unplug, the steps of unplug. The host is looked at, so a VIF that is
-    plugged already has no steps, and a device that stands in the way is reported as plug would
-    report it (exit code 1). What would keep the guest from its network all the same, or do the host
-    harm, is a warning, as check has them.
+    Nothing is touched. With --unplug, the steps of unplug (--with-bridge as there). The host is
+    looked at, so a VIF that is plugged already has no steps, and a device that stands in the way is
+    reported as plug would report it (exit code 1). What would keep the guest from its network all
+    the same, or do the host harm, is a warning, as check has them.
 
     Examples:
       os-vif plan web.yaml
@@ -65,10 +69,12 @@ def plan(session: Session, files: tuple[str, ...], *, unplugging: bool, strict: 
     With --json: "vifs", each with id, plugin, file, line, devices, state (to_do, nothing_to_do,
     failed), steps (kind, args, words), warnings (device, words) and error.
     """
+    if with_bridge and not unplugging:
+        raise click.UsageError("--with-bridge goes with --unplug")
     results = []
     number = 0
     voice = _Warnings(session)
-    for vif in _planned(session, files, unplugging=unplugging):
+    for vif in _planned(session, files, unplugging=unplugging, with_bridge=with_bridge):
         state = "failed" if vif.error else "to_do" if vif.steps else "nothing_to_do"
         result = _result(vif, state)
         results.append(result)
@@ -201,7 +207,9 @@ def _whose(device: str, result: dict[str, Any]) -> list[tuple[str, str]]:
     return [] if device in result["devices"] else [(f"  (for {name_of(result)})", "quiet")]
 
 
-def _planned(session: Session, files: Sequence[str], *, unplugging: bool) -> list[_Planned]:
+def _planned(
+    session: Session, files: Sequence[str], *, unplugging: bool, with_bridge: bool = False
+) -> list[_Planned]:
     """Plan every VIF by itself; what fails has its error instead of steps."""
     batch = session.read(files)
     from os_vif import verbs
@@ -213,7 +221,7 @@ def _planned(session: Session, files: Sequence[str], *, unplugging: bool) -> lis
     with session.progress("looking", len(pairs)) as advance:
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
-            findings += verbs.examine(chunk, unplugging=unplugging)
+            findings += verbs.examine(chunk, unplugging=unplugging, with_bridge=with_bridge)
             advance(len(chunk))
     planned = []
     before: set[str] = set()

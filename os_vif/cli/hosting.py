@@ -19,6 +19,7 @@ from os_vif.cli.table import Column, print_table
 if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Entry
     from os_vif.drawing.scene import Fault, Guest, Scene
+    from os_vif.engine.family import Shared
     from os_vif.engine.inventory import Plugged
     from os_vif.engine.step import Drift
     from os_vif.engine.topology import Topology
@@ -243,6 +244,7 @@ def _parts(scene: Scene) -> list[dict[str, Any]]:
 @click.option("--keep", "keep", metavar="FILE", multiple=True, help="Keep the VIFs of this file.")
 @click.option("--keep-id", metavar="ID", multiple=True, help="Keep the VIF with this id.")
 @click.option("--keep-none", is_flag=True, help="Keep nothing: remove every VIF of this host.")
+@click.option("--bridges", is_flag=True, help="Also bridges of ours that nobody uses.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would go.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @shared_options
@@ -253,6 +255,7 @@ def gc(
     keep: tuple[str, ...],
     keep_id: tuple[str, ...],
     keep_none: bool,
+    bridges: bool,
     dry_run: bool,
     yes: bool,
 ) -> int:
@@ -260,16 +263,20 @@ def gc(
 
     Say which VIFs still exist. Devices, ports of Open vSwitch and forwarding rules that carry the
     mark of any other VIF go, and nothing else: what VIFs share (bridges and VLAN devices, marked
-    "os-vif shared") stays. A representor and a PCI function are given back.
+    "os-vif shared") stays. A representor and a PCI function are given back. With --bridges, what is
+    shared and nobody uses any more goes too; uplinks get back the host's addresses and routes, and
+    their MTU.
     On a terminal you are shown what goes, and asked.
 
     Examples:
       os-vif gc --keep web.yaml --keep db.yaml --dry-run
       os-vif gc --keep web.yaml --yes
       os-vif gc --keep-none
+      os-vif gc --keep web.yaml --bridges
 
     With --json: "removed" (or, with --dry-run, "would_remove"), as the "vifs" of list; and "ended"
-    ("would_end"), the names of taps that are gone and whose back ends were not.
+    ("would_end"), the names of taps that are gone and whose back ends were not; and "bridges"
+    ("would_remove_bridges"), each with name and uplinks.
     """
     if keep_none == bool(keep or keep_id):
         raise click.UsageError("say what to keep: --keep FILE, --keep-id ID, or else --keep-none")
@@ -282,6 +289,7 @@ def gc(
 
     doomed = verbs.gc(live, dry_run=True)
     lost = verbs.lost_back_ends()
+    unused = verbs.unused_bridges(live) if bridges else []
     as_json = [held.as_json(item) for item in doomed]
     for item in doomed:
         devices = held.things_of(item)
@@ -298,24 +306,40 @@ def gc(
             (f"the back end of {name}", "title"),
             ("  its tap is gone", "quiet"),
         )
-    if not doomed and not lost:
+    for shared in unused:
+        back = f"; {', '.join(shared.uplinks)} gets back what it had" if shared.uplinks else ""
+        session.say(
+            ("would remove" if dry_run else "to remove", "warn"),
+            "  ",
+            (shared.name, "title"),
+            (f"  nobody uses it any more{back}", "quiet"),
+        )
+    named = [{"name": it.name, "uplinks": list(it.uplinks)} for it in unused]
+    if not doomed and not lost and not unused:
         session.say(("nothing to remove", "quiet"))
     if dry_run:
-        return session.finish(Exit.DONE, would_remove=as_json, would_end=lost)
-    many = _many(doomed, lost)
+        return session.finish(
+            Exit.DONE, would_remove=as_json, would_end=lost, would_remove_bridges=named
+        )
+    many = _many(doomed, lost, unused)
     if many and not yes:
         _ask(many)
     try:
-        gone = verbs.gc(live)
+        gone = verbs.gc(live, bridges=bridges)
     except Exception as error:
         raise Failure(explain(error)) from error
     if many:
-        session.say(("removed", "good"), f"  {_many(gone, lost)}")
-    return session.finish(Exit.DONE, removed=[held.as_json(item) for item in gone], ended=lost)
+        session.say(("removed", "good"), f"  {_many(gone, lost, unused)}")
+    removed = [held.as_json(item) for item in gone]
+    return session.finish(Exit.DONE, removed=removed, ended=lost, bridges=named)
 
 
-def _many(vifs: Sequence[Plugged], back_ends: Sequence[str]) -> str:
-    counted = ((len(vifs), "VIF"), (len(back_ends), "back end"))
+def _many(vifs: Sequence[Plugged], back_ends: Sequence[str], shared: Sequence[Shared]) -> str:
+    counted = (
+        (len(vifs), "VIF"),
+        (len(back_ends), "back end"),
+        (len(shared), "shared device"),
+    )
     return " and ".join(
         f"{count} {what}{'s' if count > 1 else ''}" for count, what in counted if count
     )

@@ -39,6 +39,9 @@ _STATES = {
 }
 
 
+with_bridge_option = click.option(
+    "--with-bridge", is_flag=True, help="Take away a bridge of ours too, if nobody else uses it."
+)
 files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 
 
@@ -164,24 +167,38 @@ def plug(session: Session, files: tuple[str, ...], all_or_nothing: bool) -> int:
 
 @click.command("unplug", cls=Taught)
 @files_argument
+@with_bridge_option
 @shared_options
 @click.pass_obj
-def unplug(session: Session, files: tuple[str, ...]) -> int:
+def unplug(session: Session, files: tuple[str, ...], with_bridge: bool) -> int:
     """Take away what plug made.
 
     What others may use stays: bridges, VLAN devices, uplinks. Only devices that are the VIF's own
     are deleted, many of them at once. Unplugging what is not plugged is no error.
 
+    With --with-bridge, a bridge and a VLAN device that os-vif made go with their last user. The
+    host's addresses and routes move back to the uplink first, and it gets its MTU back. A bridge
+    that anybody else has a port, a rule or a device on stays, and so does one that os-vif has not
+    made.
+
     Examples:
       os-vif unplug web.yaml
+      os-vif unplug --with-bridge web.yaml
       os-vif unplug --json rack7/*.yaml
 
     With --json: as plug, with the states unplugged, not_plugged and failed.
     """
-    return _many(session, files, unplugging=True, together=False)
+    return _many(session, files, unplugging=True, together=False, with_bridge=with_bridge)
 
 
-def _many(session: Session, files: Sequence[str], *, unplugging: bool, together: bool) -> int:
+def _many(
+    session: Session,
+    files: Sequence[str],
+    *,
+    unplugging: bool,
+    together: bool,
+    with_bridge: bool = False,
+) -> int:
     batch = session.read(files)
     from os_vif import verbs
     from os_vif.cli.specs import reader
@@ -196,7 +213,7 @@ def _many(session: Session, files: Sequence[str], *, unplugging: bool, together:
         for start in range(0, len(pairs), size):
             chunk = pairs[start : start + size]
             if unplugging:
-                outcomes += verbs.unplug_many(chunk)
+                outcomes += verbs.unplug_many(chunk, with_bridge=with_bridge)
             else:
                 outcomes += verbs.plug_many(chunk, together=together)
             advance(len(chunk))

@@ -70,6 +70,7 @@ class Request:
 
     :ivar topology: what it looks like.
     :ivar place: where its steps run.
+    :ivar shared: unplugging, what of it VIFs share that is to go too where none uses it any more.
     :ivar done: what was done to the host, in order; empty if all was well already.
     :ivar error: why it failed; None if it did not.
     :ivar undo: what takes back what was done.
@@ -81,6 +82,7 @@ class Request:
 
     topology: Topology
     place: Place
+    shared: Topology | None = None
     done: list[Step] = dataclasses.field(default_factory=list)
     error: Exception | None = None
     undo: list[Step | None] = dataclasses.field(default_factory=list, repr=False)
@@ -104,6 +106,24 @@ def plug(requests: Sequence[Request], *, together: bool = False) -> None:
 def unplug(requests: Sequence[Request], *, together: bool = False) -> None:
     """Take away what plugging made of ``requests``; each says afterwards what became of it."""
     _submit(planner.plan_unplug, requests, together=together)
+    rest = [
+        (request, Request(request.shared, request.place))
+        for request in requests
+        if request.shared is not None and request.error is None
+    ]
+    if rest:
+        dissolve([more for _request, more in rest])
+    for request, more in rest:
+        request.done += more.done
+        request.error = more.error
+
+
+def dissolve(requests: Sequence[Request]) -> None:
+    """Take away what VIFs share, of ``requests``, where nobody uses it; as :func:`unplug`.
+
+    One that fails is taken back.
+    """
+    _submit(planner.plan_dissolve, requests, together=False)
 
 
 _turns: dict[str, Turn[Planner, Request]] = {}
@@ -282,16 +302,19 @@ def _plan(
     """
     if not requests:
         return []
+    dissolving = plan is planner.plan_dissolve
+    questions = planner.dissolve_questions if dissolving else planner.questions
     known = []
     asked: set[Asked] = set()
     for request in requests:
         try:
-            asked |= planner.questions(request.topology)
+            asked |= questions(request.topology)
         except exception.UnusableFamily as error:
             request.error = error
         else:
             known.append(request)
-    host = _observe(asked, place, with_daemon=False)
+    # Whether anybody has rules for a bridge, the privileged side alone sees.
+    host = _observe(asked, place, with_daemon=dissolving)
     found = []
     for request in known:
         try:
@@ -391,11 +414,15 @@ def examine(requests: Sequence[Request], *, unplugging: bool = False) -> list[Se
 
 def _examine(request: Request, *, unplugging: bool) -> Seen:
     asked = planner.questions(request.topology)
+    if request.shared is not None:
+        asked |= planner.dissolve_questions(request.shared)
     host = _observe(asked, request.place, with_daemon=True)
     # Planning writes on the host what it will be.
     before = copy.deepcopy(host)
     chosen = planner.plan_unplug if unplugging else planner.plan_plug
     todo = chosen(request.topology, host)
+    if request.shared is not None:
+        todo.steps += planner.plan_dissolve(request.shared, host).steps
     with_daemon = any(item.question.privileged for item in asked)
     return Seen(todo.steps, todo.cautions, _host=before, _with_daemon=with_daemon)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from os_vif.engine.place import Place
     from os_vif.engine.runner import Group, Report
     from os_vif.engine.step import Args, Kind, Step
-    from os_vif.engine.topology import Mark, Topology
+    from os_vif.engine.topology import Mark, Resource, Topology
 
 
 class Phase(enum.IntEnum):
@@ -79,6 +79,9 @@ class Rule:
     :ivar claims: what two VIFs cannot share: pairs of ``name``, ``path``, ``interface_id`` or
         ``mac``, and which; of a ``mac`` with `` on `` and what it is unique on, in one network.
     :ivar opens: whether it has a guest's end that can be opened.
+    :ivar dissolve_asks: the questions whose answers :attr:`dissolve` needs.
+    :ivar dissolve: of what VIFs share, takes up the steps that take it away where nobody uses it,
+        and give back what it was given by the host.  Each must have one that takes it back.
     :ivar watches: the questions that only :attr:`warns` needs.  They are asked by ``check`` and
         ``plan``, never by plugging, apart from the others and of many VIFs at once; so they stand
         by themselves, and what was seen for planning is not there when they are answered.
@@ -98,6 +101,8 @@ class Rule:
     own: Callable[[Any], Collection[tuple[str, str]]] = _nothing
     claims: Callable[[Any], Collection[tuple[str, str]]] = _nothing
     opens: bool = False
+    dissolve_asks: Callable[[Any, Mark], Iterable[Asked]] = _nothing
+    dissolve: Callable[[Draft, Any], None] | None = None
     watches: Callable[[Any, Mark], Iterable[Asked]] = _nothing
     warns: Callable[[Topology, Host, Any], Iterable[Caution]] = _nothing
 
@@ -151,6 +156,7 @@ class System:
     :ivar run_as_caller: the same for steps that the caller's own process runs.
     :ivar transactions: runs steps of kind TRANSACTION.
     :ivar find: what of VIFs it finds on the host by their marks, of one VIF or of all.
+    :ivar shared: what was made for many VIFs, used or not, by the marks.
     :ivar remove: the steps that take away what was found of a VIF, in a phase.  In GIVE_BACK it is
         asked of each part by itself.  Steps of kind TRANSACTION have their place in LET_GO and
         CLOSE, and go to each database there is.
@@ -169,6 +175,7 @@ class System:
     run_as_caller: Mapping[str, Callable[[Args], None]] = dataclasses.field(default_factory=dict)
     transactions: Transactions | None = None
     find: Callable[[Search], Iterable[Part]] = _nothing
+    shared: Callable[[Search], Iterable[Shared]] = _nothing
     remove: Callable[[Plugged, Phase], Sequence[Step]] = _nothing
     abandoned: Callable[[], Sequence[Abandoned]] = _nothing
     admit: Callable[[], None] = _admit_all
@@ -206,6 +213,22 @@ class Search:
         if name not in self._found:
             self._found[name] = look()
         return self._found[name]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shared:
+    """Something that was made for many VIFs.
+
+    :ivar name: of the bridge or device.
+    :ivar resources: what takes it away, by their rules.
+    :ivar uplinks: names of the host's devices that get back what it took over from them.
+    :ivar database: the one it stands in; None for the kernel's own.
+    """
+
+    name: str
+    resources: tuple[Resource, ...]
+    uplinks: tuple[str, ...] = ()
+    database: Any = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

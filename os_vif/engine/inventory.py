@@ -6,17 +6,18 @@ The host is the only database: each family finds its own by the marks, and says 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from os_vif import exception
-from os_vif.engine import dispatch, families
-from os_vif.engine.family import Abandoned, Phase, Search
+from os_vif.engine import converge, dispatch, families, planner
+from os_vif.engine.family import Abandoned, Phase, Search, Shared
 from os_vif.engine.place import Place
 from os_vif.engine.step import TRANSACTION, Step
-from os_vif.engine.topology import Mark
+from os_vif.engine.topology import Mark, Topology
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,6 +106,59 @@ def remove_abandoned() -> list[Abandoned]:
         mine = [step for item in gone if item.section == section for step in item.steps]
         _run(Place(section), _joined(mine))
     return gone
+
+
+# --- what VIFs share ------------------------------------------------------------------------------
+
+_NOBODY = Mark("nobody", "os-vif")
+
+
+def idle(gone: Iterable[Plugged], section: str, databases: Iterable[Any] = ()) -> list[Shared]:
+    """Return what was made for many VIFs and none has any more, once those of ``gone`` are gone.
+
+    :param section: of the daemon that looks, for a caller without privilege
+    :raises OSError: somebody refused to tell
+    """
+    search = Search(None, tuple(databases), dispatch.is_privileged())
+    gone = list(gone)
+    return [
+        item
+        for family in families.all_families()
+        for item in families.ask(family, lambda it: it.system.shared(search))
+        if _is_idle(item, gone, section)
+    ]
+
+
+def _is_idle(item: Shared, gone: Sequence[Plugged], section: str) -> bool:
+    topology = Topology(_NOBODY, item.resources)
+    asked = planner.dissolve_questions(topology)
+    host = dispatch.observe(asked, Place(section, item.database), with_daemon=True)
+    for step in [step for it in gone for phase in Phase for step in _removing(it, phase)]:
+        with contextlib.suppress(LookupError):  # of what this has nothing to do with
+            families.kind_of(step.kind).effect(host, step.args)
+    try:
+        return bool(planner.plan_dissolve(topology, host).steps)
+    except exception.ExceptionBase:
+        return True  # told by who tries
+
+
+def dissolve(section: str, databases: Iterable[Any] = ()) -> list[Shared]:
+    """Take away what was made for many VIFs and none has any more, and return it.
+
+    :param section: of the daemon that does, for a caller without privilege
+    :raises ExceptionBase: something of it could not be, and is as it was; all else is done.
+    """
+    failed: Exception | None = None
+    done = []
+    for item in idle((), section, databases):
+        request = converge.Request(Topology(_NOBODY, item.resources), Place(section, item.database))
+        converge.dissolve([request])
+        failed = failed or request.error
+        if request.done:
+            done.append(item)
+    if failed is not None:
+        raise failed
+    return done
 
 
 # --- removing -------------------------------------------------------------------------------------

@@ -81,6 +81,37 @@ def plan_plug(topology: Topology, host: Host, known: Known | None = None) -> Pla
     return draft.plan
 
 
+def dissolve_questions(topology: Topology) -> Asks:
+    """Return what must be looked up on the host for :func:`plan_dissolve`.
+
+    :raises UnusableFamily: nobody knows one of its resources.
+    """
+    return Asks(
+        asked
+        for resource in topology.resources
+        for asked in rule_of(type(resource)).dissolve_asks(resource, topology.mark)
+    )
+
+
+def plan_dissolve(topology: Topology, host: Host, known: Known | None = None) -> Plan:
+    """Return the steps that take away what VIFs share, where nobody uses it; unlike the VIF's own.
+
+    With it the host's own addresses move, so a step that fails takes back all.
+
+    :raises ResourceConflict: something cannot be moved.
+    """
+    draft = Draft(topology, host, undoable=True, known=known)
+    try:
+        for resource in reversed(topology.resources):
+            dissolve = rule_of(type(resource)).dissolve
+            if dissolve is not None:
+                dissolve(draft, resource)
+    except exception.ExceptionBase:
+        draft.abandon()
+        raise
+    return draft.plan
+
+
 def plan_unplug(topology: Topology, host: Host, known: Known | None = None) -> Plan:
     """Return the steps that take away what is this VIF's; ``host`` becomes the result.
 

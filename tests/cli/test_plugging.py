@@ -71,6 +71,64 @@ def test_two_mtus_on_one_uplink_and_what_it_is_raised_to(osvif):
     assert "uplink_mtu" in osvif("schema", "bridge").stdout
 
 
+UPLINKED = BRIDGE + "network: {uplink: eth0, uplink_mtu: 4000}\n"
+
+
+def a_host_with_an_uplink(osvif):
+    for words in (
+        "link add eth0 type veth peer name wire0",
+        "link set wire0 up",
+        "link set eth0 up",
+        "addr add 192.0.2.7/24 dev eth0",
+        "route add default via 192.0.2.1",
+    ):
+        osvif.host.run("ip", *words.split())
+    return [osvif.host.run("ip", *words).stdout for words in (("route",), ("-br", "addr"))]
+
+
+def test_unplug_with_the_bridge(osvif):
+    before = a_host_with_an_uplink(osvif)
+    name = osvif.file(UPLINKED)
+    osvif("plug", name)
+    with osvif.nothing_changed():
+        said = osvif("plan", "--unplug", "--with-bridge", name).stdout
+        assert "delete br0" not in osvif("plan", "--unplug", name).stdout
+    steps = [line.split(". ", 1)[1] for line in said.splitlines() if line.startswith("   ")]
+    assert steps[0] == "delete tap0"
+    assert "add address 192.0.2.7/24 to eth0" in steps
+    assert steps[-1] == "delete br0, which nobody uses any more"
+    assert "goes with --unplug" in osvif("plan", "--with-bridge", name, code=2).stderr
+    done = osvif("unplug", "-v", "--with-bridge", name).stdout
+    assert done.startswith("unplugged  tap0")
+    assert "set eth0: MTU 1500" in done
+    assert [
+        osvif.host.run("ip", *words).stdout for words in (("route",), ("-br", "addr"))
+    ] == before
+    assert osvif("unplug", "--with-bridge", name).stdout.startswith("was not plugged")
+
+
+def test_gc_of_bridges(osvif):
+    before = a_host_with_an_uplink(osvif)
+    name = osvif.file(UPLINKED)
+    osvif("plug", name)
+    with osvif.nothing_changed():
+        said = osvif("gc", "--keep-none", "--bridges", "--dry-run").stdout
+        assert "would remove  br0  nobody uses it any more; eth0 gets back what it had" in said
+        found = osvif.json("gc", "--keep-none", "--bridges", "--dry-run")
+        assert found["would_remove_bridges"] == [{"name": "br0", "uplinks": ["eth0"]}]
+        found = osvif.json("gc", "--keep", name, "--bridges", "--dry-run")
+        assert found["would_remove_bridges"] == found["would_remove"] == []
+    said = osvif("gc", "--keep-none", "--yes").stdout
+    assert "br0  nobody" not in said
+    assert "br0" in osvif.host.links()
+    assert "say --yes" in osvif("gc", "--keep-none", "--bridges", code=2).stderr
+    found = osvif.json("gc", "--keep-none", "--bridges", "--yes")
+    assert (found["removed"], found["bridges"]) == ([], [{"name": "br0", "uplinks": ["eth0"]}])
+    assert [
+        osvif.host.run("ip", *words).stdout for words in (("route",), ("-br", "addr"))
+    ] == before
+
+
 def test_several_files_and_documents(osvif):
     first, second = osvif.file(BRIDGE + "---\n" + TAP, "a"), osvif.file(TAP.replace("1", "2"), "b")
     done = osvif("plug", first, second)

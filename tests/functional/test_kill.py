@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,46 @@ def test_unplug_killed_and_unplugged_again(name: str) -> None:
             assert nothing_of_ours(), number
             assert not mode.moves or host_is_reachable(), number
             number += 1
+
+
+def with_bridge(vif: Any) -> None:
+    [outcome] = os_vif.unplug_many([(vif, vifs.instance())], with_bridge=True)
+    if outcome.error is not None:
+        raise outcome.error
+
+
+WITH_BRIDGE = ["bridge and tap", "rules", "uplink", "raised uplink"]
+
+
+@pytest.mark.parametrize("name", WITH_BRIDGE)
+@pytest.mark.parametrize("then", ["unplug", "plug", "gc"])
+def test_unplug_with_the_bridge_killed(name: str, then: str) -> None:
+    mode = MODES[name]
+    healthy = undisturbed(mode)
+    with machine(mode):
+        before = witness.snapshot()
+    number = 0
+    was_killed = True
+    while was_killed:
+        with machine(mode):
+            vif = mode.vif()
+            plug(vif)
+            was_killed = killed(lambda vif=vif: with_bridge(vif), number)  # type: ignore[misc]
+            assert not mode.moves or host_is_reachable(), number
+            if then == "plug":
+                plug(vif)
+                assert os_vif.check(vif, vifs.instance()) == [], number
+                assert same(healthy, witness.snapshot(), mode) == [], number
+            if then == "gc":
+                os_vif.gc([], bridges=True)
+            else:
+                with_bridge(vif)
+            # The kernel's own route to an IPv6 address comes a moment after the address.
+            deadline = time.monotonic() + 30
+            while left := witness.differences(before, witness.snapshot()):
+                assert time.monotonic() < deadline, (number, left)
+        number += 1
+    assert number > 2
 
 
 @pytest.mark.parametrize("name", ["bridge and tap", "rules", "routed tap"])

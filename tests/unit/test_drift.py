@@ -127,6 +127,7 @@ def test_no_kind_of_step_is_without_words():
     # Plugging deletes a link only to make it anew, and takes back no proxy, no bridge and
     # nothing that a switch was told.
     assert {name for name, kind in kinds().items() if kind.drift is None} <= {
+        "delete_idle",
         "delete_links",
         "delete_unused",
         "delete_proxy",

@@ -54,8 +54,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "delete_links": {"links": [["tap1", 7]]},
     "delete_unused": {"name": "eth0"},
     "hold_mtu": {"name": "br0"},
-    "note_mtu": {"device": "eth0", "mtu": 1500},
-    "forget_mtu": {"device": "vhu1", "mtu": 1500},
+    "delete_idle": {"name": "br2"},
+    "note_mtu": {"device": "eth0", "note": "os-vif,mtu=1500,eth0"},
+    "forget_mtu": {"device": "vhu1", "note": "os-vif,mtu=1500,vhu1"},
     "add_address": {"device": "br0", "address": ADDRESS},
     "delete_address": {"device": "eth0", "address": ADDRESS},
     "add_route": {"device": "br0", "route": ROUTE},
@@ -120,6 +121,7 @@ def host() -> Host:
             "tap0": None,
             "tap1": Link("tap1", 7, "tap", MARK, tap),
             "br0": Link("br0", 2, "bridge", SHARED_MARK, up, marks),
+            "br2": Link("br2", 9, "bridge", SHARED_MARK, dict(up)),
             "eth0": Link("eth0", 3, "", "", {"up": True, "master": None}),
             "vhu1": Link("vhu1", 8, "tap", MARK, {**tap, "queues": 1}, note),
         },
@@ -194,9 +196,10 @@ def test_taking_back_restores_the_model(kind: str) -> None:
     steps.apply(model, step)
     assert model != before
     steps.apply(model, undo)
-    if kind == "delete_links":
+    again = {"delete_links": "tap1", "delete_idle": "br2"}
+    if kind in again:
         # Made again under another index.
-        before[LINKS]["tap1"].index = 0  # type: ignore[union-attr]
+        before[LINKS][again[kind]].index = 0  # type: ignore[union-attr]
     assert model == before
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from os_vif.engine import fields
 from os_vif.engine.observed import Host
 from os_vif.engine.step import Args, Drift, Kind, Step
-from os_vif.host.forwarding.questions import FORWARDING, parse_rules_comment
+from os_vif.host.forwarding.questions import FORWARDED, FORWARDING, bridge_of, parse_rules_comment
 
 _RULE_WORD = re.compile(r"[A-Za-z0-9_./-]{1,64}\Z")
 
@@ -55,6 +55,9 @@ def removing(comment: str, *, ipv6: bool) -> Step:
 
 def _set_forwarding(host: Host, args: Args) -> None:
     host[FORWARDING][args["comment"], args["ipv6"]] = tuple(tuple(rule) for rule in args["rules"])
+    there = host[FORWARDED]
+    if not args["rules"] and (bridge := bridge_of(args["comment"])) in there:
+        there[bridge] = tuple(item for item in there[bridge] if item != args["comment"])
 
 
 def _unset_forwarding(host: Host, args: Args) -> Step:
@@ -74,7 +77,7 @@ def _said(args: Args) -> str:
 
 def _differ(args: Args, _every: Sequence[Step]) -> list[Drift]:
     # The rules are a bridge's, and the picture shows them there.
-    bridge = args["comment"].rpartition("bridge=")[2]
+    bridge = bridge_of(args["comment"])
     return [Drift(bridge, f"its FORWARD rules ({_tool(args)}) are missing or differ")]
 
 

@@ -54,7 +54,7 @@ UPLINK_WORD = "uplink"
 """The word in a bridge's alias that names a device of the host's which joined it, with what the
 host had on it."""
 
-_FORMER_MTU = re.compile(f"{re.escape(ALTNAME_PREFIX)}mtu=([0-9]+),[^,]+\\Z")
+_FORMER_MTU = re.compile(f"{re.escape(ALTNAME_PREFIX)}mtu=([0-9]{{2,5}}),[^,/:\\s]{{1,15}}\\Z")
 
 _MADE_BY = "made-by="
 _LOWER_DOWN = "lower=down"
@@ -158,6 +158,17 @@ have no MAC of its own yet."""
 
 HOST_ID: Question[None, str] = Question("host_id", AROUND)
 """A text that no other host has."""
+
+BRIDGE_PORTS: Question[str, tuple[str, ...]] = Question("bridge_ports")
+"""Of a bridge of ours, by name: its ports.  These, and those that joined it with what the host had
+on them, are asked about as :data:`RETURNED`; and who stands on it, and its routes."""
+
+RETURNED: Question[str, None] = Question("returned")
+"""Of a device that is to be again as it was: asks about its routes, who stands on it, and, of a
+VLAN device, on the one below it."""
+
+STANDING: Question[str, None] = Question("standing", AROUND)
+"""The second part of :data:`RETURNED`, of those who stand on a device, which then are known."""
 
 DELAYS: Question[str, None] = Question("delays", ON_DEVICES)
 """Of a device: writes the delays before a proxied answer among its attributes."""
@@ -393,6 +404,11 @@ def shared_mark(alias: str, uplinks: Iterable[str] = ()) -> str:
 # --- what a device of the host's was before -------------------------------------------------------
 
 
+def is_mtu_note(value: Any) -> bool:
+    """Tell whether this is an alternative name that tells which MTU a device had before."""
+    return isinstance(value, str) and _FORMER_MTU.match(value) is not None
+
+
 def mtu_note(device: str, mtu: int) -> str:
     """Return the alternative name that tells which MTU a device of the host's had before."""
     # No two devices of a network namespace have the same.
@@ -407,5 +423,8 @@ def former_mtu(link: Link) -> tuple[int, str] | None:
     return None
 
 
-QUESTIONS = (FUNCTIONS, LINKS, USERS, ACCOUNTS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED)
+QUESTIONS = (
+    *(FUNCTIONS, LINKS, USERS, ACCOUNTS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED),
+    *(BRIDGE_PORTS, RETURNED, STANDING),
+)
 """All that can be asked."""

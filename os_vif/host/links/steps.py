@@ -18,8 +18,8 @@ from os_vif.host.links.questions import (
     USERS,
     Link,
     is_mark,
+    is_mtu_note,
     is_unfinished,
-    mtu_note,
 )
 from os_vif.host.links.resources import MACVTAP_MODES, Value
 
@@ -334,18 +334,31 @@ def _as_it_was(host: Host, args: Args) -> Callable[[], None]:
 
 def _note_mtu(host: Host, args: Args) -> None:
     link = _existing(host, args["device"])
-    note = mtu_note(args["device"], args["mtu"])
-    host[LINKS][link.name] = dataclasses.replace(link, altnames=(*link.altnames, note))
+    host[LINKS][link.name] = dataclasses.replace(link, altnames=(*link.altnames, args["note"]))
 
 
 def _forget_mtu(host: Host, args: Args) -> None:
     link = _existing(host, args["device"])
-    note = mtu_note(args["device"], args["mtu"])
-    left = tuple(name for name in link.altnames if name != note)
+    left = tuple(name for name in link.altnames if name != args["note"])
     host[LINKS][link.name] = dataclasses.replace(link, altnames=left)
 
 
-_ON_MTU = {"device": fields.NAME, "mtu": fields.holds(checks.mtu_bytes)}
+def _delete_idle(host: Host, args: Args) -> None:
+    _delete_links(host, _delete(args["name"], 0).args)
+
+
+def _remake(host: Host, args: Args) -> Step:
+    link = _existing(host, args["name"])
+    kept = {key: value for key, value in link.attributes.items() if key in ATTRIBUTES}
+    attributes = {**kept, "alias": link.alias}
+    return Step("create_link", {"kind": link.kind, "name": link.name, "attributes": attributes})
+
+
+def _former(args: Args) -> str:
+    return str(args["note"]).partition("=")[2].partition(",")[0]
+
+
+_ON_MTU = {"device": fields.NAME, "note": is_mtu_note}
 
 KINDS: Mapping[str, Kind] = {
     "create_link": Kind(
@@ -382,6 +395,12 @@ KINDS: Mapping[str, Kind] = {
         merge=lambda one, two: {"links": one["links"] + two["links"]},
         final=True,
     ),
+    "delete_idle": Kind(
+        {"name": fields.NAME},
+        _delete_idle,
+        _remake,
+        lambda args: f"delete {args['name']}, which nobody uses any more",
+    ),
     "hold_mtu": Kind(
         {"name": fields.NAME},
         lambda _host, _args: None,
@@ -393,14 +412,14 @@ KINDS: Mapping[str, Kind] = {
         _ON_MTU,
         _note_mtu,
         lambda _host, args: Step("forget_mtu", args),
-        lambda args: f"note on {args['device']} that its MTU was {args['mtu']}",
+        lambda args: f"note on {args['device']} that its MTU was {_former(args)}",
         drift=_no_drift,
     ),
     "forget_mtu": Kind(
         _ON_MTU,
         _forget_mtu,
         lambda _host, args: Step("note_mtu", args),
-        lambda args: f"take off {args['device']} the note that its MTU was {args['mtu']}",
+        lambda args: f"take off {args['device']} the note that its MTU was {_former(args)}",
         drift=_no_drift,
     ),
     "delete_unused": Kind(

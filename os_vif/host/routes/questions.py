@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from os_vif import exception
 from os_vif.engine.observed import AROUND, LAST, Host, Question
 from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 
@@ -115,6 +116,10 @@ ADDRESSES: Question[str, tuple[Address, ...]] = Question("addresses", AROUND, go
 ROUTES: Question[str, tuple[Route, ...]] = Question("routes", LAST, gone=_forget)
 """Of a device, by name: the routes by it, in the kernel's order."""
 
+IMMOVABLE: Question[str, exception.ResourceConflict] = Question("immovable", LAST, gone=_forget)
+"""Of a device, by name: why not all of its routes can move to another; answered with
+:data:`ROUTES`, which then hold none."""
+
 ROUTES_TO: Question[str, tuple[str, str] | None] = Question("routes_to", AROUND, gone=_forget_ways)
 """Of a destination in CIDR form: device and gateway ('' for none) of the route to just this
 destination; None for none."""
@@ -127,5 +132,5 @@ WAYS_OUT: Question[bool, tuple[str, bool] | None] = Question("ways_out", AROUND)
 """Of IPv6, or of IPv4: the device by which this host reaches whom it does not know, and whether it
 forwards what comes from there; None where it reaches nobody."""
 
-QUESTIONS = (ADDRESSES, ROUTES, ROUTES_TO, PROXIES, WAYS_OUT)
+QUESTIONS = (ADDRESSES, ROUTES, IMMOVABLE, ROUTES_TO, PROXIES, WAYS_OUT)
 """All that can be asked."""

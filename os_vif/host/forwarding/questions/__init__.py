@@ -87,6 +87,22 @@ INSIDE: Question[str, tuple[str, ...]] = Question("firewall_inside")
 these :data:`FIREWALL` is asked, and of ``bridge``."""
 
 
+def _take_comments(answers: dict[str, tuple[str, ...]], rows: list[Any]) -> None:
+    for bridge, comments in rows:
+        answers[bridge] = tuple(comments)
+
+
+FORWARDED: Question[str, tuple[str, ...]] = Question(
+    "forwarded", privileged=True, take=_take_comments
+)
+"""Of a bridge: the comments of the rules that VIFs have for it; absent where nobody looked."""
+
+
+def bridge_of(comment: str) -> str:
+    """Return the bridge that a rule with this comment is for."""
+    return comment.rpartition("bridge=")[2]
+
+
 def rules_comment(mark: Mark, bridge: str) -> str:
     """Return the comment by which a VIF's forwarding rules for a bridge are known as ours."""
     return f"{PREFIX}{mark.vif_id} bridge={bridge}"
@@ -104,5 +120,5 @@ def parse_rules_comment(comment: str) -> str | None:
         return None
 
 
-QUESTIONS = (FORWARDING, FILTERED, COMMANDS, FIREWALL, INSIDE)
+QUESTIONS = (FORWARDING, FILTERED, COMMANDS, FIREWALL, INSIDE, FORWARDED)
 """All that can be asked."""

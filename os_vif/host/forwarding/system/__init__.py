@@ -12,9 +12,11 @@ from os_vif.host.forwarding.questions import (
     COMMANDS,
     FILTERED,
     FIREWALL,
+    FORWARDED,
     FORWARDING,
     INSIDE,
     WHERE_NEEDED,
+    bridge_of,
     parse_rules_comment,
 )
 from os_vif.host.forwarding.steps import removing
@@ -83,6 +85,13 @@ def _inside() -> tuple[str, ...]:
     )
 
 
+def _reveal_comments(bridges: list[Any]) -> list[Row]:
+    """Return our comments, by bridge."""
+    found = {comment for ipv6 in (False, True) for comment in iptables.comments(ipv6=ipv6)}
+    ours = sorted(comment for comment in found if parse_rules_comment(comment))
+    return [[name, [it for it in ours if bridge_of(it) == name]] for name in bridges]
+
+
 def _set_forwarding(args: Args) -> Args:
     """Return the step that brings back what was there, which only this side could see."""
     former = iptables.replace(
@@ -123,6 +132,7 @@ SYSTEM = System(
     reveal={
         FORWARDING.name: _reveal,
         FIREWALL.name: _reveal_firewall,
+        FORWARDED.name: _reveal_comments,
     },
     run={
         "set_forwarding": _set_forwarding,

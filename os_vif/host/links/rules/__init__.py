@@ -8,7 +8,18 @@ from collections.abc import Iterator, Mapping
 from os_vif.engine.family import Caution, Phase, Rule
 from os_vif.engine.observed import Asked, Host
 from os_vif.engine.topology import Mark, Topology
-from os_vif.host.links.questions import BRIDGED, DELAYS, FUNCTIONS, LINKS, MOVES, USERS
+from os_vif.host.forwarding.questions import FORWARDED
+from os_vif.host.links.questions import (
+    BRIDGE_PORTS,
+    BRIDGED,
+    DELAYS,
+    FUNCTIONS,
+    LINKS,
+    MOVES,
+    RETURNED,
+    STANDING,
+    USERS,
+)
 from os_vif.host.links.resources import (
     Bridge,
     Macvtap,
@@ -31,6 +42,7 @@ from os_vif.host.links.rules.devices import (
     unplug_vlan,
 )
 from os_vif.host.links.rules.macvtap import plug_macvtap, unplug_macvtap
+from os_vif.host.links.rules.returning import dissolve_bridge, dissolve_uplink, dissolve_vlan
 from os_vif.host.links.rules.silence import warn_of_advertisements
 from os_vif.host.links.rules.taps import asks_accounts, warn_of_access
 from os_vif.host.links.rules.warnings import warn_bridge, warn_tap, watch_bridge, watch_tap
@@ -44,6 +56,15 @@ def _asks_tap(tap: Tap, _mark: Mark) -> list[Asked]:
 def _asks_vlan(vlan: Vlan, _mark: Mark) -> list[Asked]:
     below = FUNCTIONS(vlan.behind) if vlan.behind else LINKS(vlan.link)
     return [LINKS(vlan.name), below, *([] if vlan.stays else [USERS(vlan.name)])]
+
+
+def _asks_idle_vlan(vlan: Vlan, _mark: Mark) -> list[Asked]:
+    names = filter(None, (vlan.name, vlan.link))
+    return [question(name) for name in names for question in (LINKS, USERS, STANDING)]
+
+
+def _asks_idle_bridge(bridge: Bridge, _mark: Mark) -> list[Asked]:
+    return [LINKS(bridge.name), BRIDGE_PORTS(bridge.name), FORWARDED(bridge.name)]
 
 
 def _asks_macvtap(macvtap: Macvtap, _mark: Mark) -> list[Asked]:
@@ -114,6 +135,8 @@ RULES: Mapping[type, Rule] = {
         asks=lambda bridge, _mark: [LINKS(bridge.name), BRIDGED(bridge.name)],
         plug=plug_bridge,
         unplug={Phase.DELETE: delete},
+        dissolve_asks=_asks_idle_bridge,
+        dissolve=dissolve_bridge,
         own=lambda bridge: _made(bridge) if bridge.own else [],
         watches=watch_bridge,
         warns=_warn_bridge,
@@ -122,6 +145,8 @@ RULES: Mapping[type, Rule] = {
         asks=_asks_vlan,
         plug=plug_vlan,
         unplug={Phase.GIVE_BACK: unplug_vlan},
+        dissolve_asks=_asks_idle_vlan,
+        dissolve=dissolve_vlan,
     ),
     Macvtap: Rule(
         asks=_asks_macvtap,
@@ -134,6 +159,8 @@ RULES: Mapping[type, Rule] = {
     Uplink: Rule(
         asks=lambda uplink, _mark: [LINKS(uplink.name), MOVES((uplink.name, uplink.bridge))],
         plug=plug_uplink,
+        dissolve_asks=lambda uplink, _mark: [LINKS(uplink.name), RETURNED(uplink.name)],
+        dissolve=dissolve_uplink,
     ),
 }
 """What is to be known of each kind of resource."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from os_vif import exception
 from os_vif.engine.draft import Draft
 from os_vif.engine.topology import Mark, parse_mark
@@ -28,13 +30,19 @@ from os_vif.host.links.rules import taps
 from os_vif.host.links.rules.mtus import of_bridge, raised
 from os_vif.host.routes.questions import (
     ADDRESSES,
+    IMMOVABLE,
     ROUTES,
     ROUTES_TO,
+    Address,
+    Route,
     as_mapping,
     is_proxied,
     row_of,
 )
 from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
+
+Moved = tuple[Sequence[Address], Sequence[Route]]
+"""Addresses and routes, in the order in which they are added."""
 
 
 def is_ours(mark: Mark, wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: Link) -> bool:
@@ -254,25 +262,42 @@ def plug_uplink(draft: Draft, uplink: Uplink) -> None:
             resource=f"uplink {uplink.name}",
             reason="it is not an Ethernet device, and a bridge takes no others",
         )
-    host = draft.host
-    addresses = host[ADDRESSES].get(uplink.name, ())
-    # A gateway must be reachable, at times by a route, so those without one come first.
-    routes = sorted(host[ROUTES].get(uplink.name, ()), key=lambda route: bool(route.gateway))
     # Add first, remove last: at no moment, and wherever this is killed, is the host without them.
-    there = {address.key for address in host[ADDRESSES].get(uplink.bridge, ())}
+    moved = add_to(draft, uplink.name, uplink.bridge)
+    correct(draft, link, {**uplink.attributes(), **raised(draft, link, uplink.mtu)})
+    take_from(draft, uplink.name, moved)
+
+
+def add_to(draft: Draft, source: str, target: str) -> Moved:
+    """Give a device the addresses and routes of another; return what it has of them now.
+
+    :raises ResourceConflict: one of them cannot be moved.
+    """
+    host = draft.host
+    if source in host[IMMOVABLE]:
+        raise host[IMMOVABLE][source]
+    addresses = host[ADDRESSES].get(source, ())
+    # A gateway must be reachable, at times by a route, so those without one come first.
+    routes = sorted(host[ROUTES].get(source, ()), key=lambda route: bool(route.gateway))
+    there = {address.key for address in host[ADDRESSES].get(target, ())}
     for address in addresses:
         if address.key not in there:
-            moved = {**as_mapping(address), "label": _moved_label(address.label, uplink)}
-            draft.add("add_address", device=uplink.bridge, address=moved)
+            moved = {**as_mapping(address), "label": _moved_label(address.label, source, target)}
+            draft.add("add_address", device=target, address=moved)
     for route in routes:
-        if route not in host[ROUTES].get(uplink.bridge, ()):
-            draft.add("add_route", device=uplink.bridge, route=as_mapping(route))
-    correct(draft, link, {**uplink.attributes(), **raised(draft, link, uplink.mtu)})
+        if route not in host[ROUTES].get(target, ()):
+            draft.add("add_route", device=target, route=as_mapping(route))
+    return addresses, routes
+
+
+def take_from(draft: Draft, source: str, moved: Moved) -> None:
+    """Take from a device what :func:`add_to` has given another."""
+    addresses, routes = moved
     for route in reversed(routes):
-        draft.add("delete_route", device=uplink.name, route=as_mapping(route))
+        draft.add("delete_route", device=source, route=as_mapping(route))
     # Backwards, or the kernel takes the secondary addresses away with their primary one.
     for address in reversed(addresses):
-        draft.add("delete_address", device=uplink.name, address=as_mapping(address))
+        draft.add("delete_address", device=source, address=as_mapping(address))
 
 
 def is_ethernet(link: Link) -> bool:
@@ -281,11 +306,11 @@ def is_ethernet(link: Link) -> bool:
     return isinstance(mac, str) and len(mac) == len("52:54:00:12:34:56") and mac.strip("0:") != ""
 
 
-def _moved_label(label: str, uplink: Uplink) -> str:
+def _moved_label(label: str, source: str, target: str) -> str:
     # ip-address(8): a label is the device's name, or begins with it and a colon.
     name, colon, rest = label.partition(":")
-    moved = f"{uplink.bridge}:{rest}"
-    return moved if name == uplink.name and colon and len(moved) < 16 else ""
+    moved = f"{target}:{rest}"
+    return moved if name == source and colon and len(moved) < 16 else ""
 
 
 # --- taking away, and what others ask ------------------------------------------------------------

@@ -17,6 +17,7 @@ from os_vif.host.links.questions import (
     former_mtu,
     is_shared,
     is_unfinished,
+    mtu_note,
     mtu_of,
     words_behind,
 )
@@ -29,7 +30,7 @@ def raised(draft: Draft, link: Link, least: int | None) -> dict[str, Value]:
     if least is None or have >= least:
         return {}
     if not is_shared(link.alias) and former_mtu(link) is None:
-        draft.add("note_mtu", device=link.name, mtu=have)
+        draft.add("note_mtu", device=link.name, note=mtu_note(link.name, have))
     return {"mtu": least}
 
 

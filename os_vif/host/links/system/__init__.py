@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from os_vif import exception
-from os_vif.engine.family import Abandoned, Phase, Search, Seen, System
+from os_vif.engine.family import Abandoned, Phase, Search, Seen, Shared, System
+from os_vif.engine.fields import NAME
 from os_vif.engine.inventory import Part, Plugged
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
@@ -18,6 +19,7 @@ from os_vif.engine.step import Args, Step
 from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.links.questions import (
     ACCOUNTS,
+    BRIDGE_PORTS,
     BRIDGED,
     CREATED_KINDS,
     DELAYS,
@@ -27,13 +29,17 @@ from os_vif.host.links.questions import (
     LINKS,
     MOVED,
     MOVES,
+    RETURNED,
+    STANDING,
+    UPLINK_WORD,
     USERS,
     Link,
     is_deleted_by_us,
+    is_shared,
     is_unfinished,
-    mtu_note,
+    words_behind,
 )
-from os_vif.host.links.resources import Macvtap, Tap
+from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Vlan
 from os_vif.host.links.rules.devices import is_ours
 from os_vif.host.links.rules.macvtap import lowering
 from os_vif.host.links.system import altnames, chardev, devices, stacking, sysfs, taps
@@ -139,6 +145,33 @@ def _joined(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
             yield ROUTES(bridge)
 
 
+def _bridge_ports(bridges: set[str], host: Host) -> Iterator[Asked]:
+    for bridge in bridges:
+        link = host[LINKS][bridge]
+        if link is not None and link.kind == "bridge" and is_shared(link.alias):
+            ports = devices.ports_of(link.index)
+            host[BRIDGE_PORTS][bridge] = tuple(port.name for port in ports)
+            host[LINKS].update({port.name: port for port in ports})
+            uplinks = words_behind(link.alias, UPLINK_WORD)
+            for name in dict.fromkeys([bridge, *filter(NAME, uplinks)]):
+                yield from (LINKS(name), RETURNED(name))
+
+
+def _returned(names: set[str], host: Host) -> Iterator[Asked]:
+    for name in names:
+        link = host[LINKS].get(name)
+        if link is None:
+            continue
+        yield from (USERS(name), STANDING(name), ROUTES(name))
+        lower = link.attributes.get("link")
+        if link.kind == "vlan" and NAME(lower):
+            yield from (LINKS(lower), USERS(lower), STANDING(lower))
+
+
+def _standing(names: set[str], host: Host) -> Iterator[Asked]:
+    return (LINKS(user) for name in names for user in host[USERS].get(name, ()))
+
+
 _LOOKS: Mapping[Question[Any, Any], Any] = {
     FUNCTIONS: _functions,
     ACCOUNTS: _accounts,
@@ -150,6 +183,9 @@ _LOOKS: Mapping[Question[Any, Any], Any] = {
     MOVES: _moves,
     MOVED: _moved,
     JOINED: _joined,
+    BRIDGE_PORTS: _bridge_ports,
+    RETURNED: _returned,
+    STANDING: _standing,
 }
 
 
@@ -177,14 +213,12 @@ def _change(args: Args) -> Seen:
 
 
 def _note_mtu(args: Args) -> Args | None:
-    note = mtu_note(args["device"], args["mtu"])
     use = "by which the MTU it had is noted"
-    return None if altnames.add(args["device"], note, use) else args
+    return None if altnames.add(args["device"], args["note"], use) else args
 
 
 def _forget_mtu(args: Args) -> Args | None:
-    note = mtu_note(args["device"], args["mtu"])
-    return None if altnames.remove(args["device"], note) else args
+    return None if altnames.remove(args["device"], args["note"]) else args
 
 
 def _shown(link: Link, args: Args) -> Seen:
@@ -200,6 +234,29 @@ def _find(search: Search) -> Iterable[Part]:
     for link in search.once("links", devices.all_links):
         if mark := parse_mark(link.alias):
             yield Part(mark.vif_id, "links", link, mark)
+
+
+def _shared(search: Search) -> Iterable[Shared]:
+    links = [it for it in search.once("links", devices.all_links) if is_shared(it.alias)]
+    vlans = {it.name: it for it in links if it.kind == "vlan" and NAME(it.attributes.get("link"))}
+    for link in links:
+        if link.kind != "bridge":
+            continue
+        ports = [it for it in vlans.values() if it.attributes.get("master") == link.name]
+        names = list(filter(NAME, words_behind(link.alias, UPLINK_WORD)))
+        uplinks = [Uplink(name=name, bridge=link.name) for name in names]
+        yield Shared(
+            link.name, (*map(_vlan, ports), Bridge(name=link.name), *uplinks), tuple(names)
+        )
+        for port in ports:
+            del vlans[port.name]
+    for vlan in vlans.values():
+        yield Shared(vlan.name, (_vlan(vlan),))
+
+
+def _vlan(link: Link) -> Vlan:
+    found: Any = link.attributes
+    return Vlan(name=link.name, link=found["link"], vlan_id=found["vlan_id"])
 
 
 def _remove(item: Plugged, phase: Phase) -> list[Step]:
@@ -266,12 +323,14 @@ SYSTEM = System(
         "create_link": _create,
         "set_link": _change,
         "delete_links": lambda args: devices.delete([(name, at) for name, at in args["links"]]),
+        "delete_idle": lambda args: stacking.delete_idle(args["name"]),
         "hold_mtu": lambda args: devices.hold_mtu(args["name"]),
         "note_mtu": _note_mtu,
         "forget_mtu": _forget_mtu,
         "delete_unused": lambda args: stacking.delete_unused(args["name"]),
     },
     find=_find,
+    shared=_shared,
     remove=_remove,
     abandoned=_abandoned,
     open_guest_end=_open_guest_end,

@@ -381,10 +381,13 @@ def delete(doomed: Sequence[tuple[str, int]]) -> None:
         _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, where)]))
 
 
-def has_ports(index: int) -> bool:
-    """Tell whether a bridge, or anything else that has ports, has one now."""
+def ports_of(index: int) -> list[Link]:
+    """Return the ports of a bridge, or of anything else that has ports."""
     ports = attribute_u32(IFLA_MASTER, index)
-    return bool(netlink.dump(netlink.RTM_GETLINK, NO_INDEX + ports + _LOOKUP_TAIL))
+    bodies = netlink.dump(netlink.RTM_GETLINK, NO_INDEX + ports + _LOOKUP_TAIL)
+    found = [parse(body) for body in bodies]
+    _name_relations(found)
+    return found
 
 
 def _one(name: str, index: int) -> bytes:

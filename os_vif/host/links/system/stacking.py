@@ -61,8 +61,22 @@ def delete_unused(name: str) -> None:
     :raises OSError: the kernel refused.
     """
     link = links.look_up([name])[name]
-    if link is not None and not users_of(link) and not links.has_ports(link.index):
+    if link is not None and not users_of(link) and not links.ports_of(link.index):
         links.delete([(name, link.index)])
+
+
+def delete_idle(name: str) -> None:
+    """Delete a device that nobody uses; one that is gone is fine.
+
+    :raises OSError: somebody uses it (EBUSY), and it is there still; the kernel refused.
+    """
+    link = links.look_up([name])[name]
+    if link is None:
+        return
+    used_by = [*users_of(link), *(port.name for port in links.ports_of(link.index))]
+    if used_by:
+        raise OSError(errno.EBUSY, f"{', '.join(used_by)} uses it")
+    links.delete([(name, link.index)])
 
 
 def create_macvtap(name: str, attributes: Mapping[str, Any]) -> Link:

@@ -7,10 +7,11 @@ import errno
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from os_vif import exception
 from os_vif.engine.family import System
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
-from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, WAYS_OUT
+from os_vif.host.routes.questions import ADDRESSES, IMMOVABLE, PROXIES, ROUTES, ROUTES_TO, WAYS_OUT
 from os_vif.host.routes.system import addresses
 from os_vif.system import sysctl
 
@@ -26,7 +27,11 @@ def _look(
                 raise
             host.device_gone(device)
     for device in asked.get(ROUTES, ()):
-        host[ROUTES][device] = addresses.routes_of(device)
+        try:
+            host[ROUTES][device] = addresses.routes_of(device)
+        except exception.ResourceConflict as error:
+            # Whether anything is to move is not known yet.
+            host[ROUTES][device], host[IMMOVABLE][device] = (), error
     for destination in asked.get(ROUTES_TO, ()):
         host[ROUTES_TO][destination] = addresses.route_to(destination)
     for ipv6 in asked.get(WAYS_OUT, ()):
