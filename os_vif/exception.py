@@ -152,6 +152,12 @@ class ResourceConflict(ExceptionBase):
     msg_fmt = "%(resource)s is in the way: %(reason)s"
 
 
+class HeldByAnother(ResourceConflict):
+    """Something is this VIF's, but another uses it, and it cannot be taken away; all is left."""
+
+    msg_fmt = "%(resource)s is this VIF's, and cannot go: %(reason)s"
+
+
 class UnusableDevice(ExceptionBase):
     """A device of the host that the VIF names cannot do what it is to do; nothing was touched."""
 

@@ -154,6 +154,7 @@ class TopologyPlugin(PluginBase):
         :raises ExceptionBase: the plugin does not describe the VIF, its profile or its version,
             or a value cannot be used
         """
+        from os_vif import verbs
         from os_vif.engine.converge import Request
 
         # A class has one version in a process, so what was taken once is taken always.
@@ -162,7 +163,7 @@ class TopologyPlugin(PluginBase):
             self.need_supported(vif)
             self._taken.add(kinds)
         described = self.describe_remains if unplugging else self.describe_host
-        return Request(described(vif, instance_info), self.place())
+        return Request(described(vif, instance_info), self.place(), elsewhere=verbs.place_of)
 
     def plug(self, vif: "VIFBase", instance_info: "InstanceInfo") -> None:
         """Make the host look as described, and return when it does."""

@@ -7,6 +7,7 @@ parties' too, one by one; the others raise :exc:`~os_vif.exception.NotDescribed`
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +19,8 @@ from os_vif.plugin import TopologyPlugin
 if TYPE_CHECKING:
     from os_vif.engine.converge import Request
     from os_vif.engine.family import Caution, Shared
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.place import Place
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.step import Step
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
@@ -71,6 +73,15 @@ def plugin_of(vif: VIFBase) -> PluginBase:
     import os_vif
 
     return os_vif._plugin_of(vif)
+
+
+def place_of(plugin_name: str) -> Place | None:
+    """Return where the steps of a plugin's VIFs run; None for one that is not loaded, or not ours.
+
+    :param plugin_name: as a mark has it
+    """
+    plugin = dict(_topology_plugins()).get(plugin_name)
+    return None if plugin is None else plugin.place()
 
 
 def describe(
@@ -218,18 +229,24 @@ def plan(
     :param with_bridge: unplugging, as :func:`unplug_many` has it
     :raises ExceptionBase: what plugging would raise: the VIF is refused, something is in the way
     """
-    from os_vif.engine import converge
+    from os_vif.engine import examine as looking
 
     request = _request(vif, instance_info, unplugging, with_bridge)
-    return converge.plan(request, unplugging=unplugging)
+    return looking.plan(request, unplugging=unplugging)
 
 
 def check(vif: VIFBase, instance_info: InstanceInfo | None = None) -> list[Step]:
     """Return what is missing of a plugged VIF, one step a drift; empty if all is well.
 
+    A step that only lets a device be found the faster, as of a VIF that an earlier release has
+    plugged, is no drift; plugging takes it along.
+
     :raises ExceptionBase: as :func:`plan`
     """
-    return plan(vif, instance_info)
+    from os_vif.engine.steps import tells_drift
+
+    steps = plan(vif, instance_info)
+    return steps if any(tells_drift(step, steps) for step in steps) else []
 
 
 def examine(
@@ -245,7 +262,7 @@ def examine(
     :param unplugging: of unplug instead, which warns of nothing
     :param with_bridge: unplugging, as :func:`unplug_many` has it
     """
-    from os_vif.engine import converge
+    from os_vif.engine import examine as looking
 
     pairs = list(pairs)
     findings: dict[int, Findings] = {}
@@ -255,7 +272,7 @@ def examine(
             requests[position] = _request(vif, instance_info, unplugging, with_bridge)
         except Exception as error:
             findings[position] = Findings(vif, error=error)
-    found = converge.examine(list(requests.values()), unplugging=unplugging)
+    found = looking.examine(list(requests.values()), unplugging=unplugging)
     for position, seen in zip(requests, found, strict=True):
         vif = pairs[position][0]
         findings[position] = Findings(vif, tuple(seen.steps), tuple(seen.cautions), seen.error)
@@ -329,7 +346,13 @@ def unused_bridges(live: Collection[str]) -> list[Shared]:
     return inventory.idle(gone, TopologyPlugin.PRIVILEGED_SECTION, databases)
 
 
-def gc(live: Collection[str], *, dry_run: bool = False, bridges: bool = False) -> list[Plugged]:
+def gc(
+    live: Collection[str],
+    *,
+    dry_run: bool = False,
+    bridges: bool = False,
+    described: Iterable[Pair] = (),
+) -> list[Plugged]:
     """Remove everything of VIFs that no longer exist, and return it.
 
     What VIFs share (bridges, VLAN devices) stays.  Devices that a process was killed over before
@@ -339,14 +362,26 @@ def gc(live: Collection[str], *, dry_run: bool = False, bridges: bool = False) -
     :param dry_run: only tell
     :param bridges: remove what VIFs share too, where nobody uses it any more
         (:func:`unused_bridges`); uplinks get back addresses, routes and MTU
+    :param described: of those that still exist, what they are like: what such a VIF has elsewhere,
+        of an earlier description, goes, unless a program has it open
     :raises StepFailed: the system refused
     """
+    from os_vif.engine import examine as looking
     from os_vif.engine import inventory
 
     if not dry_run:
         inventory.remove_abandoned()
     databases = _databases()
-    gone = [item for item in inventory.plugged(None, databases) if item.mark.vif_id not in live]
+    held = inventory.plugged(None, databases)
+    gone = [item for item in held if item.mark.vif_id not in live]
+    there = {item.mark.vif_id: item.mark for item in held}
+    for vif, instance_info in described:
+        if vif.id not in live or vif.id not in there:
+            continue
+        with contextlib.suppress(exception.NotDescribed):
+            request = describe(vif, instance_info)
+            elsewhere = looking.elsewhere(request, {there[vif.id]}, databases)
+            gone += [] if elsewhere is None else [elsewhere]
     if gone and not dry_run:
         sections = {name: plugin.PRIVILEGED_SECTION for name, plugin in _topology_plugins()}
         inventory.remove(gone, TopologyPlugin.PRIVILEGED_SECTION, databases, sections)

@@ -7,6 +7,7 @@ All of it looks at the network namespace of the calling thread.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,13 @@ def snapshot() -> dict[str, Any]:
         )
         for device in sorted(Path(f"/proc/sys/net/{family}/conf").iterdir())
     }
+    links = sorted(ask("-details link show"), key=lambda item: str(item["ifname"]))
+    for link_ in links:
+        # Those of a VIF's devices are numbered, in no order.
+        names = link_.get("altnames", ())
+        link_["altnames"] = sorted(re.sub(r",device=[0-9]+\Z", ",device=", it) for it in names)
     return {
-        "links": _steady(sorted(ask("-details link show"), key=lambda item: str(item["ifname"]))),
+        "links": _steady(links),
         "addresses": {
             item["ifname"]: [
                 _steady({**one, "lives": _lives(one)})

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from os_vif.drawing.scene import Fault, Guest
-    from os_vif.engine.inventory import Plugged
     from os_vif.engine.picture import Picture
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.topology import Resource, Topology
 
 Said = TypeVar("Said")

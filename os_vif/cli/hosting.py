@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from os_vif.cli.specs.reader import Entry
     from os_vif.drawing.scene import Fault, Guest, Scene
     from os_vif.engine.family import Shared
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.step import Drift
     from os_vif.engine.topology import Topology
 
@@ -263,9 +263,10 @@ def gc(
 
     Say which VIFs still exist. Devices, ports of Open vSwitch and forwarding rules that carry the
     mark of any other VIF go, and nothing else: what VIFs share (bridges and VLAN devices, marked
-    "os-vif shared") stays. A representor and a PCI function are given back. With --bridges, what is
-    shared and nobody uses any more goes too; uplinks get back the host's addresses and routes, and
-    their MTU.
+    "os-vif shared") stays. A representor and a PCI function are given back. Of a VIF of --keep FILE
+    goes what it has elsewhere, of an earlier description, unless a program has it open. With
+    --bridges, what is shared and nobody uses any more goes too; uplinks get back the host's
+    addresses and routes, and their MTU.
     On a terminal you are shown what goes, and asked.
 
     Examples:
@@ -281,13 +282,16 @@ def gc(
     if keep_none == bool(keep or keep_id):
         raise click.UsageError("say what to keep: --keep FILE, --keep-id ID, or else --keep-none")
     live = set(keep_id)
+    described = []
     if keep:
-        live |= {str(entry.vif.id) for entry in session.read(keep).entries}
+        for entry in session.read(keep).entries:
+            live.add(str(entry.vif.id))
+            described.append((entry.vif, entry.instance))
     else:
         session.start()
     from os_vif import verbs
 
-    doomed = verbs.gc(live, dry_run=True)
+    doomed = verbs.gc(live, dry_run=True, described=described)
     lost = verbs.lost_back_ends()
     unused = verbs.unused_bridges(live) if bridges else []
     as_json = [held.as_json(item) for item in doomed]
@@ -298,6 +302,7 @@ def gc(
             "  ",
             (devices, "title"),
             (f"  VIF {item.mark.vif_id}", "quiet"),
+            ("  which is elsewhere now" if item.mark.vif_id in live else "", "quiet"),
         )
     for name in lost:
         session.say(
@@ -325,7 +330,7 @@ def gc(
     if many and not yes:
         _ask(many)
     try:
-        gone = verbs.gc(live, bridges=bridges)
+        gone = verbs.gc(live, bridges=bridges, described=described)
     except Exception as error:
         raise Failure(explain(error)) from error
     if many:

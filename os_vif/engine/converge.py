@@ -11,7 +11,6 @@ while something is left to do; so two at once end in a state that one of them as
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import errno
 import os
@@ -27,8 +26,8 @@ from os_vif.engine.draft import Known, Plan
 from os_vif.engine.family import Caution
 from os_vif.engine.observed import Asked, Asks, Host
 from os_vif.engine.place import Place
-from os_vif.engine.step import HOST, KERNEL, Args, Kind, Step
-from os_vif.engine.topology import Topology
+from os_vif.engine.step import KERNEL, Args, Kind, Step
+from os_vif.engine.topology import Mark, Topology
 from os_vif.engine.turns import Job, Turn
 from os_vif.system import netlink
 
@@ -61,7 +60,11 @@ may be making it, and a tap cannot be marked in the moment it is made."""
 
 _CHANCE = random.SystemRandom()
 
-Planner = Callable[[Topology, Host, Known], Plan]
+Planner = Callable[[Topology, Host, Known, planner.Removing], Plan]
+
+
+def _nowhere(_plugin: str) -> None:
+    return None
 
 
 @dataclasses.dataclass(slots=True)
@@ -78,6 +81,9 @@ class Request:
     :ivar blocked: whether something is in its way, at the latest look.
     :ivar known: what the looks so far have shown.
     :ivar cautions: what planning saw and no step puts right.
+    :ivar elsewhere: by a plugin's name, the place of its VIFs; None where it has none.
+    :ivar former: marks beside its topology's that its VIF was found to have.
+    :ivar aside: whether it waits for its turn at another place.
     """
 
     topology: Topology
@@ -90,6 +96,24 @@ class Request:
     blocked: bool = False
     known: Known = dataclasses.field(default_factory=Known, repr=False)
     cautions: list[Caution] = dataclasses.field(default_factory=list)
+    elsewhere: Callable[[str], Place | None] = dataclasses.field(default=_nowhere, repr=False)
+    former: frozenset[Mark] = frozenset()
+    aside: bool = False
+
+    def widen(self, host: Host) -> bool:
+        """Look everywhere from now on for a VIF that was another plugin's, or another guest's.
+
+        :param host: as it was seen
+        :returns: whether it has to be looked at again.
+        """
+        if self.former:
+            return False
+        self.former = frozenset(planner.former_marks(self.topology, host))
+        for plugin in sorted({mark.plugin for mark in self.former}):
+            there = self.elsewhere(plugin)
+            if self.place.database is None and there is not None:
+                self.place = dataclasses.replace(self.place, database=there.database)
+        return bool(self.former)
 
 
 # --- plug and unplug --------------------------------------------------------------------------
@@ -164,9 +188,13 @@ def _waits(topology: Topology) -> bool:
 
 def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> None:
     """Serve requests of one kind, by the daemon they go to."""
-    places = dict.fromkeys(request.place for request in requests)
-    for place in places:
-        mine = [request for request in requests if request.place == place]
+    waiting = list(requests)
+    while waiting:
+        place = waiting[0].place
+        mine = [request for request in waiting if request.place == place]
+        waiting = [request for request in waiting if request.place != place]
+        for request in mine:
+            request.aside = False
         try:
             with dispatch.call(place, [request.topology for request in mine]):
                 _converge(plan, mine, place, together=together)
@@ -187,6 +215,7 @@ def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
             raise
         if together and any(request.error for request in mine):
             break
+        waiting += [request for request in mine if request.aside]
     if together and any(request.error for request in requests):
         _abandon(requests)
 
@@ -194,7 +223,7 @@ def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
 def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, together: bool) -> None:
     """Look, plan, run and look again until nothing is left to do."""
     for attempt in range(_ATTEMPTS + 1):
-        pending = [request for request in requests if request.error is None]
+        pending = [it for it in requests if it.error is None and not it.aside]
         planned = _plan(plan, pending, place, patient=attempt < _PATIENT_LOOKS)
         working = [(request, todo) for request, todo in planned if todo.steps]
         refused = together and any(request.error for request in requests)
@@ -270,7 +299,7 @@ def _seen_well(place: Place, todo: Plan, report: runner.Report) -> bool:
     )
 
 
-def _observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
+def observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
     """Look at the host; look again where it changed in the middle."""
     attempt = 1
     while True:
@@ -289,7 +318,7 @@ def _held(place: Place, kinds: Sequence[tuple[Kind, Args]]) -> bool:
     asked = Asks(item for kind, args in kinds for item in kind.doubts(args))
     if not asked:
         return True
-    host = _observe(asked, place, with_daemon=False)
+    host = observe(asked, place, with_daemon=False)
     return all(kind.holds(args, host) for kind, args in kinds)
 
 
@@ -303,22 +332,27 @@ def _plan(
     if not requests:
         return []
     dissolving = plan is planner.plan_dissolve
-    questions = planner.dissolve_questions if dissolving else planner.questions
     known = []
     asked: set[Asked] = set()
     for request in requests:
         try:
-            asked |= questions(request.topology)
+            asked |= (
+                planner.dissolve_questions(request.topology)
+                if dissolving
+                else planner.questions(request.topology, request.former)
+            )
         except exception.UnusableFamily as error:
             request.error = error
         else:
             known.append(request)
     # Whether anybody has rules for a bridge, the privileged side alone sees.
-    host = _observe(asked, place, with_daemon=dissolving)
+    host = observe(asked, place, with_daemon=dissolving)
     found = []
     for request in known:
+        request.aside = request.widen(host)
+    for request in [it for it in known if not it.aside]:
         try:
-            todo = plan(request.topology, host, request.known)
+            todo = plan(request.topology, host, request.known, dispatch.removing)
             request.blocked = False
             request.cautions = todo.cautions
         except exception.ExceptionBase as error:
@@ -364,84 +398,3 @@ def _abandon(requests: Sequence[Request]) -> None:
         if request.error is None:
             _fail(request, exception.NotAttempted())
         request.done.clear()
-
-
-# --- looking only -----------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(slots=True)
-class Seen:
-    """What a look at one VIF found.
-
-    :ivar steps: those that are missing.
-    :ivar cautions: what to warn of.
-    :ivar error: why it cannot be planned; None if it can.
-    """
-
-    steps: list[Step] = dataclasses.field(default_factory=list)
-    cautions: list[Caution] = dataclasses.field(default_factory=list)
-    error: Exception | None = None
-    _host: Host = dataclasses.field(default_factory=Host, repr=False)
-    _with_daemon: bool = False
-
-
-def plan(request: Request, *, unplugging: bool = False) -> list[Step]:
-    """Return the steps that are missing, and touch nothing.
-
-    :raises ResourceConflict: something that is not ours stands in the way.
-    :raises NetworkInterfaceNotFound: a device that must be there is not.
-    """
-    return _examine(request, unplugging=unplugging).steps
-
-
-def examine(requests: Sequence[Request], *, unplugging: bool = False) -> list[Seen]:
-    """Look at VIFs, each by itself, and touch nothing.
-
-    What to warn of is looked up once for all of them, because it is about the host.
-    """
-    found = []
-    for request in requests:
-        try:
-            found.append(_examine(request, unplugging=unplugging))
-        except Exception as error:  # each VIF has its own answer
-            found.append(Seen(error=error))
-    if not unplugging:
-        pairs = list(zip(requests, found, strict=True))
-        for place in dict.fromkeys(request.place for request in requests):
-            _watch(place, [(it, seen) for it, seen in pairs if it.place == place])
-    return found
-
-
-def _examine(request: Request, *, unplugging: bool) -> Seen:
-    asked = planner.questions(request.topology)
-    if request.shared is not None:
-        asked |= planner.dissolve_questions(request.shared)
-    host = _observe(asked, request.place, with_daemon=True)
-    # Planning writes on the host what it will be.
-    before = copy.deepcopy(host)
-    chosen = planner.plan_unplug if unplugging else planner.plan_plug
-    todo = chosen(request.topology, host)
-    if request.shared is not None:
-        todo.steps += planner.plan_dissolve(request.shared, host).steps
-    with_daemon = any(item.question.privileged for item in asked)
-    return Seen(todo.steps, todo.cautions, _host=before, _with_daemon=with_daemon)
-
-
-def _watch(place: Place, pairs: Sequence[tuple[Request, Seen]]) -> None:
-    """Note for each VIF that can be planned what to warn of.
-
-    Warnings alone are not worth starting a daemon for: it serves where planning needed it too.
-    """
-    pairs = [(request, seen) for request, seen in pairs if seen.error is None]
-    try:
-        watched = {item for it, _seen in pairs for item in planner.watches(it.topology)}
-        with_daemon = any(seen._with_daemon for _request, seen in pairs)
-        around = _observe(watched, place, with_daemon=with_daemon)
-    except (OSError, exception.ExceptionBase) as error:
-        for _request, seen in pairs:
-            seen.cautions.append(Caution(HOST, f"what to warn of could not be seen: {error}"))
-        return
-    for request, seen in pairs:
-        for question, answers in around.answers.items():
-            seen._host[question].update(answers)
-        seen.cautions += planner.cautions(request.topology, seen._host)

@@ -24,7 +24,8 @@ from os_vif.engine.step import CALLER, KERNEL, TRANSACTION, Step
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from os_vif.engine.family import Transactions
+    from os_vif.engine.family import Phase, Transactions
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.topology import Topology
 
 _CAP_NET_ADMIN = 12
@@ -247,6 +248,16 @@ class _Work:
     def take_back(self, place: Place) -> list[str]:
         """Undo what is done; return what could not be, in words."""
         return take_back(place, [undo for _step, undo in reversed(self.done) if undo])
+
+
+def removing(item: Plugged, phase: Phase) -> list[Step]:
+    """Return what takes away a phase's share; what stands on other things goes before them."""
+    upper_first = reversed(families.all_families())
+    return [
+        step
+        for family in upper_first
+        for step in families.ask(family, lambda it: it.system.remove(item, phase))
+    ]
 
 
 def take_back(place: Place, undo: Sequence[Step]) -> list[str]:

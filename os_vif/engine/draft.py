@@ -35,11 +35,12 @@ class Known:
 
     What showed it may be gone at the next look, taken away by the call itself.
 
-    :ivar kept: names of those that are not the VIF's to delete, whatever they are called.
+    :ivar kept: names of those that are not the VIF's to delete, whatever they are called, each with
+        who has it, in words.
     :ivar shown: names of those that are the VIF's, whatever they are called.
     """
 
-    kept: set[str] = dataclasses.field(default_factory=set)
+    kept: dict[str, str] = dataclasses.field(default_factory=dict)
     shown: set[str] = dataclasses.field(default_factory=set)
 
 

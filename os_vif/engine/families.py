@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from oslo_log import log as logging
@@ -29,6 +29,7 @@ GROUP = "os_vif.families"
 _OURS = "os_vif.host."
 
 _loaded: dict[str, Family] = {}
+_in_order: list[Family] = []
 _kinds: dict[str, tuple[Kind, Family]] = {}
 _questions: dict[str, Family] = {}
 _refused: dict[str, exception.UnusableFamily] = {}
@@ -147,6 +148,13 @@ def all_families() -> list[Family]:
         except exception.UnusableFamily as error:
             _tell_once(str(error))
     return sorted(found, key=lambda family: (family.floor, family.name))
+
+
+def loaded() -> Sequence[Family]:
+    """Return every family that something was asked of in this process, the lowest floor first."""
+    if len(_in_order) != len(_loaded):
+        _in_order[:] = sorted(_loaded.values(), key=lambda family: (family.floor, family.name))
+    return _in_order
 
 
 def load_systems() -> None:

@@ -8,7 +8,7 @@ entry-point group ``os_vif.families``.  All have the same rooms:
 * ``resources.py``: frozen dataclasses of what a plugin can describe, each checking its own fields;
 * ``questions.py``: what can be asked about the host, and the shape of the answers: ``QUESTIONS``;
 * ``rules.py``: for each resource a :class:`Rule`: when it is there, when it is in the way, which
-  steps make it so: ``RULES``; pure;
+  steps make it so: ``RULES``; what a VIF has left elsewhere: ``STRAYS``; pure;
 * ``steps.py``: the kinds of step (:class:`~os_vif.engine.step.Kind`): ``KINDS``; pure;
 * ``system.py``: ``SYSTEM``, an instance of :class:`System`, the only one that does I/O;
 * ``picture.py``: ``PICTURE``, an instance of :class:`os_vif.engine.picture.Picture`: what it looks
@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from os_vif.engine.draft import Draft
-    from os_vif.engine.inventory import Part, Plugged
     from os_vif.engine.observed import Asked, Host, Question
     from os_vif.engine.picture import Picture
     from os_vif.engine.place import Place
+    from os_vif.engine.plugged import Part, Plugged
     from os_vif.engine.runner import Group, Report
     from os_vif.engine.step import Args, Kind, Step
     from os_vif.engine.topology import Mark, Resource, Topology
@@ -135,6 +135,34 @@ class Notes:
     prefixes: tuple[str, ...]
     release: Callable[[Draft, Any], None]
     anew: Callable[[Draft, Any], None] | None = None
+
+
+def _admit_nothing(*_arguments: Any) -> None:
+    return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Strays:
+    """How a family sees what a VIF has on the host and is not described: one VIF is in one place.
+
+    It was plugged with another name, bridge or type before, or somebody renamed it.  It is known by
+    its mark, and what :attr:`System.remove` says takes it away: when the VIF is plugged, first of
+    all, and when it is unplugged.  Pure.
+
+    :ivar asks: of a topology and the marks that its VIF is known to have: the questions whose
+        answers tell.  Each must cost the same however much the host holds.
+    :ivar find: what of the VIF's the answers show, and the topology does not describe.
+    :ivar marks: the marks by which the answers show things to be the VIF's.  Where one is not the
+        topology's own, every family is asked, in the places of all plugins that are named.
+    :ivar need_free: sees, when plugging, that what was found can go.  Raises ResourceConflict.
+    :ivar settle: takes up, when plugging and last, what lets the VIF's things be found again.
+    """
+
+    asks: Callable[[Topology, Collection[Mark]], Iterable[Asked]]
+    find: Callable[[Topology, Host], Iterable[Part]]
+    marks: Callable[[Topology, Host], Iterable[Mark]] = _nothing
+    need_free: Callable[[Draft, Plugged], None] = _admit_nothing
+    settle: Callable[[Draft], None] = _admit_nothing
 
 
 def _admit_all() -> None:
@@ -311,6 +339,11 @@ class Family:
     def notes(self) -> Notes | None:
         """What it writes into the mark of another family's device: ``NOTES`` of its ``rules``."""
         return cast("Notes | None", self._room("rules", "NOTES"))
+
+    @functools.cached_property
+    def strays(self) -> Strays | None:
+        """How it finds what a VIF has and should not have: ``STRAYS`` of its ``rules``."""
+        return cast("Strays | None", self._room("rules", "STRAYS"))
 
     @functools.cached_property
     def told(self) -> Callable[[str], str]:

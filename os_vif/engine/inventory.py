@@ -7,7 +7,6 @@ The host is the only database: each family finds its own by the marks, and says 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -16,46 +15,9 @@ from os_vif import exception
 from os_vif.engine import converge, dispatch, families, planner
 from os_vif.engine.family import Abandoned, Phase, Search, Shared
 from os_vif.engine.place import Place
+from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.step import TRANSACTION, Step
 from os_vif.engine.topology import Mark, Topology
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Part:
-    """Something that the host holds of a VIF.
-
-    :ivar vif_id: the VIF's.
-    :ivar kind: which of a family's: a key of :attr:`Plugged.parts`.
-    :ivar item: what it is, in the family's own terms.
-    :ivar mark: whose it is, as far as its mark tells; None where that holds no more than the id.
-    :ivar plugin: the plugin that alone makes such things, should no mark tell.
-    """
-
-    vif_id: str
-    kind: str
-    item: Any
-    mark: Mark | None = None
-    plugin: str = ""
-
-    def __post_init__(self) -> None:
-        if self.mark is None:
-            Mark(self.vif_id, self.plugin)  # it would be the VIF's, and must be one
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Plugged:
-    """What the host holds of one VIF.
-
-    :ivar mark: whose it is.
-    :ivar parts: by kind, what each family found.
-    """
-
-    mark: Mark
-    parts: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
-
-    def __getitem__(self, kind: str) -> tuple[Any, ...]:
-        """Return the parts of a kind; none where there are none."""
-        return self.parts.get(kind, ())
 
 
 def plugged(vif_id: str | None = None, databases: Iterable[Any] = ()) -> list[Plugged]:
@@ -133,7 +95,7 @@ def _is_idle(item: Shared, gone: Sequence[Plugged], section: str) -> bool:
     topology = Topology(_NOBODY, item.resources)
     asked = planner.dissolve_questions(topology)
     host = dispatch.observe(asked, Place(section, item.database), with_daemon=True)
-    for step in [step for it in gone for phase in Phase for step in _removing(it, phase)]:
+    for step in [step for it in gone for phase in Phase for step in dispatch.removing(it, phase)]:
         with contextlib.suppress(LookupError):  # of what this has nothing to do with
             families.kind_of(step.kind).effect(host, step.args)
     try:
@@ -183,7 +145,7 @@ def remove(
             step
             for phase in (Phase.LET_GO, Phase.CLOSE)
             for item in gone
-            for step in _removing(item, phase)
+            for step in dispatch.removing(item, phase)
         ]
         in_one = [step for step in todo if _is_transaction(step)]
         done += _run(Place(section, database), in_one)
@@ -193,38 +155,28 @@ def remove(
         # First, as all there is to take back stands on the devices; and each by itself, as one
         # that fails must not keep those of the others.
         try:
-            before = _removing(item, Phase.LET_GO) + _removing(item, Phase.CLOSE)
+            before = dispatch.removing(item, Phase.LET_GO) + dispatch.removing(item, Phase.CLOSE)
             ahead = [step for step in before if not _is_transaction(step)]
-            ahead += _removing(item, Phase.AHEAD)
+            ahead += dispatch.removing(item, Phase.AHEAD)
             done += _run(Place(sections.get(item.mark.plugin, section)), ahead)
         except exception.StepFailed as error:
             failed = failed or error
         else:
             ready.append(item)
-    together = [step for item in ready for step in _removing(item, Phase.DELETE)]
+    together = [step for item in ready for step in dispatch.removing(item, Phase.DELETE)]
     together = _joined(together)
-    together += [step for item in ready for step in _removing(item, Phase.LAST)]
+    together += [step for item in ready for step in dispatch.removing(item, Phase.LAST)]
     done += _run(Place(section), together)
     # Each by itself, too.
     for part in [part for item in ready for part in _single(item)]:
         try:
-            done += _run(Place(section), _removing(part, Phase.GIVE_BACK))
+            done += _run(Place(section), dispatch.removing(part, Phase.GIVE_BACK))
         except exception.StepFailed as error:
             # A guest may have it open still, and must not keep those of the others.
             failed = failed or error
     if failed is not None:
         raise failed
     return done
-
-
-def _removing(item: Plugged, phase: Phase) -> list[Step]:
-    """Return what takes away a phase's share; what stands on other things goes before them."""
-    upper_first = reversed(families.all_families())
-    return [
-        step
-        for family in upper_first
-        for step in families.ask(family, lambda it: it.system.remove(item, phase))
-    ]
 
 
 def _is_transaction(step: Step) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from os_vif.drawing.scene import Fault, Scene
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.topology import Resource
 
 

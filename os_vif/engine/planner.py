@@ -17,24 +17,106 @@ Who owns a device decides what may be done to it:
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
+
 from os_vif import exception
+from os_vif.engine import families
 from os_vif.engine.draft import Draft, Known, Plan
 from os_vif.engine.families import ask, of_resource, rule_of
-from os_vif.engine.family import Caution, Phase
-from os_vif.engine.observed import Asks, Host
-from os_vif.engine.topology import Resource, Topology
+from os_vif.engine.family import Caution, Family, Phase, Strays
+from os_vif.engine.observed import HOLDERS, Asked, Asks, Host
+from os_vif.engine.plugged import Plugged
+from os_vif.engine.step import Step
+from os_vif.engine.topology import Mark, Resource, Topology
+
+Told = TypeVar("Told")
+
+Removing = Callable[[Plugged, Phase], Sequence[Step]]
+"""Returns the steps that take away what was found of a VIF, in a phase."""
 
 
-def questions(topology: Topology) -> Asks:
+def _leave(_plugged: Plugged, _phase: Phase) -> Sequence[Step]:
+    return ()
+
+
+def questions(topology: Topology, marks: Collection[Mark] = ()) -> Asks:
     """Return what must be looked up on the host to plan ``topology``, either way.
 
+    :param marks: others than its own that its VIF is known to have: then of every family, else of
+        those that it has to do with
     :raises UnusableFamily: nobody knows one of its resources.
     """
-    return Asks(
-        asked
+    asked = _asked(topology)
+    there = families.all_families() if marks else _concerned(topology, asked)
+    return Asks(asked | _asked_elsewhere(topology, there, marks))
+
+
+def questions_elsewhere(topology: Topology, marks: Collection[Mark]) -> Asks:
+    """Return what must be looked up to see what the VIF has that is not in ``topology``.
+
+    It is not what planning needs: of the topology's own things, only who is behind an address.
+
+    :param marks: as for :func:`questions`
+    :raises UnusableFamily: nobody knows one of its resources.
+    """
+    cards = {item for item in _asked(topology) if item.question.when < HOLDERS}
+    return Asks(cards | _asked_elsewhere(topology, families.all_families(), marks))
+
+
+def _asked(topology: Topology) -> set[Asked]:
+    return {
+        item
         for resource in topology.resources
-        for asked in rule_of(type(resource)).asks(resource, topology.mark)
-    )
+        for item in rule_of(type(resource)).asks(resource, topology.mark)
+    }
+
+
+def _asked_elsewhere(
+    topology: Topology, there: Iterable[Family], marks: Collection[Mark]
+) -> set[Asked]:
+    known = {topology.mark, *marks}
+    return {
+        item
+        for family in there
+        for item in _of_strays(family, lambda strays: strays.asks(topology, known))
+    }
+
+
+def _of_strays(family: Family, act: Callable[[Strays], Iterable[Told]]) -> list[Told]:
+    strays = family.strays
+    return [] if strays is None else ask(family, lambda _it: act(strays))
+
+
+def _concerned(topology: Topology, asked: Collection[Asked]) -> list[Family]:
+    """Return the families that a topology is made of, or asks."""
+    there = [of_resource(type(resource)) for resource in topology.resources]
+    there += [families.of_question(item.question.name) for item in asked]
+    return list({family.name: family for family in there}.values())
+
+
+def former_marks(topology: Topology, host: Host) -> set[Mark]:
+    """Return the marks that the VIF's things have and that the topology does not give them.
+
+    It was another plugin's, or another guest's, before.
+    """
+    found = {
+        mark
+        for family in families.loaded()
+        for mark in _of_strays(family, lambda strays: strays.marks(topology, host))
+    }
+    mine = topology.mark
+    return found and found - {mine, dataclasses.replace(mine, instance="")}
+
+
+def strays_of(topology: Topology, host: Host) -> Plugged | None:
+    """Return what the VIF has elsewhere, as far as that was asked; None for nothing."""
+    parts: dict[str, tuple[object, ...]] = {}
+    for family in families.loaded():
+        for part in _of_strays(family, lambda strays: strays.find(topology, host)):
+            parts[part.kind] = (*parts.get(part.kind, ()), part.item)
+    return Plugged(topology.mark, parts) if parts else None
 
 
 def watches(topology: Topology) -> Asks:
@@ -60,21 +142,29 @@ def _warned(topology: Topology, host: Host, resource: Resource) -> list[Caution]
     return ask(of_resource(kind), lambda _family: rule_of(kind).warns(topology, host, resource))
 
 
-def plan_plug(topology: Topology, host: Host, known: Known | None = None) -> Plan:
+def plan_plug(
+    topology: Topology, host: Host, known: Known | None = None, removing: Removing = _leave
+) -> Plan:
     """Return the steps that make the host look like ``topology``; ``host`` becomes the result.
 
     :param known: what earlier looks of the same call have shown; what this one shows is added
+    :param removing: what takes away what the VIF has elsewhere
     :raises ResourceConflict: something that is not ours stands in the way.
     :raises NetworkInterfaceNotFound: a device that must be there is not.
     """
     draft = Draft(topology, host, undoable=True, known=known)
     ruled = [(rule_of(type(resource)), resource) for resource in topology.resources]
     try:
+        # First, or two would have the guest's address, or the device that both stand on.
+        _clear(draft, removing)
         for rule, resource in ruled:
             if rule.first is not None:
                 rule.first(draft, resource)
         for rule, resource in ruled:
             rule.plug(draft, resource)
+        for family in families.loaded():
+            if family.strays is not None:
+                family.strays.settle(draft)
     except exception.ExceptionBase:
         draft.abandon()  # the next VIF must not be planned on it
         raise
@@ -93,7 +183,9 @@ def dissolve_questions(topology: Topology) -> Asks:
     )
 
 
-def plan_dissolve(topology: Topology, host: Host, known: Known | None = None) -> Plan:
+def plan_dissolve(
+    topology: Topology, host: Host, known: Known | None = None, _removing: Removing = _leave
+) -> Plan:
     """Return the steps that take away what VIFs share, where nobody uses it; unlike the VIF's own.
 
     With it the host's own addresses move, so a step that fails takes back all.
@@ -112,18 +204,50 @@ def plan_dissolve(topology: Topology, host: Host, known: Known | None = None) ->
     return draft.plan
 
 
-def plan_unplug(topology: Topology, host: Host, known: Known | None = None) -> Plan:
+def _clear(draft: Draft, removing: Removing) -> None:
+    """Take up the steps that take away what the VIF has elsewhere.
+
+    :raises ResourceConflict: it cannot go, as somebody uses it.
+    """
+    strays = strays_of(draft.topology, draft.host)
+    if strays is None:
+        return
+    for phase in Phase:
+        if phase is Phase.DELETE:
+            need_free(draft, strays)  # by now all that is the VIF's has let go of the devices
+        for step in removing(strays, phase):
+            draft.take(step)
+
+
+def need_free(draft: Draft, strays: Plugged) -> None:
+    """See that nobody uses what a VIF has elsewhere.
+
+    :raises ResourceConflict: somebody does.
+    """
+    for family in families.loaded():
+        if family.strays is not None:
+            family.strays.need_free(draft, strays)
+
+
+def plan_unplug(
+    topology: Topology, host: Host, known: Known | None = None, removing: Removing = _leave
+) -> Plan:
     """Return the steps that take away what is this VIF's; ``host`` becomes the result.
 
     What is shared stays, what is a stranger's is left alone.  Nothing of it is taken back when a
     step fails: half unplugged is nearer to what was asked for, and again does the rest.
 
     :param known: as for :func:`plan_plug`
+    :param removing: the same
+    :raises HeldByAnother: what is the VIF's is in another's hands.
     """
     draft = Draft(topology, host, undoable=False, known=known)
+    strays = strays_of(topology, host)
     for phase in Phase:
         for resource in topology.resources if phase is Phase.LAST else topology.resources[::-1]:
             act = rule_of(type(resource)).unplug.get(phase)
             if act is not None:
                 act(draft, resource)
+        for step in removing(strays, phase) if strays is not None else ():
+            draft.take(step)
     return draft.plan

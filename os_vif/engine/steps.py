@@ -7,7 +7,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from os_vif import exception
@@ -29,6 +29,15 @@ def inverse(host: Host, step: Step) -> Step | None:
 def describe(step: Step) -> str:
     """Return a step in words."""
     return families.kind_of(step.kind).words(step.args)
+
+
+def tells_drift(step: Step, every: Sequence[Step]) -> bool:
+    """Tell whether something is wrong where a step is left.
+
+    :param every: all that are
+    """
+    drift = families.kind_of(step.kind).drift
+    return drift is None or bool(drift(step.args, every))
 
 
 def _as_lists(value: Any) -> Any:

@@ -98,7 +98,9 @@ class Topology:
 
     :ivar mark: whose it is.
     :ivar resources: in the order in which they are made; taken away in reverse.
+    :ivar awaited: names of devices that are the VIF's too, though others make and delete them.
     """
 
     mark: Mark
     resources: tuple[Resource, ...]
+    awaited: tuple[str, ...] = ()

@@ -122,7 +122,10 @@ class LinuxBridgePlugin(TopologyPlugin):
             resources.append(Bridge(name=bridge, create=False))
         if create_tap:
             resources.append(self._tap(vif, bridge, mtu))
-        return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
+        mark = Mark.of(vif, PLUGIN_NAME, instance_info)
+        # Made by the hypervisor, or by us when we were told to.
+        awaited = () if create_tap else (tap_name(vif),)
+        return Topology(mark, tuple(resources), awaited)
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return the tap and the rules; the bridge serves others and stays."""

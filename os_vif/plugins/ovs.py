@@ -18,7 +18,7 @@ from os_vif.objects.vif import (
     VIFPortProfileOVSRepresentor,
     VIFVHostUser,
 )
-from os_vif.plugin import TopologyPlugin, required
+from os_vif.plugin import TopologyPlugin, optional, required
 from os_vif.plugins import ovs_names, tap_access
 from os_vif.plugins.ovs_names import gen_port_name
 from os_vif.plugins.ovs_port import Port
@@ -123,6 +123,7 @@ class OvsPlugin(TopologyPlugin):
     def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return what the VIF's class, its profile and the configuration ask for."""
         port = Port(self.config, vif, instance_info)
+        awaited: tuple[str, ...] = ()
         if isinstance(vif, VIFVHostUser):
             resources = port.vhost_user(vif)
         elif isinstance(vif, VIFHostDevice):
@@ -131,7 +132,10 @@ class OvsPlugin(TopologyPlugin):
             resources = port.hybrid(str(required(vif, "bridge_name")))
         else:
             resources = port.plain()
-        return Topology(Mark.of(vif, ovs_names.PLUGIN_NAME, instance_info), tuple(resources))
+            # Tap and port may be the hypervisor's to make, whoever made those that are there.
+            awaited = tuple(filter(None, [optional(vif, "vif_name")]))
+        mark = Mark.of(vif, ovs_names.PLUGIN_NAME, instance_info)
+        return Topology(mark, tuple(resources), awaited)
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return everything that any mode could have made for the VIF."""

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import Any
 
 _OF_A_LINK = ("ifname", "mtu", "address", "master", "link", "ifalias", "group", "altnames")
+_NUMBER = re.compile(r"(?<=,device=)[0-9]+\Z")
 _MOVING = frozenset({"LOWER_UP", "NO-CARRIER", "RUNNING"})
 _FOLLOWING = frozenset({"address", "mtu"})
 
@@ -28,6 +30,9 @@ def _link(link: dict[str, Any]) -> dict[str, Any]:
         for key in _OF_A_LINK
         if key in link and not (is_bridge and key in _FOLLOWING)
     }
+    if "altnames" in shown:
+        # Those of a VIF's devices are numbered, in no order.
+        shown["altnames"] = sorted(_NUMBER.sub("", name) for name in shown["altnames"])
     return {
         **shown,
         "flags": sorted(set(link["flags"]) - _MOVING),

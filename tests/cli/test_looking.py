@@ -88,6 +88,29 @@ def test_a_terminal_that_knows_ascii_alone(osvif, environment, ascii_only):
     assert drawn.isascii() == ascii_only
 
 
+def test_what_a_vif_has_elsewhere(osvif):
+    known = "id: 5f4ab6c1-ca89-4ee0-a8be-6db1409b69ea\n"
+    before, after = (
+        osvif.file(f"{TAP}{known}".replace("tap1", name), f"{name}.yaml")
+        for name in ("tap8", "tap9")
+    )
+    osvif("plug", before)
+    osvif("check", before)
+    said = osvif("check", after, code=3).stdout
+    assert "tap8  still there, of an earlier description or renamed  (for tap9)" in said
+    said = osvif("gc", "--keep", after, "--dry-run").stdout
+    assert said.startswith("would remove  tap8")
+    assert "which is elsewhere now" in said
+    assert "nothing to remove" in osvif("gc", "--keep", before, "--dry-run").stdout
+    osvif("gc", "--keep", after, "--yes")
+    assert osvif.host.links() == {}
+    osvif("plug", before)
+    osvif("plug", after)
+    assert [it["name"] for it in osvif.json("list")["vifs"][0]["devices"]] == ["tap9"]
+    osvif("unplug", before)
+    assert osvif.host.links() == {}
+
+
 def test_gc_keeps_what_it_is_told(osvif):
     keep, other = osvif.file(BRIDGE, "keep.yaml"), osvif.file(TAP, "other.yaml")
     osvif("plug", keep, other)

@@ -66,6 +66,11 @@ LARGE = """
     link add br0 type bridge
     link set eth0 mtu 9000 master br0
 """
+ELSEWHERE = f"""
+    tuntap add tap-old mode tap
+    link set tap-old alias "os-vif vif={vifs.vif_id(1)} plugin=tap instance={vifs.instance().uuid}"
+    link property add dev tap-old altname os-vif,vif={vifs.vif_id(1)},device=1
+"""
 MODES = {
     "bridge": Mode(lambda: vifs.bridge_vif(network=vifs.network())),
     "bridge and tap": Mode(vifs.bridge_vif, options=CREATE),
@@ -96,6 +101,7 @@ MODES = {
         plugin="tap",
         options={"multi_queue": True},
     ),
+    "a tap of another name before": Mode(vifs.tap_vif, setup=ELSEWHERE, plugin="tap"),
     "macvtap": Mode(vifs.direct_vif, setup=CARD, plugin="macvtap"),
     "whole card": Mode(
         lambda: vifs.direct_vif(mode="passthrough", vif_name="macvtap0"),

@@ -18,6 +18,7 @@ import os_vif
 from os_vif import exception
 from os_vif.cli.drift import drifts_of
 from os_vif.engine import converge as engine
+from os_vif.engine import examine
 from os_vif.engine.place import Place
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.links.questions import Function
@@ -122,7 +123,7 @@ def test_a_device_that_is_not_there() -> None:
 
 
 def test_a_profile_is_set_and_cleared(nic: int, driver: PortResponder) -> None:
-    [step] = engine.plan(request())
+    [step] = examine.plan(request())
     assert step.kind == "set_port_profile"
     [drift] = drifts_of([step])
     assert (drift.device, drift.words) == ("eth0", 'should have the port profile "gold"')
@@ -134,7 +135,7 @@ def test_a_profile_is_set_and_cleared(nic: int, driver: PortResponder) -> None:
     assert (made.error, made.done) == (None, []), "a re-plug does nothing"
 
     driver.answers = [FAILED]
-    assert [step.kind for step in engine.plan(request())] == ["set_port_profile"], "it was lost"
+    assert [step.kind for step in examine.plan(request())] == ["set_port_profile"], "it was lost"
     driver.answers = [SUCCESS]
     made = unplug()
     assert made.error is None

@@ -189,6 +189,6 @@ def test_a_kernel_without_alternative_names(
 ) -> None:
     """Types of messages that no kernel knows are refused as an older one refuses these."""
     fake.function(CARD)
-    monkeypatch.setattr(altnames, "_RTM_NEWLINKPROP", 4096 - 4)
+    monkeypatch.setattr(altnames, "RTM_NEWLINKPROP", 4096 - 4)
     with refused("this kernel knows no alternative names .*; that takes Linux 5.5"):
         os_vif.plug(device(), None)

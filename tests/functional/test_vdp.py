@@ -18,6 +18,7 @@ import pytest
 
 from os_vif import exception
 from os_vif.engine import converge as engine
+from os_vif.engine import examine
 from os_vif.engine.place import Place
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.port_profiles.resources import ANY_VLAN, PortProfileQbg, Vsi
@@ -324,7 +325,7 @@ def test_a_refusal_that_lldpad_keeps(station: Lldpad, bridge: VdpBridge) -> None
     bridge.answer = KEEP | 2
     assert killed(lambda: plug(profile()), 1), "just before it takes back what was refused"
     assert station.listed() == {VSI.instance: KEEP | 2, other(1).instance: 0}
-    assert len(engine.plan(request(profile()))) == 1
+    assert len(examine.plan(request(profile()))) == 1
     bridge.answer = 0
     assert plug(profile()).error is None
     modes = [asked.mode for asked in bridge.asked if asked.instance == VSI.instance]
@@ -369,7 +370,7 @@ def test_lldpad_gives_up(beside: Any) -> None:
 def test_the_switch_takes_an_association_back(bridge: VdpBridge) -> None:
     assert plug(profile()).error is None
     bridge.take_back(bridge.asked[0])
-    until(lambda: engine.plan(request(profile())))
+    until(lambda: examine.plan(request(profile())))
     assert vdp.look("eth0") == {}
     assert plug(profile()).error is None
     assert vdp.look("eth0") == {VSI.instance: 0}

@@ -9,7 +9,7 @@ from os_vif.cli import held
 from os_vif.cli.drift import drifts_of, faults_of
 from os_vif.drawing import scene, text
 from os_vif.drawing.scene import Guest
-from os_vif.engine.inventory import Plugged
+from os_vif.engine.plugged import Plugged
 from os_vif.engine.step import HOST, Step
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.links.questions import Link

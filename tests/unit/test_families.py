@@ -22,6 +22,7 @@ from os_vif.cli import held
 from os_vif.engine import (
     converge,
     dispatch,
+    examine,
     families,
     inventory,
     look,
@@ -31,10 +32,10 @@ from os_vif.engine import (
 )
 from os_vif.engine.draft import Draft
 from os_vif.engine.family import Caution, Family, Notes, Phase, Rule, System, Transactions
-from os_vif.engine.inventory import Plugged
 from os_vif.engine.observed import Host, Question
 from os_vif.engine.picture import Picture
 from os_vif.engine.place import Place
+from os_vif.engine.plugged import Plugged
 from os_vif.engine.step import TRANSACTION, Kind, Step
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.links.questions import Link
@@ -170,10 +171,10 @@ def test_what_only_a_warning_needs_is_asked_by_who_warns_and_sees_it(
     request = _warning(outside)
     assert planner.questions(request.topology) == {KNOB("volume")}
     monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": privileged)
-    [seen] = converge.examine([request])
+    [seen] = examine.examine([request])
     assert [step.kind for step in seen.steps] == ["turn", "turn"]
     assert seen.cautions == ([Caution("volume", "too far, for test")] if privileged else [])
-    [seen] = converge.examine([request], unplugging=True)
+    [seen] = examine.examine([request], unplugging=True)
     assert seen.cautions == []
 
 
@@ -181,13 +182,13 @@ def test_who_fails_to_warn_keeps_nobody_from_the_plan(outside: Outside) -> None:
     def fail(*_given: Any) -> Iterator[Caution]:
         raise KeyError("nobody thought of this")
 
-    [seen] = converge.examine([_warning(outside, warns=fail)])
+    [seen] = examine.examine([_warning(outside, warns=fail)])
     assert (len(seen.steps), seen.cautions, seen.error) == (2, [], None)
 
 
 def test_what_nobody_answers_is_a_warning_itself(outside: Outside) -> None:
     unknown: Question[str, int] = Question("knob_unknown")
-    [seen] = converge.examine([_warning(outside, watches=lambda it, _mark: [unknown(it.name)])])
+    [seen] = examine.examine([_warning(outside, watches=lambda it, _mark: [unknown(it.name)])])
     assert len(seen.steps) == 2
     assert "could not be seen" in seen.cautions[0].words
 

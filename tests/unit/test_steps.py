@@ -51,6 +51,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "set_link": {"name": "tap1", "attributes": {"mtu": 1400, "alias": MARK, "master": "br0"}},
     "rename_link": {"name": "eth0", "to": "tap0", "alias": f"{MARK} own-name=eth0", "up": False},
+    "tag_link": {"name": "tap1"},
     "delete_links": {"links": [["tap1", 7]]},
     "delete_unused": {"name": "eth0"},
     "hold_mtu": {"name": "br0"},
@@ -107,7 +108,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "stop_back_end": {"name": "vhu1", "stale": "", "abandoned": False},
 }
 
-FINAL = {"delete_unused", "del_fp_device", "hold_mtu"}
+FINAL = {"delete_unused", "del_fp_device", "hold_mtu", "tag_link"}
 """Kinds that nothing takes back."""
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from os_vif import exception
 from os_vif.engine import converge as engine
-from os_vif.engine import dispatch, runner
+from os_vif.engine import dispatch, examine, runner
 from tests import vifs
 from tests.modelled import World
 from tests.seen import asks
@@ -132,7 +132,7 @@ def test_what_passes_is_looked_at_again(
     assert one.error is None
     assert set(world.links) == {"br0", vifs.tap_name(1)}
     looks[:] = [passing, None]
-    assert engine.plan(request()) == []
+    assert examine.plan(request()) == []
 
 
 def test_what_does_not_pass_is_told(world: World, looks: list[BaseException | None]) -> None:

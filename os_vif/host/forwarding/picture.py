@@ -12,7 +12,7 @@ from os_vif.engine.picture import Drawn, Picture, State
 from os_vif.host.forwarding.resources import ForwardRules
 
 if TYPE_CHECKING:
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.plugged import Plugged
 
 
 def _all_rules(scene: Scene, found: Sequence[ForwardRules]) -> None:
@@ -28,12 +28,17 @@ def _all_rules(scene: Scene, found: Sequence[ForwardRules]) -> None:
 
 
 def _states(item: Plugged) -> list[State]:
-    return [State("rules only", 0)] if item.parts.keys() == {"comments"} else []
+    return [State("rules only", 0)] if item.parts.keys() <= {"comments", "rules"} else []
+
+
+def _comments(item: Plugged) -> list[str]:
+    elsewhere = [comment for comment, _ipv6 in item["rules"]]
+    return list(dict.fromkeys([*item["comments"], *elsewhere]))
 
 
 PICTURE = Picture(
     drawn={ForwardRules: Drawn(draw_all=_all_rules)},
-    json=lambda item: {"rules": item["comments"]},
-    nameless=lambda item: ["forwarding rules"] if item["comments"] else [],
+    json=lambda item: {"rules": _comments(item)},
+    nameless=lambda item: ["forwarding rules"] if _comments(item) else [],
     states=_states,
 )

@@ -3,23 +3,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from os_vif.engine.family import Phase, Rule
+from os_vif.engine.family import Phase, Rule, Strays
+from os_vif.engine.plugged import Part
 from os_vif.host.forwarding.questions import (
     COMMANDS,
     FILTERED,
     FORWARDING,
+    RULES_OF,
     WHERE_NEEDED,
+    parse_rules_comment,
     rules_comment,
 )
 from os_vif.host.forwarding.resources import ForwardRules
 
 if TYPE_CHECKING:
     from os_vif.engine.draft import Draft
-    from os_vif.engine.observed import Asked
-    from os_vif.engine.topology import Mark
+    from os_vif.engine.observed import Asked, Host
+    from os_vif.engine.topology import Mark, Topology
 
 
 def plug_rules(draft: Draft, wanted: ForwardRules) -> None:
@@ -82,3 +85,27 @@ RULES: Mapping[type, Rule] = {
     ),
 }
 """When rules of the host's firewall are there."""
+
+
+def _asks_strays(topology: Topology, marks: Collection[Mark]) -> list[Asked]:
+    # A look at the chain is a process, and only who was something else has rules unasked.
+    return [RULES_OF(topology.mark.vif_id)] if any(it != topology.mark for it in marks) else []
+
+
+def _find_strays(topology: Topology, host: Host) -> Iterable[Part]:
+    vif_id = topology.mark.vif_id
+    described = {
+        rules_comment(topology.mark, resource.bridge)
+        for resource in topology.resources
+        if isinstance(resource, ForwardRules)
+    }
+    there = {*host[FORWARDING], *host[RULES_OF].get(vif_id, ())}
+    for comment, ipv6 in sorted(there):
+        # What was looked at and has none is gone.
+        gone = not host[FORWARDING].get((comment, ipv6), True)
+        if not gone and comment not in described and parse_rules_comment(comment) == vif_id:
+            yield Part(vif_id, "rules", (comment, ipv6), None, plugin="linux_bridge")
+
+
+STRAYS = Strays(asks=_asks_strays, find=_find_strays)
+"""How a VIF's rules for other bridges are found by its id."""

@@ -78,7 +78,11 @@ def _said(args: Args) -> str:
 def _differ(args: Args, _every: Sequence[Step]) -> list[Drift]:
     # The rules are a bridge's, and the picture shows them there.
     bridge = bridge_of(args["comment"])
-    return [Drift(bridge, f"its FORWARD rules ({_tool(args)}) are missing or differ")]
+    tool = _tool(args)
+    if not args["rules"]:
+        words = f"its FORWARD rules ({tool}) are still there, of an earlier description"
+        return [Drift(bridge, words)]
+    return [Drift(bridge, f"its FORWARD rules ({tool}) are missing or differ")]
 
 
 _FIELDS = {

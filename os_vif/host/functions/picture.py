@@ -17,7 +17,7 @@ from os_vif.host.functions.resources import (
 )
 
 if TYPE_CHECKING:
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.topology import Resource
     from os_vif.host.functions.questions import Given
 

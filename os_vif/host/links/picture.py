@@ -15,7 +15,7 @@ from os_vif.host.links.questions import is_deleted_by_us
 from os_vif.host.links.resources import MACVTAP_MODES, Bridge, Macvtap, Tap, Uplink, Veth, Vlan
 
 if TYPE_CHECKING:
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.topology import Resource
     from os_vif.host.links.questions import Link
 

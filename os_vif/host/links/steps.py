@@ -303,14 +303,22 @@ def _changed(args: Args, _steps: Sequence[Step]) -> list[Drift]:
 
 def _created(args: Args, todo: Sequence[Step]) -> list[Drift]:
     # Plugging deletes only what it makes anew, because the kernel cannot change it.
-    if any(
-        step.kind == "delete_links"
-        and args["name"] in (name for name, _index in step.args["links"])
-        for step in todo
-    ):
+    if args["name"] in _deleted(todo):
         return [Drift(args["name"], _made_anew(args))]
     ends = [args["name"], *([args["attributes"]["peer"]] if args["kind"] == "veth" else [])]
     return [Drift(name, f"{args['kind']} is missing", missing=True) for name in ends]
+
+
+def _deleted(todo: Sequence[Step]) -> set[str]:
+    gone = [step.args["links"] for step in todo if step.kind == "delete_links"]
+    return {name for links in gone for name, _index in links}
+
+
+def _astray(args: Args, todo: Sequence[Step]) -> list[Drift]:
+    made = [step.args for step in todo if step.kind == "create_link"]
+    again = {name for it in made for name in (it["name"], it["attributes"].get("peer"))}
+    words = "still there, of an earlier description or renamed"
+    return [Drift(name, words) for name, _index in args["links"] if name not in again]
 
 
 def _made_anew(args: Args) -> str:
@@ -386,12 +394,19 @@ KINDS: Mapping[str, Kind] = {
         partial=True,
         adopts=lambda args: "alias" in args["attributes"],
     ),
+    "tag_link": Kind(
+        {"name": fields.NAME},
+        lambda _host, _args: None,
+        lambda _host, _args: None,
+        lambda args: f"have {args['name']} found by the VIF's id, whatever its name",
+        drift=_no_drift,
+    ),
     "delete_links": Kind(
         {"links": is_doomed},
         _delete_links,
         _recreate,
         lambda args: f"delete {', '.join(name for name, _index in args['links'])}",
-        drift=_no_drift,
+        drift=_astray,
         merge=lambda one, two: {"links": one["links"] + two["links"]},
         final=True,
     ),

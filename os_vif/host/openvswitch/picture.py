@@ -11,7 +11,7 @@ from os_vif.engine.picture import Drawn, Picture, State
 from os_vif.host.openvswitch.resources import DEAD_VLAN, OvsBridge, OvsPort
 
 if TYPE_CHECKING:
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.topology import Resource
     from os_vif.host.openvswitch.questions import PortRow
 

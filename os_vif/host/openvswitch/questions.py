@@ -83,9 +83,13 @@ PORTS: Question[str, PortRow | None] = Question("ovs_ports", HOLDERS)
 IDS: Question[str, tuple[str, ...]] = Question("ovs_ids", HOLDERS)
 """Of an iface-id: the names of the ports that have it.  They are among :data:`PORTS` then."""
 
+MARKED: Question[str, tuple[str, ...]] = Question("ovs_marked", HOLDERS)
+"""Of the text of a mark: the names of the ports that have it.  They are among :data:`PORTS` then,
+and the bridges that have it among :data:`BRIDGES`."""
+
 REPRESENTED: Question[str, None] = Question("ovs_represented", HOLDERS)
 """Of the PCI address of a virtual function, itself asked about: the port of its representor, by
 that one's name, is among :data:`PORTS` then."""
 
-QUESTIONS = (BRIDGES, PORTS, IDS, REPRESENTED)
+QUESTIONS = (BRIDGES, PORTS, IDS, MARKED, REPRESENTED)
 """All that can be asked."""

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
-from os_vif.engine.family import Caution, Phase, Rule
+from os_vif.engine.family import Caution, Phase, Rule, Strays
+from os_vif.engine.plugged import Part
 from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.functions.questions import need_represented, need_virtual, own_name
 from os_vif.host.links.questions import FUNCTIONS, LINKS, correct, need
@@ -16,6 +17,7 @@ from os_vif.host.openvswitch.questions import (
     BRIDGES,
     IDS,
     MARK_KEY,
+    MARKED,
     PORTS,
     REPRESENTED,
     BridgeRow,
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from os_vif.engine.draft import Draft
     from os_vif.engine.observed import Asked, Host
     from os_vif.engine.topology import Topology
+
+
+_DATAPATH = "ovs-system"
+"""What the ports of the kernel's datapath are ports of, for the kernel (dpif-netlink)."""
 
 
 def plug_switch_bridge(draft: Draft, wanted: OvsBridge) -> None:
@@ -61,7 +67,9 @@ def unplug_switch_bridge(draft: Draft, wanted: OvsBridge) -> None:
     if row is not None and wanted.own and _is_own(draft.mark, row):
         ports = draft.host[PORTS].values()
         # Whosever they are, its ports go with it, and nothing has their devices open any more.
-        draft.kept -= {port.name for port in ports if port and port.bridge == wanted.name}
+        for port in ports:
+            if port and port.bridge == wanted.name:
+                draft.kept.pop(port.name, None)
         draft.take(del_br(row))
 
 
@@ -129,6 +137,7 @@ def plug_port(draft: Draft, wanted: OvsPort) -> None:
         wanted = dataclasses.replace(wanted, attached=True)
         if wanted.device_mtu is not None:
             correct(draft, device, {"mtu": wanted.device_mtu})
+        _leave_bridge(draft, device.name)
     row = draft.host[PORTS].get(wanted.name)
     if row is not None:
         if not _is_ours(draft, wanted, row):
@@ -154,6 +163,16 @@ def plug_port(draft: Draft, wanted: OvsPort) -> None:
         qos_row=before.qos_uuid,
         attached=wanted.attached,
     )
+
+
+def _leave_bridge(draft: Draft, name: str) -> None:
+    """Take a device of the VIF's out of a Linux bridge: a port of two switches joins them."""
+    link = need(draft.host, name)
+    mark = parse_mark(link.alias)
+    if mark is not None and mark.vif_id == draft.mark.vif_id:
+        master = link.attributes.get("master")
+        if master not in (None, _DATAPATH):
+            correct(draft, link, {"master": None})
 
 
 def _detached(port: str) -> str:
@@ -239,7 +258,10 @@ def unplug_port(draft: Draft, wanted: OvsPort) -> None:
             draft.shown.add(row.name)
     else:
         # What another's port stands on is that port's, whatever it is called.
-        draft.kept.add(row.name)
+        draft.kept[row.name] = (
+            f"the Open vSwitch port {row.name} on it is {_whose(row)}; delete that first "
+            f"(ovs-vsctl del-port {row.bridge} {row.name}), or give it the iface-id of the VIF"
+        )
 
 
 def warn_of_checksums(topology: Topology, host: Host, wanted: OvsPort) -> Iterator[Caution]:
@@ -316,3 +338,61 @@ RULES: Mapping[type, Rule] = {
     ),
 }
 """When bridges and ports of Open vSwitch are there."""
+
+
+# --- what the VIF has elsewhere -------------------------------------------------------------------
+
+
+def _ports_of(topology: Topology) -> list[OvsPort]:
+    return [resource for resource in topology.resources if isinstance(resource, OvsPort)]
+
+
+def _asks_strays(topology: Topology, marks: Collection[Mark]) -> Iterable[Asked]:
+    yield from (MARKED(str(mark)) for mark in marks)
+    # Plugged for another guest, they have another mark, and are for the same logical port.
+    ids = (port.external_ids.get("iface-id") for port in _ports_of(topology))
+    yield from (IDS(iface_id) for iface_id in ids if iface_id is not None)
+
+
+def _owned(mark: Mark, text: str | None) -> Mark | None:
+    found = parse_mark(text)
+    return found if found is not None and found.vif_id == mark.vif_id else None
+
+
+def _find_strays(topology: Topology, host: Host) -> Iterable[Part]:
+    mark = topology.mark
+    ports, bridges = _described(topology, host)
+    doomed = set()
+    for name, bridge in host[BRIDGES].items():
+        found = _owned(mark, bridge.mark) if bridge is not None and name not in bridges else None
+        if found is not None:
+            doomed.add(name)
+            yield Part(mark.vif_id, "bridges", bridge, found)
+    for name, port in host[PORTS].items():
+        # One that is to be on another bridge must be gone before it is added there.
+        if port is not None and (name not in ports or port.bridge in doomed):
+            found = _owned(mark, port.external_ids.get(MARK_KEY))
+            if found is not None:
+                yield Part(mark.vif_id, "ports", port, found)
+
+
+def _described(topology: Topology, host: Host) -> tuple[set[str], set[str]]:
+    """Return the names of the ports and bridges that a topology speaks of."""
+    ports = set(topology.awaited)
+    for port in _ports_of(topology):
+        ports.add(port.name)
+        function = host[FUNCTIONS].get(port.behind)
+        ports.add(function.representor if function is not None and not port.type else "")
+    bridges = {it.name for it in topology.resources if isinstance(it, OvsBridge)}
+    return ports, bridges
+
+
+def _marks(topology: Topology, host: Host) -> Iterable[Mark]:
+    for row in host[PORTS].values():
+        found = _owned(topology.mark, row.external_ids.get(MARK_KEY)) if row is not None else None
+        if found is not None:
+            yield found
+
+
+STRAYS = Strays(asks=_asks_strays, find=_find_strays, marks=_marks)
+"""How a VIF's ports and bridges are found by its mark."""

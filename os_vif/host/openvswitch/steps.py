@@ -245,6 +245,9 @@ KINDS: Mapping[str, Kind] = {
         _del_br,
         _undo_del_br,
         lambda args: f"delete Open vSwitch bridge {args['name']}",
+        drift=lambda args, _every: [
+            Drift(args["name"], "Open vSwitch bridge is still there, of an earlier description")
+        ],
         by=TRANSACTION,
     ),
     "add_port": Kind(

@@ -18,7 +18,7 @@ from os_vif.host.vhost_user.questions import (
 from os_vif.host.vhost_user.resources import TESTPMD_MTU, BackEnd, FastPathDevice, VhostSocket
 
 if TYPE_CHECKING:
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.plugged import Plugged
     from os_vif.engine.topology import Resource
     from os_vif.host.links.questions import Link
 

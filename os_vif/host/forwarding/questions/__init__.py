@@ -9,7 +9,7 @@ from typing import Any
 
 from os_vif import exception
 from os_vif.engine import checks
-from os_vif.engine.observed import AROUND, Question
+from os_vif.engine.observed import AROUND, LAST, Question
 from os_vif.engine.topology import PREFIX, Mark
 from os_vif.host.forwarding.questions import chains
 from os_vif.host.forwarding.questions.chains import Packet
@@ -23,6 +23,11 @@ def _take(answers: dict[Key, Rules | None], rows: list[Any]) -> None:
         answers[comment, ipv6] = None if rules is None else tuple(tuple(rule) for rule in rules)
 
 
+def _list(answers: dict[str, tuple[Key, ...]], rows: list[Any]) -> None:
+    for vif_id, keys in rows:
+        answers[vif_id] = tuple((comment, ipv6) for comment, ipv6 in keys)
+
+
 WHERE_NEEDED = 2
 """In place of whether IPv6: it is, and rules are wanted only where the chain drops the rest."""
 
@@ -31,6 +36,10 @@ FORWARDING: Question[Key, Rules | None] = Question(
 )
 """Of a comment, and whether IPv6: the rules that carry it, each in words; None where the host has
 no iptables, or none are needed; absent where nobody looked (it needs privilege)."""
+
+RULES_OF: Question[str, tuple[Key, ...]] = Question("rules_of", LAST, privileged=True, take=_list)
+"""Of a VIF's id: comment, and whether IPv6, of all rules of the VIF's.  With an answer to
+:data:`FORWARDING` come those as well that stand in the same chain."""
 
 FILTERED: Question[str, bool] = Question("forwarding_filtered")
 """Of a comment: whether IPv6 of bridges passes ip6tables at all.  If so, :data:`FORWARDING` is
@@ -120,5 +129,5 @@ def parse_rules_comment(comment: str) -> str | None:
         return None
 
 
-QUESTIONS = (FORWARDING, FILTERED, COMMANDS, FIREWALL, INSIDE, FORWARDED)
+QUESTIONS = (FORWARDING, RULES_OF, FILTERED, COMMANDS, FIREWALL, INSIDE, FORWARDED)
 """All that can be asked."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif.engine.family import Phase, Search, System
-from os_vif.engine.inventory import Part, Plugged
+from os_vif.engine.plugged import Part, Plugged
 from os_vif.host.forwarding.questions import (
     COMMANDS,
     FILTERED,
@@ -15,6 +15,7 @@ from os_vif.host.forwarding.questions import (
     FORWARDED,
     FORWARDING,
     INSIDE,
+    RULES_OF,
     WHERE_NEEDED,
     bridge_of,
     parse_rules_comment,
@@ -31,9 +32,21 @@ if TYPE_CHECKING:
 
 
 def _reveal(asked: list[Any]) -> list[Row]:
-    """Return our rules: comment, whether IPv6, and the rules or None for no such command."""
+    """Return our rules: comment, whether IPv6, and the rules or None for no such command.
+
+    Each chain is read once, and tells of all rules that the VIFs of the comments have in it.
+    """
     chains = {six: iptables.chain(ipv6=six) for six in {bool(ipv6) for _comment, ipv6 in asked}}
-    return [[comment, ipv6, _wanted(chains[bool(ipv6)], comment, ipv6)] for comment, ipv6 in asked]
+    rows: list[Row] = [
+        [comment, ipv6, _wanted(chains[bool(ipv6)], comment, ipv6)] for comment, ipv6 in asked
+    ]
+    known = {comment for comment, _ipv6 in asked}
+    owners = {parse_rules_comment(comment) for comment in known} - {None}
+    for six, chain in chains.items():
+        for comment in sorted(iptables.comments(chain or ()) - known):
+            if parse_rules_comment(comment) in owners:
+                rows.append([comment, six, _own(chain, comment)])
+    return rows
 
 
 def _wanted(chain: list[str] | None, comment: str, ipv6: int) -> list[list[str]] | None:
@@ -87,9 +100,30 @@ def _inside() -> tuple[str, ...]:
 
 def _reveal_comments(bridges: list[Any]) -> list[Row]:
     """Return our comments, by bridge."""
-    found = {comment for ipv6 in (False, True) for comment in iptables.comments(ipv6=ipv6)}
+    found = _comments(ipv6=False) | _comments(ipv6=True)
     ours = sorted(comment for comment in found if parse_rules_comment(comment))
     return [[name, [it for it in ours if bridge_of(it) == name]] for name in bridges]
+
+
+def _reveal_all(asked: list[Any]) -> list[Row]:
+    """Return by VIF the comments of its rules, each with whether it is IPv6's."""
+    there = {ipv6: sorted(_comments(ipv6=ipv6)) for ipv6 in (False, True)}
+    return [
+        [
+            vif_id,
+            [
+                [comment, ipv6]
+                for ipv6, comments in there.items()
+                for comment in comments
+                if parse_rules_comment(comment) == vif_id
+            ],
+        ]
+        for vif_id in asked
+    ]
+
+
+def _comments(*, ipv6: bool) -> set[str]:
+    return iptables.comments(iptables.chain(ipv6=ipv6) or ())
 
 
 def _set_forwarding(args: Args) -> Args:
@@ -105,14 +139,14 @@ def _set_forwarding(args: Args) -> Args:
 
 
 def _set_where_dropped(args: Args) -> Args:
-    [[*_asked, needed]] = _reveal([(args["comment"], WHERE_NEEDED)])
+    [[*_asked, needed], *_others] = _reveal([(args["comment"], WHERE_NEEDED)])
     return args if needed is None else _set_forwarding(args)
 
 
 def _find(search: Search) -> Iterator[Part]:
     if not search.privileged:
         return
-    both = {comment for ipv6 in (False, True) for comment in iptables.comments(ipv6=ipv6)}
+    both = {comment for ipv6 in (False, True) for comment in _comments(ipv6=ipv6)}
     for comment in sorted(both):
         if owner := parse_rules_comment(comment):
             # Rules carry no more than the id, and one plugin alone makes them.
@@ -124,13 +158,14 @@ def _remove(plugged: Plugged, phase: Phase) -> list[Step]:
         return []
     return [
         removing(comment, ipv6=ipv6) for comment in plugged["comments"] for ipv6 in (False, True)
-    ]
+    ] + [removing(comment, ipv6=ipv6) for comment, ipv6 in plugged["rules"]]
 
 
 SYSTEM = System(
     look=_look,
     reveal={
         FORWARDING.name: _reveal,
+        RULES_OF.name: _reveal_all,
         FIREWALL.name: _reveal_firewall,
         FORWARDED.name: _reveal_comments,
     },

@@ -105,15 +105,10 @@ def own(lines: Sequence[str], comment: str) -> Rules:
     return tuple(rule for rule in found if rule is not None)
 
 
-def comments(*, ipv6: bool) -> set[str]:
-    """Return the comments of all rules in FORWARD, anybody's.
-
-    :raises OSError: the command failed.
-    """
-    if not available(ipv6=ipv6):
-        return set()
+def comments(lines: Sequence[str]) -> set[str]:
+    """Return the comments of all rules, anybody's."""
     found: set[str] = set()
-    for line in _chain(ipv6=ipv6):
+    for line in lines:
         words = _words(line)
         found.update(words[i + 1] for i, word in enumerate(words[:-1]) if word == "--comment")
     return found

@@ -8,9 +8,9 @@ from typing import Any
 
 from os_vif.engine import dispatch, planner
 from os_vif.engine.family import Phase, Search, System
-from os_vif.engine.inventory import Part, Plugged
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
+from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Mark, Resource, Topology
 from os_vif.host.functions.questions import (

@@ -44,8 +44,11 @@ from os_vif.host.links.rules.devices import (
 from os_vif.host.links.rules.macvtap import plug_macvtap, unplug_macvtap
 from os_vif.host.links.rules.returning import dissolve_bridge, dissolve_uplink, dissolve_vlan
 from os_vif.host.links.rules.silence import warn_of_advertisements
+from os_vif.host.links.rules.strays import STRAYS
 from os_vif.host.links.rules.taps import asks_accounts, warn_of_access
 from os_vif.host.links.rules.warnings import warn_bridge, warn_tap, watch_bridge, watch_tap
+
+__all__ = ["RULES", "STRAYS"]
 
 
 def _asks_tap(tap: Tap, _mark: Mark) -> list[Asked]:

@@ -317,14 +317,22 @@ def _moved_label(label: str, source: str, target: str) -> str:
 
 
 def delete(draft: Draft, wanted: Tap | Veth | VethEnd | Bridge | Macvtap) -> None:
-    """Delete a device of the VIF's; of those of one VIF, all at once."""
+    """Delete a device of the VIF's; of those of one VIF, all at once.
+
+    :raises HeldByAnother: another's port stands on it.
+    """
     link = draft.host[LINKS][wanted.name]
     if link is None or not (is_ours(draft.mark, wanted, link) or _is_shown(draft, wanted, link)):
         return
     if _is_spared(wanted, link):
-        draft.kept.add(link.name)
+        draft.kept[link.name] = "its hypervisor runs it"
     if wanted.name not in draft.kept:
         draft.add("delete_links", links=[[link.name, link.index]])
+    elif parse_mark(link.alias) is not None:
+        # By its mark, that is: by its name or MAC alone it may well be the other's.
+        raise exception.HeldByAnother(
+            resource=f"device {link.name}", reason=draft.kept[wanted.name]
+        )
 
 
 def _is_shown(draft: Draft, wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: Link) -> bool:

@@ -6,15 +6,15 @@ from __future__ import annotations
 import grp
 import pwd
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from os_vif import exception
 from os_vif.engine.family import Abandoned, Phase, Search, Seen, Shared, System
 from os_vif.engine.fields import NAME
-from os_vif.engine.inventory import Part, Plugged
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
+from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.step import Args, Step
 from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.links.questions import (
@@ -31,6 +31,7 @@ from os_vif.host.links.questions import (
     MOVES,
     RETURNED,
     STANDING,
+    TAGGED,
     UPLINK_WORD,
     USERS,
     Link,
@@ -58,7 +59,15 @@ _SECTION = "os_vif_privileged"
 def _look(
     asked: Mapping[Question[Any, Any], set[Any]], host: Host, _place: Place
 ) -> Iterable[Asked]:
-    return [more for question, keys in asked.items() for more in _LOOKS[question](keys, host)]
+    found = [
+        more
+        for question, keys in asked.items()
+        if question in _LOOKS
+        for more in _LOOKS[question](keys, host)
+    ]
+    if LINKS in asked or TAGGED in asked:
+        found += _links(asked.get(LINKS, ()), asked.get(TAGGED, ()), host)
+    return found
 
 
 def _functions(addresses: set[str], host: Host) -> Iterator[Asked]:
@@ -79,9 +88,17 @@ def _accounts(asked: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
     return iter(())
 
 
-def _links(names: set[str], host: Host) -> Iterator[Asked]:
-    host[LINKS].update(devices.look_up(names))
-    return iter(())
+def _links(names: Collection[str], vif_ids: Collection[str], host: Host) -> Iterator[Asked]:
+    """Look at devices by their names, and by the ids of VIFs, in one exchange with the kernel."""
+    found, tagged = devices.look_up_with_tagged(names, vif_ids)
+    host[LINKS].update(found)
+    host[TAGGED].update(tagged)
+    for name in {name for names in tagged.values() for name in names}:
+        link = host[LINKS][name]
+        lower = link.attributes.get("link") if link is not None else None
+        # Taking it away may change what it stands on.
+        if isinstance(lower, str) and NAME(lower):
+            yield LINKS(lower)
 
 
 def _users(places: set[str], host: Host) -> Iterator[Asked]:
@@ -175,7 +192,6 @@ def _standing(names: set[str], host: Host) -> Iterator[Asked]:
 _LOOKS: Mapping[Question[Any, Any], Any] = {
     FUNCTIONS: _functions,
     ACCOUNTS: _accounts,
-    LINKS: _links,
     USERS: _users,
     BRIDGED: _bridged,
     HOST_ID: _host_id,
@@ -264,12 +280,11 @@ def _remove(item: Plugged, phase: Phase) -> list[Step]:
         return [step for link in item["links"] for step in lowering(link)]
     if phase is Phase.DELETE:
         # A device of the host's own is only lent to a VIF, and the kernel would not delete it.
-        doomed = [
-            [link.name, link.index]
+        return [
+            Step("delete_links", {"links": [[link.name, link.index]]})
             for link in item["links"]
             if link.kind in CREATED_KINDS and is_deleted_by_us(link)
         ]
-        return [Step("delete_links", {"links": doomed})] if doomed else []
     return []
 
 
@@ -322,6 +337,7 @@ SYSTEM = System(
     run={
         "create_link": _create,
         "set_link": _change,
+        "tag_link": lambda args: devices.retag(args["name"]),
         "delete_links": lambda args: devices.delete([(name, at) for name, at in args["links"]]),
         "delete_idle": lambda args: stacking.delete_idle(args["name"]),
         "hold_mtu": lambda args: devices.hold_mtu(args["name"]),

@@ -10,11 +10,15 @@ from __future__ import annotations
 import errno
 
 from os_vif.host.links.system import devices as links
-from os_vif.host.links.system.link_message import IFLA_ALT_IFNAME, IFLA_PROP_LIST, by_name
+from os_vif.host.links.system.link_message import (
+    IFLA_ALT_IFNAME,
+    IFLA_PROP_LIST,
+    RTM_DELLINKPROP,
+    RTM_NEWLINKPROP,
+    by_name,
+)
 from os_vif.system import netlink
 from os_vif.system.netlink import Message, NetlinkError
-
-_RTM_NEWLINKPROP, _RTM_DELLINKPROP = 108, 109
 
 
 def add(device: str, mark: str, use: str = "by which PCI functions are marked") -> bool:
@@ -26,7 +30,7 @@ def add(device: str, mark: str, use: str = "by which PCI functions are marked") 
     """
     flags = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
     try:
-        _ask(_RTM_NEWLINKPROP, flags, device, mark)
+        _ask(RTM_NEWLINKPROP, flags, device, mark)
     except NetlinkError as error:
         if error.errno == errno.EEXIST:
             # No two devices of a namespace have one name; this may be another one's.
@@ -50,7 +54,7 @@ def remove(device: str, mark: str) -> bool:
     :raises OSError: the kernel refused.
     """
     try:
-        _ask(_RTM_DELLINKPROP, 0, device, mark)
+        _ask(RTM_DELLINKPROP, 0, device, mark)
     except NetlinkError as error:
         if error.errno in (errno.ENOENT, errno.ENODEV):
             return False

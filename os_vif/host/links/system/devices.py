@@ -12,10 +12,10 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from os_vif.host.links.questions import UNFINISHED_GROUP, Link
-from os_vif.host.links.system import settings
+from os_vif.host.links.system import settings, tags
 from os_vif.host.links.system.link_message import (
     BRIDGE_DATA,
     IFF_ALLMULTI,
@@ -23,7 +23,6 @@ from os_vif.host.links.system.link_message import (
     IFINFO,
     IFLA_ADDRESS,
     IFLA_AF_SPEC,
-    IFLA_EXT_MASK,
     IFLA_GROUP,
     IFLA_IFALIAS,
     IFLA_IFNAME,
@@ -37,9 +36,9 @@ from os_vif.host.links.system.link_message import (
     IFLA_MTU,
     IFLA_VLAN_ID,
     IPV4_CONF,
+    LOOKUP_TAIL,
     MACVTAP_MODES,
     NO_INDEX,
-    RTEXT_FILTER_SKIP_STATS,
     VETH_INFO_PEER,
     by_index,
     by_name,
@@ -54,14 +53,8 @@ _MODULES = {"bridge": "bridge", "veth": "veth", "vlan": "8021q", "macvtap": "mac
 _LARGEST_MTU = 65535  # ETH_MAX_MTU, linux/if_ether.h
 _LEAST_OF_IPV6 = 1280  # RFC 8200, 5; below it a device has no IPv6 that could be switched off
 
-_LOOKUP_TAIL = attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-
 
 # --- looking --------------------------------------------------------------------------------
-
-
-def _lookup(name: str) -> Message:
-    return Message(netlink.RTM_GETLINK, 0, by_name(name) + _LOOKUP_TAIL)
 
 
 def look_up(names: Iterable[str]) -> dict[str, Link | None]:
@@ -69,27 +62,25 @@ def look_up(names: Iterable[str]) -> dict[str, Link | None]:
 
     Costs the same however many others the host has.
     """
-    asked = list(names)
-    answers = netlink.request([_lookup(name) for name in asked])
-    found: dict[str, Link | None] = {}
-    for name, answer in zip(asked, answers, strict=True):
-        if isinstance(answer, NetlinkError):
-            if answer.errno != errno.ENODEV:
-                raise answer
-            found[name] = None
-        else:
-            found[name] = link = parse(answer)
-            # It may have been asked for by an alternative name (IFLA_ALT_IFNAME).
-            link.name = name
+    return look_up_with_tagged(names, ())[0]
+
+
+def look_up_with_tagged(names: Iterable[str], vif_ids: Iterable[str]) -> tags.Found:
+    """Return the devices of these names, and those that are found by VIFs' ids.
+
+    Costs the same however many others the host has: a tag is a name, which the kernel has in a
+    hash.  A kernel without alternative names gives no answer for an id.
+    """
+    found, tagged = tags.look_up(list(names), list(vif_ids))
     there = [link for link in found.values() if link]
     _name_relations(there)
     settings.judge_ipv6(there)
-    return found
+    return found, tagged
 
 
 def all_links() -> list[Link]:
     """Return every device of the namespace (the one look that grows with the host)."""
-    links = [parse(body) for body in netlink.dump(netlink.RTM_GETLINK, NO_INDEX + _LOOKUP_TAIL)]
+    links = [parse(body) for body in netlink.dump(netlink.RTM_GETLINK, NO_INDEX + LOOKUP_TAIL)]
     _name_relations(links)
     return links
 
@@ -116,7 +107,7 @@ def flags_of_tap(name: str) -> int:
 
     :raises OSError: ENODEV: there is none.
     """
-    return tap_flags(netlink.ask(_lookup(name)))
+    return tap_flags(netlink.ask(tags.asking(name)))
 
 
 def exists(name: str) -> bool:
@@ -285,7 +276,8 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
         body.append(_info("bridge", bridge))
     if "mode" in attributes:
         body.append(_info("macvtap", _macvtap_data(attributes)))
-    messages = [_acked(netlink.RTM_NEWLINK, b"".join(body)), _lookup(name)]
+    tagging = tags.first(name, attributes.get("alias"))
+    messages = [_acked(netlink.RTM_NEWLINK, b"".join(body)), *tagging, tags.asking(name)]
     if "allmulticast" in attributes:
         # Before it goes up: see stacking.change_macvtap.
         flag = IFF_ALLMULTI if attributes["allmulticast"] else 0
@@ -298,14 +290,15 @@ def change(name: str, attributes: Mapping[str, Any]) -> Link:
         messages.insert(0, _acked(netlink.RTM_NEWLINK, by_name(name) + _NO_STP))
     # Asked in the same breath, which is the cheapest moment to see what came of it.
     *changed, seen = netlink.request(messages)
-    for answer in changed:
+    tagged = changed.pop() if tagging else b""
+    for answer in (*changed, seen):
         if isinstance(answer, NetlinkError):
             if answer.errno == errno.EINVAL and master and _index(master) != master_index:
                 raise OSError(errno.ENODEV, f"{master} was replaced meanwhile") from answer
             raise answer
-    if isinstance(seen, NetlinkError):
-        raise seen
-    link = parse(seen)
+    link = parse(cast("bytes", seen))
+    if "alias" in attributes:
+        tags.settle(link, tagged)
     _name_relations([link], {} if master is None else {master_index: master})
     settings.judge_ipv6([link])
     return link
@@ -348,6 +341,17 @@ def rename(name: str, to: str, alias: str, *, up: bool) -> None:
     netlink.ask(_acked(netlink.RTM_NEWLINK, down))
     after = IFINFO.pack(0, 0, index, IFF_UP if up else 0, IFF_UP)
     netlink.ask(_acked(netlink.RTM_NEWLINK, after + _name(to) + _ENCODERS["alias"](alias)))
+    retag(to)
+
+
+def retag(name: str) -> None:
+    """See that a device is found by the id of the VIF that it is marked for, and by no other.
+
+    :raises OSError: the kernel refused.
+    """
+    link = look_up([name])[name]
+    if link is not None:
+        tags.settle(link)
 
 
 # --- deleting ---------------------------------------------------------------------------------
@@ -384,7 +388,7 @@ def delete(doomed: Sequence[tuple[str, int]]) -> None:
 def ports_of(index: int) -> list[Link]:
     """Return the ports of a bridge, or of anything else that has ports."""
     ports = attribute_u32(IFLA_MASTER, index)
-    bodies = netlink.dump(netlink.RTM_GETLINK, NO_INDEX + ports + _LOOKUP_TAIL)
+    bodies = netlink.dump(netlink.RTM_GETLINK, NO_INDEX + ports + LOOKUP_TAIL)
     found = [parse(body) for body in bodies]
     _name_relations(found)
     return found

@@ -27,6 +27,9 @@ IFF_MULTI_QUEUE = 0x0100
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 
+# linux/rtnetlink.h
+RTM_NEWLINKPROP, RTM_DELLINKPROP = 108, 109
+
 # linux/if_link.h
 IFLA_ADDRESS = 1
 IFLA_IFNAME = 3
@@ -63,6 +66,9 @@ IFLA_TUN_VNET_HDR = 5
 IFLA_TUN_MULTI_QUEUE = 7
 IFLA_TUN_NUM_QUEUES = 8
 RTEXT_FILTER_SKIP_STATS = 8
+
+LOOKUP_TAIL = netlink.attribute_u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+"""What each request for devices ends with."""
 
 BRIDGE_DATA: Mapping[str, tuple[int, struct.Struct]] = {
     "forward_delay": (1, _U32),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from oslo_log import log as logging
 
 from os_vif.engine.family import Phase, Search, System, Transactions
-from os_vif.engine.inventory import Part, Plugged
+from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.topology import parse_mark
 from os_vif.host.links.questions import FUNCTIONS
 from os_vif.host.links.system import devices
@@ -24,6 +24,7 @@ from os_vif.host.openvswitch.questions import (
     BRIDGES,
     IDS,
     MARK_KEY,
+    MARKED,
     PORTS,
     REPRESENTED,
     BridgeRow,
@@ -47,20 +48,35 @@ def _look(
     asked: Mapping[Question[Any, Any], set[Any]], host: Host, place: Place
 ) -> Iterable[Asked]:
     """Answer all that is asked, in one trip to the database."""
+    if place.database is None:
+        return ()  # a VIF that is no business of a switch's: of it, only its mark is asked about
     from os_vif.host.openvswitch.system import rows
 
     behind = (host[FUNCTIONS].get(address) for address in asked.get(REPRESENTED, ()))
     representors = {found.representor for found in behind if found} - {""}
-    bridges, ports, ids = rows.look_up(
-        place.database,
+    wanted = rows.Wanted(
         sorted(asked.get(BRIDGES, ())),
         sorted(asked.get(PORTS, set()) | representors),
         sorted(asked.get(IDS, ())),
+        sorted(asked.get(MARKED, ())),
     )
-    host[BRIDGES].update(bridges)
-    host[PORTS].update(ports)
-    host[IDS].update(ids)
+    # Who only looks for what may be left there does not wait for a switch.
+    patient = not asked.keys() <= {IDS, MARKED}
+    try:
+        found = rows.look_up(place.database, wanted, patient=patient)
+    except OSError as error:
+        if patient or not _is_absent(error):
+            raise
+        return ()
+    host[BRIDGES].update(found.bridges)
+    host[PORTS].update(found.ports)
+    host[IDS].update(found.ids)
+    host[MARKED].update(found.marked)
     return ()
+
+
+def _is_absent(error: OSError) -> bool:
+    return error.errno in (errno.ENOENT, errno.ECONNREFUSED)
 
 
 def _run(place: Place, groups: Sequence[Group]) -> list[Report]:
@@ -101,7 +117,7 @@ def _marked(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
     try:
         return rows.marked(database)
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
+        if not _is_absent(error):
             raise
         LOG.info("no Open vSwitch is asked: %s", error.strerror)
         return [], []

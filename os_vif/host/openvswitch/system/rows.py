@@ -7,7 +7,7 @@ Source: ovs-vswitchd.conf.db(5).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from os_vif.host.openvswitch.questions import MARK_KEY, BridgeRow, PortRow
 from os_vif.host.openvswitch.resources import Database
@@ -27,58 +27,83 @@ _INTERFACE_COLUMNS = [
 ]
 
 
-Found = tuple[dict[str, BridgeRow | None], dict[str, PortRow | None], dict[str, tuple[str, ...]]]
-"""Bridges and ports by name, and the names of ports by iface-id."""
+class Wanted(NamedTuple):
+    """What is asked about.
+
+    :ivar bridges: by name.
+    :ivar ports: by name.
+    :ivar ids: iface-ids.
+    :ivar marks: texts of marks.
+    """
+
+    bridges: Sequence[str] = ()
+    ports: Sequence[str] = ()
+    ids: Sequence[str] = ()
+    marks: Sequence[str] = ()
 
 
-def look_up(
-    database: Database, bridges: Sequence[str], ports: Sequence[str], ids: Sequence[str] = ()
-) -> Found:
-    """Return bridges and ports by name, None where there is none, and ports by iface-id.
+class Found(NamedTuple):
+    """What there is.
+
+    :ivar bridges: by name; None where there is none.
+    :ivar ports: by name; None where there is none.
+    :ivar ids: the names of ports, by iface-id.
+    :ivar marked: the names of ports, by the text of their mark.
+    """
+
+    bridges: dict[str, BridgeRow | None]
+    ports: dict[str, PortRow | None]
+    ids: dict[str, tuple[str, ...]]
+    marked: dict[str, tuple[str, ...]]
+
+
+def look_up(database: Database, wanted: Wanted, *, patient: bool = True) -> Found:
+    """Return bridges and ports by name, and those that have an iface-id or a mark.
 
     Three questions at the most, whatever else the switch holds.
 
+    :param patient: wait for a server that is not there
     :raises OvsdbError: the server could not be asked.
     """
     return ovsdb.ask(
-        database, lambda server, deadline: _look_up(server, bridges, ports, ids, deadline)
+        database, lambda server, deadline: _look_up(server, wanted, deadline), patient=patient
     )
 
 
-def _look_up(
-    server: Connection,
-    bridges: Sequence[str],
-    ports: Sequence[str],
-    ids: Sequence[str],
-    deadline: Deadline,
-) -> Found:
+def _look_up(server: Connection, wanted: Wanted, deadline: Deadline) -> Found:
+    bridges, ports, ids, marks = wanted
+    keys = [("iface-id", iface_id) for iface_id in ids] + [(MARK_KEY, mark) for mark in marks]
     asked = [ovsdb.select("Bridge", [["name", "==", name]], _BRIDGE_COLUMNS) for name in bridges]
-    asked += [ovsdb.select("Interface", _with_id(iface_id), ["name"]) for iface_id in ids]
+    asked += [ovsdb.select("Bridge", _with_id(MARK_KEY, it), _BRIDGE_COLUMNS) for it in marks]
+    asked += [ovsdb.select("Interface", _with_id(*which), ["name"]) for which in keys]
     asked += _about_ports(ports)
     if not asked:
-        return {}, {}, {}
-    answers = [answer["rows"] for answer in server.transact(asked, deadline)]
-    of_bridges, answers = answers[: len(bridges)], answers[len(bridges) :]
-    of_ids, of_ports = answers[: len(ids)], answers[len(ids) :]
-    found_bridges = {
-        name: _bridge_row(rows[0]) if rows else None
-        for name, rows in zip(bridges, of_bridges, strict=True)
-    }
-    found_ids = {
-        iface_id: tuple(row["name"] for row in rows)
-        for iface_id, rows in zip(ids, of_ids, strict=True)
-    }
-    more = sorted({name for names in found_ids.values() for name in names} - set(ports))
+        return Found({}, {}, {}, {})
+    answers = iter([answer["rows"] for answer in server.transact(asked, deadline)])
+    found_bridges: dict[str, BridgeRow | None] = {}
+    for name in bridges:
+        rows = next(answers)
+        found_bridges[name] = _bridge_row(rows[0]) if rows else None
+    for _mark in marks:
+        found_bridges.update({row["name"]: _bridge_row(row) for row in next(answers)})
+    named = [tuple(row["name"] for row in next(answers)) for _key in keys]
+    of_ports = list(answers)
+    more = sorted({name for names in named for name in names} - set(ports))
     if more:
-        answers = server.transact(_about_ports(more), deadline)
-        of_ports = [*of_ports, *(answer["rows"] for answer in answers)]
+        of_ports += [answer["rows"] for answer in server.transact(_about_ports(more), deadline)]
     found_ports: dict[str, PortRow | None] = dict.fromkeys([*ports, *more])
     found_ports.update(_port_rows(server, of_ports, deadline))
-    return found_bridges, found_ports, found_ids
+    by_id, by_mark = named[: len(ids)], named[len(ids) :]
+    return Found(
+        found_bridges,
+        found_ports,
+        dict(zip(ids, by_id, strict=True)),
+        dict(zip(marks, by_mark, strict=True)),
+    )
 
 
-def _with_id(iface_id: str) -> list[Any]:
-    return [["external_ids", "includes", ovsdb.to_map({"iface-id": iface_id})]]
+def _with_id(key: str, value: str) -> list[Any]:
+    return [["external_ids", "includes", ovsdb.to_map({key: value})]]
 
 
 def _about_ports(names: Sequence[str]) -> list[ovsdb.Operation]:
@@ -168,6 +193,6 @@ def _marked(server: Connection, deadline: Deadline) -> tuple[list[PortRow], list
     ]
     interfaces, bridges = (answer["rows"] for answer in server.transact(asked, deadline))
     names = [row["name"] for row in interfaces if MARK_KEY in ovsdb.from_map(row["external_ids"])]
-    found = _look_up(server, [], names, [], deadline)[1]
+    found = _look_up(server, Wanted(ports=names), deadline).ports
     own = [row for row in map(_bridge_row, bridges) if row.mark]
     return [row for row in found.values() if row is not None], own

@@ -9,9 +9,9 @@ from typing import Any
 
 from os_vif.engine.checks import interface_name
 from os_vif.engine.family import Phase, System
-from os_vif.engine.inventory import Plugged
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
+from os_vif.engine.plugged import Plugged
 from os_vif.engine.step import Args, Step
 from os_vif.host.links.questions import LINKS, Link, netdevs_of
 from os_vif.host.port_profiles.questions import PORT_PROFILES, VSIS

@@ -21,7 +21,7 @@ from os_vif.host.vhost_user.steps import stop_back_end
 from os_vif.host.vhost_user.system import back_ends, fp_vdev, testpmd, trust
 
 if TYPE_CHECKING:
-    from os_vif.engine.inventory import Plugged
+    from os_vif.engine.plugged import Plugged
 
 # --- looking --------------------------------------------------------------------------------------
 

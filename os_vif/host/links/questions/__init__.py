@@ -48,7 +48,8 @@ CREATED_KINDS: Mapping[str, frozenset[str]] = {
 """Kinds of link a step may make, with the attributes that one cannot be made without."""
 
 ALTNAME_PREFIX = "os-vif,"
-"""What an alternative name begins with that is a mark of something which has no alias."""
+"""What an alternative name begins with that is ours: a mark of something which has no alias, or
+a :func:`.tags.tag`."""
 
 UPLINK_WORD = "uplink"
 """The word in a bridge's alias that names a device of the host's which joined it, with what the
@@ -169,6 +170,9 @@ VLAN device, on the one below it."""
 
 STANDING: Question[str, None] = Question("standing", AROUND)
 """The second part of :data:`RETURNED`, of those who stand on a device, which then are known."""
+TAGGED: Question[str, tuple[str, ...]] = Question("tagged", DEVICES)
+"""Of a VIF's id: the names of the devices that carry its :func:`.tags.tag`, which are among
+:data:`LINKS` then.  No answer on a kernel that knows no alternative names."""
 
 DELAYS: Question[str, None] = Question("delays", ON_DEVICES)
 """Of a device: writes the delays before a proxied answer among its attributes."""
@@ -424,7 +428,7 @@ def former_mtu(link: Link) -> tuple[int, str] | None:
 
 
 QUESTIONS = (
-    *(FUNCTIONS, LINKS, USERS, ACCOUNTS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED),
+    *(FUNCTIONS, LINKS, TAGGED, USERS, ACCOUNTS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED),
     *(BRIDGE_PORTS, RETURNED, STANDING),
 )
 """All that can be asked."""
