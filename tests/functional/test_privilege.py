@@ -242,6 +242,21 @@ def test_open_vswitch(inside: Any, make: Any, trips: int) -> None:
         assert set(inside.links()) == {"br-int", "ovs-netdev"}
 
 
+def test_a_containers_veth_goes_with_its_port(inside: Any) -> None:
+    """Its runtime has made it, so no mark says that the daemon may."""
+    vif = vifs_ovs.plain(port=False, tap=False)
+    with contextlib.closing(openvswitch.Switch(inside, tcp=True)) as switch:
+
+        def act() -> None:
+            os_vif.unplug(vif, vifs.instance())
+
+        with vifs.configured("ovs", ovsdb_connection=switch.tcp, ovs_vsctl_timeout=30):
+            os_vif.plug(vif, vifs.instance())
+            witness.ip(f"link add {vif.vif_name} type veth peer name inside")
+            as_nobody(act, section=SWITCH)
+        assert set(inside.links()) == {"br-int", "ovs-netdev"}
+
+
 def test_a_failure_comes_back_with_the_kernels_words_and_undone(inside: Any) -> None:
     vif = vifs.bridge_vif(network=vifs.network(mtu=65535))
     before = witness.snapshot()

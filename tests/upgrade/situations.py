@@ -19,7 +19,7 @@ from tests.openvswitch import Switch
 
 GUEST = {"class": "InstanceInfo", "uuid": vifs.instance().uuid, "name": "guest1"}
 ID, MAC, TAP = vifs.vif_id(1), vifs.guest_mac(1), vifs.tap_name(1)
-QBR = vifs_ovs.name("qbr")
+QBR, VHU = vifs_ovs.name("qbr"), vifs_ovs.name("vhu")
 OUTSIDE, HOST, INSIDE = "192.0.2.1", "192.0.2.10", "192.0.2.20"
 
 

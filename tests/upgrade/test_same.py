@@ -16,13 +16,15 @@ import pytest
 
 from tests import vifs_ovs, witness
 from tests.openvswitch import Switch
-from tests.switch_witness import make_bridge, qos_rows, snapshot
+from tests.switch_witness import interfaces, make_bridge, qos_rows, snapshot
 from tests.upgrade.services import OURS, Service, Services, python_of
 from tests.upgrade.situations import (
     GUEST,
     HOST,
     OUTSIDE,
+    QBR,
     TAP,
+    VHU,
     hybrid,
     network,
     on_bridge,
@@ -172,6 +174,63 @@ def test_host_switch_and_log(services: Services, switch: Switch, cases: Any) -> 
             both.append(trace(services(release), lambda: snapshot(switch), said, options))
             tidy(switch)
         assert differences(*both, known) == [], name
+
+
+ALONE = vif(port_profile=profile())
+MADE = f"tuntap add {TAP} mode tap vnet_hdr\nlink set {TAP} up"
+THERE: dict[str, tuple[Any, str, tuple[str, ...]]] = {
+    "a tap": (ALONE, MADE, ()),
+    "a tap and its port": (ALONE, MADE, ("add-port", vifs_ovs.BRIDGE, TAP)),
+    "a veth": (ALONE, f"link add {TAP} type veth peer name inside", ()),
+    "a veth and its port": (
+        ALONE,
+        f"link add {TAP} type veth peer name inside",
+        ("add-port", vifs_ovs.BRIDGE, TAP),
+    ),
+    "a tap that waited for": (vif(port_profile=profile(create_port=True)), MADE, ()),
+    "a tap in the hybrid bridge": (hybrid(), f"{MADE}\nlink set {TAP} master {QBR}", ()),
+    "a tap beside the hybrid bridge": (hybrid(), MADE, ()),
+    "a hybrid bridge that was planned otherwise": (
+        ALONE,
+        f"link add {QBR} type bridge\n{MADE}\nlink set {TAP} master {QBR}",
+        (),
+    ),
+}
+
+
+def test_what_unplugging_leaves(services: Services, switch: Switch) -> None:
+    """Of what hypervisors and runtimes have made."""
+    make_bridge(switch)
+    for name, (said, devices, port) in THERE.items():
+        found = []
+        for release in (REFERENCE, OURS):
+            services(release).do("plug", said, GUEST)
+            witness.ip(devices)
+            if port:
+                ids = ("--", "set", "Interface", TAP, f"external_ids:iface-id={said['id']}")
+                switch.vsctl(*port, *ids)
+            services(release).do("unplug", said, GUEST)
+            found.append(
+                (interfaces(switch).keys(), {it["ifname"] for it in witness.ask("link show")})
+            )
+            tidy(switch)
+        assert found[0] == found[1], name
+
+
+SOCKETS = {
+    mode: vif("VIFVHostUser", mode=mode, path=f"/run/{VHU}", vif_name=VHU, port_profile=profile())
+    for mode in ("client", "server")
+}
+
+
+def test_sockets(services: Services, dpdk_switch: Switch) -> None:
+    make_bridge(dpdk_switch)
+    for name, said in SOCKETS.items():
+        both = []
+        for release in (REFERENCE, OURS):
+            both.append(trace(services(release), lambda: snapshot(dpdk_switch), said, {}))
+            tidy(dpdk_switch)
+        assert differences(*both, KNOWN) == [], name
 
 
 BRIDGED = {
