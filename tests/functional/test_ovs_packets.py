@@ -34,7 +34,7 @@ def plug_as_hypervisor(switch: Switch, vif: Any) -> None:
     plug(vif)
     name = vif.vif_name
     if witness.link(name) is None:
-        witness.ip(f"tuntap add {name} mode tap vnet_hdr")
+        witness.ip(f"tuntap add {name} mode tap vnet_hdr\nlink set {name} mtu {vifs_ovs.MTU}")
     if vif.obj_name() == "VIFBridge":
         witness.ip(f"link set {name} master {vif.bridge_name}")
     else:

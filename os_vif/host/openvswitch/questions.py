@@ -91,5 +91,9 @@ REPRESENTED: Question[str, None] = Question("ovs_represented", HOLDERS)
 """Of the PCI address of a virtual function, itself asked about: the port of its representor, by
 that one's name, is among :data:`PORTS` then."""
 
-QUESTIONS = (BRIDGES, PORTS, IDS, MARKED, REPRESENTED)
+HELD: Question[str, tuple[str, ...]] = Question("ovs_held", HOLDERS)
+"""Of a bridge, by name: what others have on it: its ports but for its own, and in words what else
+somebody has set on it."""
+
+QUESTIONS = (BRIDGES, PORTS, IDS, MARKED, REPRESENTED, HELD)
 """All that can be asked."""

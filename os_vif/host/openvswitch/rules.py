@@ -12,9 +12,18 @@ from os_vif.engine.family import Caution, Phase, Rule, Strays
 from os_vif.engine.plugged import Part
 from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.functions.questions import need_represented, need_virtual, own_name
-from os_vif.host.links.questions import FUNCTIONS, LINKS, correct, need
+from os_vif.host.links.questions import (
+    FUNCTIONS,
+    LINKS,
+    SHARED_MARK,
+    USERS,
+    correct,
+    is_shared,
+    need,
+)
 from os_vif.host.openvswitch.questions import (
     BRIDGES,
+    HELD,
     IDS,
     MARK_KEY,
     MARKED,
@@ -25,7 +34,11 @@ from os_vif.host.openvswitch.questions import (
 )
 from os_vif.host.openvswitch.resources import ISOLATED, OvsBridge, OvsPort
 from os_vif.host.openvswitch.steps import del_br, del_port, rows_of
+from os_vif.host.routes.questions import ADDRESSES
 from os_vif.host.vhost_user.resources import FastPathDevice
+
+_DATAPATH = "ovs-system"
+"""The kernel's device that all devices of Open vSwitch are ports of."""
 
 if TYPE_CHECKING:
     from os_vif.engine.draft import Draft
@@ -45,7 +58,7 @@ def plug_switch_bridge(draft: Draft, wanted: OvsBridge) -> None:
             "add_br",
             name=wanted.name,
             datapath_type=wanted.datapath_type,
-            mark=str(draft.mark) if wanted.own else "",
+            mark=str(draft.mark) if wanted.own else SHARED_MARK,
         )
         return
     have = row.datapath_type or "system"
@@ -70,6 +83,18 @@ def unplug_switch_bridge(draft: Draft, wanted: OvsBridge) -> None:
         for port in ports:
             if port and port.bridge == wanted.name:
                 draft.kept.pop(port.name, None)
+        draft.take(del_br(row))
+
+
+def dissolve_switch_bridge(draft: Draft, wanted: OvsBridge) -> None:
+    """Take away a bridge that was made for many VIFs and that nobody uses any more."""
+    host = draft.host
+    row = host[BRIDGES].get(wanted.name)
+    if row is None or not is_shared(row.mark) or wanted.name not in host[HELD]:
+        return
+    held = [item for item in host[HELD][wanted.name] if host[PORTS].get(item, item) is not None]
+    users = [user for user in host[USERS].get(wanted.name, ()) if user != _DATAPATH]
+    if not (held or users or host[ADDRESSES].get(wanted.name)):
         draft.take(del_br(row))
 
 
@@ -325,6 +350,10 @@ RULES: Mapping[type, Rule] = {
         asks=lambda bridge, _mark: [BRIDGES(bridge.name)],
         plug=plug_switch_bridge,
         unplug={Phase.CLOSE: unplug_switch_bridge},
+        dissolve_asks=lambda bridge, _mark: [
+            question(bridge.name) for question in (BRIDGES, HELD, LINKS, USERS)
+        ],
+        dissolve=dissolve_switch_bridge,
     ),
     OvsPort: Rule(
         asks=_asks_port,

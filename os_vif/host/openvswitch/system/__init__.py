@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_log import log as logging
 
-from os_vif.engine.family import Phase, Search, System, Transactions
+from os_vif.engine.family import Phase, Search, Shared, System, Transactions
 from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.topology import parse_mark
-from os_vif.host.links.questions import FUNCTIONS
+from os_vif.host.links.questions import FUNCTIONS, is_shared
 from os_vif.host.links.system import devices
 from os_vif.host.openvswitch.questions import (
     BRIDGES,
+    HELD,
     IDS,
     MARK_KEY,
     MARKED,
@@ -30,6 +31,7 @@ from os_vif.host.openvswitch.questions import (
     BridgeRow,
     PortRow,
 )
+from os_vif.host.openvswitch.resources import OvsBridge
 from os_vif.host.openvswitch.steps import del_br, del_port
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ def _look(
     host[PORTS].update(found.ports)
     host[IDS].update(found.ids)
     host[MARKED].update(found.marked)
+    if HELD in asked:
+        host[HELD].update(rows.held(place.database, sorted(asked[HELD])))
     return ()
 
 
@@ -108,6 +112,13 @@ def _find(search: Search) -> Iterator[Part]:
                 yield Part(mark.vif_id, "bridges", bridge, mark)
 
 
+def _shared(search: Search) -> Iterator[Shared]:
+    for database in search.databases:
+        for row in _marked(database)[1]:
+            if is_shared(row.mark):
+                yield Shared(row.name, (OvsBridge(name=row.name),), database=database)
+
+
 def _marked(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
     from os_vif.host.openvswitch.system import rows
 
@@ -135,5 +146,6 @@ SYSTEM = System(
     look=_look,
     transactions=Transactions(run=_run, take_back=_take_back, one_call=_one_call),
     find=_find,
+    shared=_shared,
     remove=_remove,
 )

@@ -15,6 +15,8 @@ from os_vif.system import ovsdb
 from os_vif.system.ovsdb import Connection, Deadline
 
 _BRIDGE_COLUMNS = ["_uuid", "name", "datapath_type", "external_ids"]
+_SET_BY_OTHERS = ["controller", "mirrors", "netflow", "sflow", "ipfix"]
+_HELD_COLUMNS = ["ports", "external_ids", *_SET_BY_OTHERS]
 _PORT_COLUMNS = ["_uuid", "name", "interfaces", "tag", "trunks", "vlan_mode", "qos"]
 _INTERFACE_COLUMNS = [
     "_uuid",
@@ -176,6 +178,38 @@ def _port_row(
         row.ofport = ovsdb.optional(interface["ofport"])
         row.error = ovsdb.optional(interface["error"]) or ""
     return row
+
+
+def held(database: Database, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return what others have on bridges, by name, as :data:`.questions.HELD` has it.
+
+    :raises OvsdbError: the server could not be asked.
+    """
+    return ovsdb.ask(database, lambda server, deadline: _held(server, names, deadline))
+
+
+def _held(
+    server: Connection, names: Sequence[str], deadline: Deadline
+) -> dict[str, tuple[str, ...]]:
+    asked = [ovsdb.select("Bridge", [["name", "==", name]], _HELD_COLUMNS) for name in names]
+    found: dict[str, tuple[str, ...]] = {}
+    for name, answer in zip(names, server.transact(asked, deadline), strict=True):
+        for row in answer["rows"]:
+            ids = ovsdb.from_map(row["external_ids"])
+            words = [f"external_ids:{key}" for key in ids if key != MARK_KEY]
+            words += [column for column in _SET_BY_OTHERS if ovsdb.from_set(row[column])]
+            ports = [
+                ovsdb.select("Port", [["_uuid", "==", uuid]], ["name"])
+                for uuid in ovsdb.from_set(row["ports"])
+            ]
+            others = [
+                port["name"]
+                for part in server.transact(ports, deadline)
+                for port in part["rows"]
+                if port["name"] != name
+            ]
+            found[name] = (*others, *words)
+    return found
 
 
 def marked(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
