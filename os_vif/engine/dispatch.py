@@ -162,21 +162,36 @@ def _by(step: Step) -> str:
 _ORDER = (CALLER, KERNEL, TRANSACTION)
 
 
-def _goes_to(step: Step) -> tuple[int, str]:
-    """Return where a step goes, by whose turn it is first; transactions go to their own family."""
+def _goes_to(place: Place, step: Step) -> tuple[int, str]:
+    """Return where a step goes, by whose turn it is first: to its own family, or to a daemon."""
     by = _by(step)
-    family = families.family_of(step.kind).name if by == TRANSACTION else ""
-    return _ORDER.index(by), family
+    whose = families.family_of(step.kind).name if by == TRANSACTION else ""
+    return _ORDER.index(by), _home(place.section, step) if by == KERNEL else whose
 
 
-def _run_part(place: Place, by: str, parts: Sequence[Group], *, merge: bool) -> list[Report]:
+def _home(section: str, step: Step) -> str:
+    """Return the section of the daemon that runs a step, where a VIF's are of this section's.
+
+    One that this may not run is another plugin's: the VIF was that one's before, say.
+    """
+    daemons = families.kind_of(step.kind).daemons
+    if not daemons or section in daemons:
+        return section
+    home = next(iter(daemons))
+    return section if is_privileged(section) and is_privileged(home) else home
+
+
+def _run_part(
+    place: Place, target: tuple[int, str], parts: Sequence[Group], *, merge: bool
+) -> list[Report]:
+    by, whose = _ORDER[target[0]], target[1]
     if by == CALLER:
         return runner.run_as_caller(parts)
     if by == TRANSACTION:
         return _transactions(parts[0][0][0].kind).run(place, parts)
     if merge:
-        return _run_merged_first(place.section, parts)
-    return _run_kernel(place.section, parts, together=False)
+        return _run_merged_first(whose, parts)
+    return _run_kernel(whose, parts, together=False)
 
 
 def run(
@@ -189,24 +204,26 @@ def run(
         is done to the kernel's.
     """
     merge = merge_first and len(groups) > 1 and not together
-    callers = any(_by(step) == CALLER for group in groups for step, _undo in group)
-    if place.database is None and not callers:
+    at_home = (_ORDER.index(KERNEL), place.section)
+    if place.database is None and all(
+        _goes_to(place, step) == at_home for group in groups for step, _undo in group
+    ):
         if merge:
             return _run_merged_first(place.section, groups)
         return _run_kernel(place.section, groups, together=together)
-    works = [_Work(group) for group in groups]
+    works = [_Work(place, group) for group in groups]
     while True:
         going = [work for work in works if work.rest and work.report["error"] is None]
         if not going or (together and any(work.report["error"] for work in works)):
             break
         # Devices first when plugging; unplugging, every group begins with what holds them.
-        target = min(_goes_to(work.rest[0][0]) for work in going)
-        mine = [work for work in going if _goes_to(work.rest[0][0]) == target]
+        target = min(work.target() for work in going)
+        mine = [work for work in going if work.target() == target]
         parts = [work.next_part() for work in mine]
         try:
-            reports = _run_part(place, _ORDER[target[0]], parts, merge=merge)
+            reports = _run_part(place, target, parts, merge=merge)
         except BaseException as error:
-            left = [words for work in reversed(works) for words in work.take_back(place)]
+            left = [words for work in reversed(works) for words in work.take_back()]
             if not left or not isinstance(error, Exception):
                 raise
             raise exception.with_left(error, left) from error
@@ -214,7 +231,7 @@ def run(
             work.take_up(part, report)
     failed = [work for work in works if work.report["error"]]
     for work in works if together and failed else failed:
-        left = work.take_back(place)
+        left = work.take_back()
         if work.report["error"]:
             work.report["error"]["left"] += left
     return [work.report for work in works]
@@ -223,16 +240,21 @@ def run(
 class _Work:
     """A group on its way: what is left, what is done, and the report so far."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, place: Place, group: Group) -> None:
+        self._place = place
         self.rest = list(group)
         self.done: Group = []
         self.report: Report = {"error": None, "unchanged": [], "seen": {}}
 
+    def target(self) -> tuple[int, str]:
+        """Return where the next step goes."""
+        return _goes_to(self._place, self.rest[0][0])
+
     def next_part(self) -> Group:
         """Return the next steps that go to the same place."""
-        target = _goes_to(self.rest[0][0])
+        target = self.target()
         part: Group = []
-        while self.rest and _goes_to(self.rest[0][0]) == target:
+        while self.rest and self.target() == target:
             part.append(self.rest.pop(0))
         return part
 
@@ -245,9 +267,9 @@ class _Work:
         self.report["seen"].update(report["seen"])
         self.done += part
 
-    def take_back(self, place: Place) -> list[str]:
+    def take_back(self) -> list[str]:
         """Undo what is done; return what could not be, in words."""
-        return take_back(place, [undo for _step, undo in reversed(self.done) if undo])
+        return take_back(self._place, [undo for _step, undo in reversed(self.done) if undo])
 
 
 def removing(item: Plugged, phase: Phase) -> list[Step]:
@@ -271,12 +293,14 @@ def take_back(place: Place, undo: Sequence[Step]) -> list[str]:
         except (OSError, exception.ExceptionBase) as error:
             left += _all_left(todo, error)
     # Each by itself: with a device all is gone that was to be taken back of it.
-    alone: list[Group] = [[(step, None)] for step in undo if _by(step) == KERNEL]
-    if alone:
+    alone = [step for step in undo if _by(step) == KERNEL]
+    for section, mine in itertools.groupby(alone, functools.partial(_home, place.section)):
+        todo = list(mine)
         try:
-            reports = _run_kernel(place.section, alone, together=False)
+            reports = _run_kernel(section, [[(step, None)] for step in todo], together=False)
         except (OSError, exception.ExceptionBase) as error:
-            return left + _all_left([step for [(step, _undo)] in alone], error)
+            left += _all_left(todo, error)
+            continue
         failures = [report["error"] for report in reports if report["error"]]
         for failure in failures:
             if failure["errno"] != errno.ENODEV:

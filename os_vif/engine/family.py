@@ -181,6 +181,10 @@ class System:
         now (:class:`Seen`), or the fields of the step that takes it back where only this side
         could see what was there: its own fields, if there was nothing to do.  OSError is what
         it may raise; its own inverse runs then, if the kind is partial.
+    :ivar refuses: by the name of a kind of step, given its fields and the section of the daemon
+        that this is: why it is not run for another process, in words; '' if it is.  So it is asked
+        on the privileged side, just before each step: is the thing ours, or one that a plan may
+        change?  What is not here is run.
     :ivar run_as_caller: the same for steps that the caller's own process runs.
     :ivar transactions: runs steps of kind TRANSACTION.
     :ivar find: what of VIFs it finds on the host by their marks, of one VIF or of all.
@@ -200,6 +204,7 @@ class System:
     run: Mapping[str, Callable[[Args], Args | Seen | None]] = dataclasses.field(
         default_factory=dict
     )
+    refuses: Mapping[str, Callable[[Args, str], str]] = dataclasses.field(default_factory=dict)
     run_as_caller: Mapping[str, Callable[[Args], None]] = dataclasses.field(default_factory=dict)
     transactions: Transactions | None = None
     find: Callable[[Search], Iterable[Part]] = _nothing

@@ -6,6 +6,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+DEFAULT = "os_vif_privileged"
+"""The configuration section of the daemon of every plugin that names no other."""
+
+LINUX_BRIDGE = "vif_plug_linux_bridge_privileged"
+OVS = "vif_plug_ovs_privileged"
+"""Those of two plugins, named in existing files and sudo rules."""
+
 AS_ROOT = "vhostuser_fp_privileged"
 """The configuration section of the one daemon that runs programs and ends processes: it needs all
 that root has, where the others need capabilities of the network alone."""

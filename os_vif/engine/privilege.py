@@ -20,26 +20,26 @@ from oslo_privsep import capabilities, daemon, priv_context
 from os_vif import exception
 from os_vif.engine import families, runner
 from os_vif.engine import look as looking
-from os_vif.engine.place import AS_ROOT
+from os_vif.engine.place import AS_ROOT, DEFAULT, LINUX_BRIDGE, OVS
 
 # CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.
 _CAPABILITIES = [capabilities.CAP_NET_ADMIN, capabilities.CAP_NET_RAW]
 
 linux_bridge = priv_context.PrivContext(
     "os_vif.engine",
-    cfg_section="vif_plug_linux_bridge_privileged",
+    cfg_section=LINUX_BRIDGE,
     pypath="vif_plug_linux_bridge.privsep.vif_plug",
     capabilities=_CAPABILITIES,
 )
 ovs = priv_context.PrivContext(
     "os_vif.engine",
-    cfg_section="vif_plug_ovs_privileged",
+    cfg_section=OVS,
     pypath="vif_plug_ovs.privsep.vif_plug",
     capabilities=_CAPABILITIES,
 )
 default = priv_context.PrivContext(
     "os_vif.engine",
-    cfg_section="os_vif_privileged",
+    cfg_section=DEFAULT,
     pypath=f"{__name__}.default",
     capabilities=_CAPABILITIES,
 )
@@ -83,7 +83,7 @@ def _serve_ovs(*args: Any) -> list[Any]:
 @fast_path.entrypoint
 def _serve_fast_path(*args: Any) -> list[Any]:
     for family in families.all_families():
-        if any(kind.daemon == fast_path.cfg_section for kind in family.kinds.values()):
+        if any(fast_path.cfg_section in kind.daemons for kind in family.kinds.values()):
             family.system.admit()
     return _serve(fast_path.cfg_section, *args)
 

@@ -8,6 +8,7 @@ the table again before the first one runs.
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -71,16 +72,31 @@ def run_plain(groups: Sequence[Plain], section: str, *, together: bool) -> list[
         ]
         for group in groups
     ]
-    return run(checked, together=together)
+    return run(checked, together=together, run_step=functools.partial(_run_if_allowed, section))
 
 
-def run(groups: Sequence[Group], *, together: bool) -> list[Report]:
+def _run_now(step: Step) -> Args | Seen | None:
+    return handler_of(step.kind)(step.args)
+
+
+def _run_if_allowed(section: str, step: Step) -> Args | Seen | None:
+    refuses = families.family_of(step.kind).system.refuses.get(step.kind)
+    if refuses is not None and (why := refuses(step.args, section)):
+        raise OSError(errno.EPERM, f"the privileged side refuses: {why}")
+    return _run_now(step)
+
+
+RunStep = Callable[[Step], Args | Seen | None]
+
+
+def run(groups: Sequence[Group], *, together: bool, run_step: RunStep = _run_now) -> list[Report]:
     """Run groups of steps one after another; a failed group is taken back, the others go on.
 
     :param together: one group's failure takes back all, and those behind it do not run.
+    :param run_step: runs one, or takes one back.
     """
     with netlink.session():
-        return _run_groups(groups, together=together)
+        return _run_groups(groups, run_step, together=together)
 
 
 def run_as_caller(groups: Sequence[Group]) -> list[Report]:
@@ -103,36 +119,36 @@ def run_as_caller(groups: Sequence[Group]) -> list[Report]:
     return reports
 
 
-def _run_groups(groups: Sequence[Group], *, together: bool) -> list[Report]:
+def _run_groups(groups: Sequence[Group], run_step: RunStep, *, together: bool) -> list[Report]:
     reports: list[Report] = []
     finished: Group = []
     for group in groups:
         done: Group = []
         try:
-            report = _run_group(group, done)
+            report = _run_group(group, done, run_step)
         except BaseException as error:
             if together or not isinstance(error, Exception):
-                _undo(finished)  # nobody will hear that these were done
+                _undo(finished, run_step)  # nobody will hear that these were done
             raise
         reports.append(report)
         if report["error"] and together:
-            report["error"]["left"] += _undo(finished)
+            report["error"]["left"] += _undo(finished, run_step)
             break
         finished += done
     return reports
 
 
-def _run_group(group: Group, done: Group) -> Report:
+def _run_group(group: Group, done: Group, run_step: RunStep) -> Report:
     unchanged: list[int] = []
     seen: dict[str, Any] = {}
     for position, (step, planned_undo) in enumerate(group):
         undo = planned_undo
         try:
-            found = handler_of(step.kind)(step.args)
+            found = run_step(step)
         except BaseException as error:
             if families.kind_of(step.kind).partial:
                 done.append((step, undo))
-            left = _undo(done)
+            left = _undo(done, run_step)
             if not (isinstance(error, OSError) or _is_others(step, error)):
                 raise  # interrupted, or a mistake of ours
             return {"error": _failure(step, error, left), "unchanged": [], "seen": {}}
@@ -170,14 +186,14 @@ def _failure(step: Step, error: BaseException, left: list[str]) -> dict[str, Any
     }
 
 
-def _undo(done: Group) -> list[str]:
+def _undo(done: Group, run_step: RunStep) -> list[str]:
     """Take back steps, last first; return what could not be, in words."""
     left = []
     for _step, undo in reversed(done):
         if undo is None:
             continue
         try:
-            handler_of(undo.kind)(undo.args)
+            run_step(undo)
         except Exception as error:
             if not (isinstance(error, OSError) or _is_others(undo, error)):
                 raise

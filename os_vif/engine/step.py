@@ -93,7 +93,8 @@ class Kind(NamedTuple):
     :ivar partial: whether a failed step may have done a part of its work, so that its own
         inverse must run too.  The others clean up after themselves or do all or nothing.
     :ivar whole: what the fields must hold together.
-    :ivar daemon: the configuration section of the one daemon that may run it; '' for any.
+    :ivar daemons: the configuration sections of the daemons that may run it: those of the plugins
+        that need it.  None for all.
     :ivar hidden: whether what it changes is seen by the privileged side alone.
     :ivar merge: makes one step of two that follow each other and need no undo; None for never.
         Of many groups, those that stand first are run as one, too: the kernel waits once for it.
@@ -119,7 +120,7 @@ class Kind(NamedTuple):
     by: str = KERNEL
     partial: bool = False
     whole: Callable[[Args], bool] = _always
-    daemon: str = ""
+    daemons: Collection[str] = ()
     hidden: bool = False
     merge: Callable[[Args, Args], Args] | None = None
     final: bool = False

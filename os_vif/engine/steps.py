@@ -52,7 +52,7 @@ def _as_lists(value: Any) -> Any:
 def checked(kind: object, args: object, section: str = "") -> Step:
     """Return a step from plain data that came from elsewhere.
 
-    :param section: the configuration section of the daemon that is to run it; '' for any
+    :param section: the configuration section of the daemon that is to run it
     :raises InvalidField: the kind is unknown or not for this daemon, a field is missing or unknown,
         or holds what it may not.
     """
@@ -87,4 +87,4 @@ def _known(section: str) -> str:
 
 
 def _is_for(row: Kind, section: str) -> bool:
-    return row.by == KERNEL and row.daemon in ("", section)
+    return row.by == KERNEL and (not row.daemons or section in row.daemons)

@@ -69,7 +69,7 @@ def parse_mark(alias: str | None) -> Mark | None:
     It begins with just what :class:`Mark` writes.  Words of others may follow, but none that says
     once more whose it is.
     """
-    if not alias or not alias.startswith(PREFIX):
+    if not alias or not alias.startswith(PREFIX) or not alias.isprintable():
         return None
     told: dict[str, str] = {}
     for word in alias.split(" "):

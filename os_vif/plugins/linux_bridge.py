@@ -9,6 +9,7 @@ from oslo_config import cfg, types
 
 from os_vif import exception
 from os_vif.engine.checks import mac_address, mtu_bytes, vlan_tag
+from os_vif.engine.place import LINUX_BRIDGE
 from os_vif.engine.topology import Mark, Resource, Topology
 from os_vif.host.forwarding.resources import ForwardRules
 from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan, host_side_mac, macs_of_guest
@@ -28,7 +29,7 @@ PLUGIN_NAME = "linux_bridge"
 class LinuxBridgePlugin(TopologyPlugin):
     """Makes the bridge, its uplink, the rules for its traffic and, on request, the tap."""
 
-    PRIVILEGED_SECTION = "vif_plug_linux_bridge_privileged"
+    PRIVILEGED_SECTION = LINUX_BRIDGE
 
     CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
         cfg.BoolOpt(

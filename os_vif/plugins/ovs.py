@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from oslo_config import cfg
 
+from os_vif.engine.place import OVS
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.openvswitch.resources import Database
 from os_vif.objects.host_info import HostPluginInfo, HostPortProfileInfo, HostVIFInfo
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class OvsPlugin(TopologyPlugin):
     """Makes bridges, ports, taps and veths for VIFs that Open vSwitch connects."""
 
-    PRIVILEGED_SECTION = "vif_plug_ovs_privileged"
+    PRIVILEGED_SECTION = OVS
 
     CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
         cfg.IntOpt(

@@ -11,6 +11,7 @@ import pytest
 from os_vif.engine import planner, steps
 from os_vif.engine.draft import Draft
 from os_vif.engine.observed import Host
+from os_vif.engine.place import DEFAULT
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.links.questions import LINKS, Link, raising_mark
@@ -113,7 +114,7 @@ def test_plug_releases_the_former(now: Topology, expected: list[Any], vsis: dict
     assert short(todo.steps) == expected
     assert short([step for step in todo.undo[:1] if step]) == [made(ONE)], "should the rest fail"
     assert planner.plan_plug(now, host).steps == []
-    assert all(steps.checked(*step) == step for step in todo.steps)
+    assert all(steps.checked(*step, DEFAULT) == step for step in todo.steps)
 
 
 @pytest.mark.parametrize("vsis", [seen(ONE), {}], ids=["seen", "unseen"])

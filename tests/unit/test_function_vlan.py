@@ -13,6 +13,7 @@ from os_vif import exception
 from os_vif.engine import planner, steps
 from os_vif.engine.draft import Plan
 from os_vif.engine.observed import Host
+from os_vif.engine.place import DEFAULT
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.functions.questions import VFS, VfSettings
@@ -55,7 +56,7 @@ def plan(found: Host, *wanted: Any, unplugging: bool = False) -> Plan:
     topology = Topology(MARK, wanted)
     made = (planner.plan_unplug if unplugging else planner.plan_plug)(topology, found)
     for step in [*made.steps, *filter(None, made.undo)]:
-        assert steps.checked(*step) == step
+        assert steps.checked(*step, DEFAULT) == step
     return made
 
 

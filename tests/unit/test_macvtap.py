@@ -12,6 +12,7 @@ from os_vif import exception
 from os_vif.cli.drift import drifts_of
 from os_vif.engine import planner, steps
 from os_vif.engine.draft import Plan
+from os_vif.engine.place import DEFAULT
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Mark, Resource, Topology, parse_mark
 from os_vif.host.links.questions import (
@@ -115,7 +116,7 @@ def plan(world: World, *wanted: Resource, unplugging: bool = False, number: int 
 
 def run(world: World, todo: Plan) -> list[Step]:
     for step in todo.steps:
-        assert steps.checked(*step) == step, "it must pass the gate"
+        assert steps.checked(*step, DEFAULT) == step, "it must pass the gate"
         world.handlers()[step.kind](dict(step.args))
     return todo.steps
 

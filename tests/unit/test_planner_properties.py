@@ -369,7 +369,8 @@ Planner = Callable[[Topology, Host], Plan]
 def run(world: World, todo: list[Step]) -> None:
     handlers = world.handlers()
     for step in todo:
-        checked = steps.checked(step.kind, step.args, families.kind_of(step.kind).daemon)
+        daemons = families.kind_of(step.kind).daemons
+        checked = steps.checked(step.kind, step.args, next(iter(daemons), ""))
         handlers[checked.kind](checked.args)
 
 

@@ -13,6 +13,7 @@ from os_vif.drawing.scene import Guest, scene_of
 from os_vif.engine import planner, runner, steps
 from os_vif.engine.draft import Draft
 from os_vif.engine.observed import Host
+from os_vif.engine.place import DEFAULT
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Mark, Topology, parse_mark
 from os_vif.host.links.questions import Function, Link
@@ -222,7 +223,7 @@ def test_the_note_is_enough_to_take_a_vsi_back() -> None:
         "disassociate_vsi",
         {"interface": "eth0", "vsi": dataclasses.asdict(VSI), "timeout": 20},
     )
-    assert steps.checked(*step) == step
+    assert steps.checked(*step, DEFAULT) == step
 
 
 def test_the_note_of_a_port_profile() -> None:
@@ -231,7 +232,7 @@ def test_the_note_of_a_port_profile() -> None:
     [step] = releasing(Link("macvtap0", 7, "macvtap", note(wanted, mark=mark), {}))
     cleared = {"device": "eth0", "profile": "", "instance": GUEST}
     assert step == Step("clear_port_profile", cleared)
-    assert steps.checked(*step) == step
+    assert steps.checked(*step, DEFAULT) == step
     assert releasing(Link("macvtap0", 7, "macvtap", note(wanted), {})) == [], "whose is it?"
 
 

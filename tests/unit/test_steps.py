@@ -159,7 +159,7 @@ def test_steps_of_the_callers_own_process_do_not_cross_the_boundary(kind: str) -
 def checked(kind: Any, args: Any) -> Step:
     """Return a step as the daemon that may run it sees it."""
     row = families.kinds().get(kind) if isinstance(kind, str) else None
-    return steps.checked(kind, args, row.daemon if row else "")
+    return steps.checked(kind, args, next(iter(row.daemons), "") if row else "")
 
 
 OF_PROGRAMS = ["add_fp_device", "del_fp_device", "start_back_end", "stop_back_end"]

@@ -92,6 +92,7 @@ def test_a_rules_comment_is_read_back(vif_id: str, bridge: str) -> None:
         "os-vif vif=1 plugin=tap instance=",
         "os-vif vif=1 instance=3 plugin=tap",
         "os-vif vif=1 plugin=tap ",
+        "os-vif vif=1 plugin=tap lower=down\nos-vif vif=2 plugin=tap",
         "os-vif vif=1 plugin=tap  lower=down",
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from os_vif.engine import fields
 from os_vif.engine.observed import Host
+from os_vif.engine.place import LINUX_BRIDGE
 from os_vif.engine.step import Args, Drift, Kind, Step
 from os_vif.host.forwarding.questions import FORWARDED, FORWARDING, bridge_of, parse_rules_comment
 
@@ -100,6 +101,7 @@ _SET = Kind(
     _said,
     drift=_differ,
     hidden=True,
+    daemons=(LINUX_BRIDGE,),
 )
 
 KINDS: Mapping[str, Kind] = {

@@ -10,6 +10,7 @@ from typing import Any
 
 from os_vif.engine import checks, fields
 from os_vif.engine.observed import Host
+from os_vif.engine.place import DEFAULT, OVS
 from os_vif.engine.step import Args, Drift, Kind, Step
 from os_vif.host.functions.questions import VFS, parse_function_mark
 from os_vif.host.functions.resources import NO_MAC
@@ -239,6 +240,7 @@ KINDS: Mapping[str, Kind] = {
         lambda args: f"mark {_whose(args)}",
         drift=_marked,
         makes=_given,
+        daemons=(DEFAULT,),
     ),
     "unmark_function": Kind(
         _MARK_FIELDS,
@@ -246,6 +248,7 @@ KINDS: Mapping[str, Kind] = {
         lambda _host, args: Step("mark_function", args),
         lambda args: f"no longer mark {_whose(args)}",
         drift=_still_marked,
+        daemons=(DEFAULT,),
     ),
     "set_vf": Kind(
         {
@@ -260,6 +263,7 @@ KINDS: Mapping[str, Kind] = {
         lambda args: f"set VF {args['vf']} of {args['device']}: {_settings(args['settings'])}",
         drift=_vf_changed,
         partial=True,
+        daemons=(DEFAULT,),
     ),
     "bind_driver": Kind(
         {
@@ -272,6 +276,7 @@ KINDS: Mapping[str, Kind] = {
         _bound,
         drift=_driver,
         partial=True,
+        daemons=(DEFAULT,),
     ),
     "rename_link": Kind(
         {"name": fields.NAME, "to": fields.NAME, "alias": _is_alias, "up": fields.FLAG},
@@ -281,6 +286,7 @@ KINDS: Mapping[str, Kind] = {
             f"call {args['name']} {args['to']}, and set it {'up' if args['up'] else 'down'}"
         ),
         drift=_renamed,
+        daemons=(OVS,),
     ),
 }
 """Every kind of step on PCI functions and their representors."""

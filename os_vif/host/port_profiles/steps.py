@@ -8,6 +8,7 @@ from typing import Any
 
 from os_vif.engine import fields
 from os_vif.engine.observed import Host
+from os_vif.engine.place import DEFAULT
 from os_vif.engine.step import Args, Drift, Kind, Step
 from os_vif.host.port_profiles import resources as profiles
 from os_vif.host.port_profiles.questions import (
@@ -151,6 +152,7 @@ KINDS: Mapping[str, Kind] = {
         lambda args: f"associate {_in_words(args['vsi'])} on {args['interface']}",
         drift=_not_associated,
         hidden=True,
+        daemons=(DEFAULT,),
     ),
     "disassociate_vsi": Kind(
         _ASSOCIATION,
@@ -159,6 +161,7 @@ KINDS: Mapping[str, Kind] = {
         lambda args: f"disassociate VSI {args['vsi']['instance']} on {args['interface']}",
         drift=_still_associated,
         hidden=True,
+        daemons=(DEFAULT,),
     ),
     "set_port_profile": Kind(
         _PROFILE,
@@ -167,6 +170,7 @@ KINDS: Mapping[str, Kind] = {
         lambda args: f'give {args["device"]} the port profile "{args["profile"]}"',
         drift=_not_set,
         partial=True,
+        daemons=(DEFAULT,),
     ),
     "clear_port_profile": Kind(
         _CLEARED,
@@ -174,6 +178,7 @@ KINDS: Mapping[str, Kind] = {
         _profile_again,
         lambda args: f"take the port profile {_which(args)} from {args['device']}",
         drift=_still_set,
+        daemons=(DEFAULT,),
     ),
 }
 """Every kind of step on what a switch is told of a port."""

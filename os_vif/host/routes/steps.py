@@ -9,6 +9,7 @@ from typing import Any
 
 from os_vif.engine import checks, fields
 from os_vif.engine.observed import Host
+from os_vif.engine.place import AS_ROOT, DEFAULT, LINUX_BRIDGE
 from os_vif.engine.step import Args, Drift, Kind, Step
 from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, Address, Route
 
@@ -100,6 +101,12 @@ _ON_ADDRESS = {"device": fields.NAME, "address": fields.is_record(ADDRESS)}
 _ON_ROUTE = {"device": fields.NAME, "route": fields.is_record(ROUTE)}
 _ON_PROXY = {"device": fields.NAME, "address": fields.IP}
 
+_ROUTED = (DEFAULT, AS_ROOT)
+"""Of the plugins that have the host route to a guest."""
+
+_ROUTING = (*_ROUTED, LINUX_BRIDGE)
+"""And of the one that has a bridge take over the routes of its uplink."""
+
 KINDS: Mapping[str, Kind] = {
     "add_address": Kind(
         _ON_ADDRESS,
@@ -107,6 +114,7 @@ KINDS: Mapping[str, Kind] = {
         _swap("delete_address"),
         lambda args: f"add address {args['address']['local']} to {args['device']}",
         drift=_says(lambda args: f"the address {args['address']['local']} is missing"),
+        daemons=(LINUX_BRIDGE,),
     ),
     "delete_address": Kind(
         _ON_ADDRESS,
@@ -114,6 +122,7 @@ KINDS: Mapping[str, Kind] = {
         _swap("add_address"),
         lambda args: f"delete address {args['address']['local']} from {args['device']}",
         drift=_says(lambda args: f"still has the address {args['address']['local']}"),
+        daemons=(LINUX_BRIDGE,),
     ),
     "add_route": Kind(
         _ON_ROUTE,
@@ -121,6 +130,7 @@ KINDS: Mapping[str, Kind] = {
         _swap("delete_route"),
         lambda args: f"add route {_by(args)}",
         drift=_says(lambda args: f"the route to {_to(args)} is missing"),
+        daemons=_ROUTING,
     ),
     "delete_route": Kind(
         _ON_ROUTE,
@@ -128,6 +138,7 @@ KINDS: Mapping[str, Kind] = {
         _swap("add_route"),
         lambda args: f"delete route {_by(args)}",
         drift=_says(lambda args: f"still has the route to {args['route']['destination']}"),
+        daemons=_ROUTING,
     ),
     "add_proxy": Kind(
         _ON_PROXY,
@@ -135,12 +146,14 @@ KINDS: Mapping[str, Kind] = {
         _swap("delete_proxy"),
         lambda args: f"answer neighbour solicitations for {args['address']} on {args['device']}",
         drift=_says(lambda args: f"does not answer for {args['address']}"),
+        daemons=_ROUTED,
     ),
     "delete_proxy": Kind(
         _ON_PROXY,
         _delete_proxy,
         _swap("add_proxy"),
         lambda args: f"stop answering for {args['address']} on {args['device']}",
+        daemons=_ROUTED,
     ),
 }
 """Every kind of step on addresses, routes and neighbours."""

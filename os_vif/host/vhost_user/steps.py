@@ -127,14 +127,14 @@ KINDS: Mapping[str, Kind] = {
             f"have fp-vdev add {args['name']}, {_role(args['listens'])} socket {args['path']}"
         ),
         drift=_not_made,
-        daemon=AS_ROOT,
+        daemons=(AS_ROOT,),
     ),
     "del_fp_device": Kind(
         _NAME,
         _del_device,
         lambda _host, _args: None,
         lambda args: f"have fp-vdev delete {args['name']}",
-        daemon=AS_ROOT,
+        daemons=(AS_ROOT,),
     ),
     "start_back_end": Kind(
         {
@@ -150,7 +150,7 @@ KINDS: Mapping[str, Kind] = {
             f"start the back end of {args['name']}, {_role(args['listens'])} socket {args['path']}"
         ),
         drift=_not_started,
-        daemon=AS_ROOT,
+        daemons=(AS_ROOT,),
         hidden=True,
     ),
     "stop_back_end": Kind(
@@ -163,7 +163,7 @@ KINDS: Mapping[str, Kind] = {
         _start_again,
         lambda args: f"stop the back end of {args['name']}",
         drift=_not_stopped,
-        daemon=AS_ROOT,
+        daemons=(AS_ROOT,),
         hidden=True,
     ),
     "expect_socket": Kind(

@@ -26,7 +26,7 @@ from os_vif.host.functions.questions import (
 from os_vif.host.functions.resources import PciDevice, VirtualFunction
 from os_vif.host.functions.rules.representors import giving_back
 from os_vif.host.functions.rules.vlans import noted_function, vlan_back
-from os_vif.host.functions.system import pci_drivers, vfs
+from os_vif.host.functions.system import ownership, pci_drivers, vfs
 from os_vif.host.links.questions import (
     CREATED_KINDS,
     FUNCTIONS,
@@ -136,6 +136,7 @@ SYSTEM = System(
         "bind_driver": lambda args: pci_drivers.bind(**args),
         "rename_link": lambda args: links.rename(**args),
     },
+    refuses=ownership.REFUSES,
     find=_find,
     remove=_remove,
 )

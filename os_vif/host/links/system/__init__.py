@@ -13,7 +13,7 @@ from os_vif import exception
 from os_vif.engine.family import Abandoned, Phase, Search, Seen, Shared, System
 from os_vif.engine.fields import NAME
 from os_vif.engine.observed import Asked, Host, Question
-from os_vif.engine.place import Place
+from os_vif.engine.place import DEFAULT, Place
 from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.step import Args, Step
 from os_vif.engine.topology import Mark, parse_mark
@@ -43,14 +43,12 @@ from os_vif.host.links.questions import (
 from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Vlan
 from os_vif.host.links.rules.devices import is_ours
 from os_vif.host.links.rules.macvtap import lowering
-from os_vif.host.links.system import altnames, chardev, devices, stacking, sysfs, taps
+from os_vif.host.links.system import altnames, chardev, devices, ownership, stacking, sysfs, taps
 from os_vif.host.routes.questions import ADDRESSES, ROUTES
 from os_vif.system import identity, sysctl
 
 _MAKING_S = 0.1
 """Seconds after which a device that is being made has long been made."""
-
-_SECTION = "os_vif_privileged"
 
 
 # --- looking --------------------------------------------------------------------------------------
@@ -299,9 +297,7 @@ def _abandoned() -> list[Abandoned]:
         return []
     time.sleep(_MAKING_S)
     return [
-        Abandoned(
-            link.name, (Step("delete_links", {"links": [[link.name, link.index]]}),), _SECTION
-        )
+        Abandoned(link.name, (Step("delete_links", {"links": [[link.name, link.index]]}),), DEFAULT)
         for link in devices.all_links()
         if is_unfinished(link) and link.index in begun
     ]
@@ -345,6 +341,7 @@ SYSTEM = System(
         "forget_mtu": _forget_mtu,
         "delete_unused": lambda args: stacking.delete_unused(args["name"]),
     },
+    refuses=ownership.REFUSES,
     find=_find,
     shared=_shared,
     remove=_remove,

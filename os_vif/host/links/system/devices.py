@@ -78,6 +78,23 @@ def look_up_with_tagged(names: Iterable[str], vif_ids: Iterable[str]) -> tags.Fo
     return found, tagged
 
 
+def look_up_each(which: Sequence[tuple[str, int]]) -> list[Link | None]:
+    """Return devices by name and index, in order; None for one that is gone or changed hands.
+
+    :param which: an index of 0 is any; with another one the name does not count
+    """
+    asked = [Message(netlink.RTM_GETLINK, 0, _one(*it) + LOOKUP_TAIL) for it in which]
+    found: list[Link | None] = []
+    for answer in netlink.request(asked):
+        if isinstance(answer, NetlinkError):
+            if answer.errno != errno.ENODEV:
+                raise answer
+            found.append(None)
+        else:
+            found.append(parse(answer))
+    return found
+
+
 def all_links() -> list[Link]:
     """Return every device of the namespace (the one look that grows with the host)."""
     links = [parse(body) for body in netlink.dump(netlink.RTM_GETLINK, NO_INDEX + LOOKUP_TAIL)]

@@ -88,6 +88,36 @@ def has_driver(name: str) -> bool:
     return (ROOT / "bus/pci/drivers" / name).exists()
 
 
+def is_network(address: str) -> bool:
+    """Tell whether a PCI function is a network controller (PCI class code 02)."""
+    return _read(folder_of(address) / "class").startswith("0x02")
+
+
+def virtual_at(physical: str, number: int) -> str:
+    """Return the PCI address of a virtual function; '' for none.
+
+    :param physical: netdev of its physical function
+    """
+    link = ROOT / "class/net" / physical / "device" / f"virtfn{number}"
+    return link.resolve().name if link.exists() else ""
+
+
+def pci_address_of(netdev: str) -> str:
+    """Return the address of the PCI function behind a network device; '' for none."""
+    device = (ROOT / "class/net" / netdev / "device").resolve()
+    return device.name if folder_of(device.name).exists() else ""
+
+
+def is_virtual(netdev: str) -> bool:
+    """Tell whether a network device is a virtual function's own."""
+    return (ROOT / "class/net" / netdev / "device/physfn").exists()
+
+
+def is_representor(netdev: str) -> bool:
+    """Tell whether a network device stands for a virtual function on its card's switch."""
+    return _is_representor(ROOT / "class/net" / netdev)
+
+
 def _netdevs(folder: Path) -> list[Path]:
     # A virtio NIC has a bus device of its own in between.
     found = sorted([*folder.glob("net/*"), *folder.glob("virtio*/net/*")])

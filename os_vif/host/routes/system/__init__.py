@@ -11,6 +11,7 @@ from os_vif import exception
 from os_vif.engine.family import System
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
+from os_vif.engine.step import Args
 from os_vif.host.routes.questions import ADDRESSES, IMMOVABLE, PROXIES, ROUTES, ROUTES_TO, WAYS_OUT
 from os_vif.host.routes.system import addresses
 from os_vif.system import sysctl
@@ -52,6 +53,19 @@ def _way_out(*, ipv6: bool) -> tuple[str, bool] | None:
     return device, sysctl.read_at(setting) == 1
 
 
+def _refuses_delete(args: Args, _section: str) -> str:
+    """Say why an address is not taken away for another process: the host would lose it."""
+    device, local = args["device"], args["address"]["local"]
+    try:
+        there = any(it.local == local for it in addresses.of_device(device))
+        is_lost = there and not addresses.is_kept(device, local)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return ""
+    return f"no other device than {device} has the address {local}" if is_lost else ""
+
+
 SYSTEM = System(
     look=_look,
     run={
@@ -62,4 +76,5 @@ SYSTEM = System(
         "add_proxy": lambda args: addresses.add_proxy(args["device"], args["address"]),
         "delete_proxy": lambda args: addresses.delete_proxy(args["device"], args["address"]),
     },
+    refuses={"delete_address": _refuses_delete},
 )

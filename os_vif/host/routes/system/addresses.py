@@ -94,6 +94,25 @@ def of_device(device: str) -> tuple[Address, ...]:
     return tuple(found)
 
 
+def is_kept(device: str, local: str) -> bool:
+    """Tell whether the host keeps an address that a device loses, or can do without.
+
+    It is on another device too, or it has a limited life: then somebody renews it.
+
+    :param local: with prefix length
+    :raises OSError: there is no such device.
+    """
+    index, family = _index(device), _family(local)
+    packed = _packed(local.partition("/")[0])
+    for body in netlink.dump(netlink.RTM_GETADDR, _IFADDR.pack(family, 0, 0, 0, 0)):
+        held = dict(netlink.attributes(body, 8))
+        if held.get(_IFA_LOCAL, held[_IFA_ADDRESS]) != packed:
+            continue
+        if _IFADDR.unpack_from(body)[4] != index or _parse_address(body).valid is not None:
+            return True
+    return False
+
+
 def _parse_address(body: bytes) -> Address:
     _, prefix, flags, scope, _ = _IFADDR.unpack_from(body)
     held = dict(netlink.attributes(body, 8))

@@ -14,6 +14,7 @@ from os_vif.engine.family import Abandoned, Phase, System
 from os_vif.engine.observed import Host, Question
 from os_vif.engine.place import AS_ROOT, Place
 from os_vif.engine.step import Args, Step
+from os_vif.engine.topology import parse_mark
 from os_vif.host.links.system import devices as links
 from os_vif.host.vhost_user.questions import BACK_ENDS, SOCKETS
 from os_vif.host.vhost_user.rules import deleting, stopping
@@ -85,6 +86,14 @@ def _abandoned() -> Sequence[Abandoned]:
     ]
 
 
+def _refuses_start(args: Args, _section: str) -> str:
+    """Say why a process is not started for another: its tap is none of a VIF's."""
+    link = links.look_up([args["name"]])[args["name"]]
+    if link is None or (link.kind == "tap" and parse_mark(link.alias) is not None):
+        return ""
+    return f"{link.name} is no tap of a VIF"
+
+
 SYSTEM = System(
     look=_look,
     reveal={BACK_ENDS.name: _back_ends},
@@ -99,6 +108,7 @@ SYSTEM = System(
             args["path"], args["user"], listens=args["listens"]
         ),
     },
+    refuses={"start_back_end": _refuses_start},
     remove=_remove,
     abandoned=_abandoned,
     admit=trust.need_trusted_options,
