@@ -10,7 +10,7 @@ from os_vif.engine import families
 from os_vif.engine.observed import Asked, Host, Question, by_question
 from os_vif.host.forwarding.questions import FORWARDING
 from os_vif.host.functions.questions import PCI_DRIVERS, VFS
-from os_vif.host.links.questions import FUNCTIONS, LINKS, MOVES, USERS
+from os_vif.host.links.questions import FUNCTIONS, LINKS, MOVES, NODES, USERS
 from os_vif.host.openvswitch.questions import BRIDGES, IDS, PORTS
 from os_vif.host.port_profiles.questions import PORT_PROFILES, VSIS
 from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO
@@ -21,6 +21,7 @@ QUESTIONS: dict[str, Question[Any, Any]] = {
     "addresses": ADDRESSES,
     "users": USERS,
     "moves": MOVES,
+    "nodes": NODES,
     "routes": ROUTES,
     "routes_to": ROUTES_TO,
     "proxies": PROXIES,

@@ -43,6 +43,17 @@ class MacvtapPlugin(TopologyPlugin):
             "no neighbour solicitations (IPv6), no mDNS. False leaves that to the hypervisor, such "
             "as libvirt with trustGuestRxFilters.",
         ),
+        cfg.StrOpt(
+            "tap_owner",
+            default="",
+            help="Name or number of the user who gets the character devices. Empty leaves them to "
+            "root and udev.",
+        ),
+        cfg.StrOpt(
+            "tap_group",
+            default="",
+            help="Name or number of the group that gets them too.",
+        ),
         port_profiles.TIMEOUT_OPT,
     ]
 
@@ -87,6 +98,8 @@ class MacvtapPlugin(TopologyPlugin):
             link=vlan.name if vlan else link,
             behind="" if vlan else behind,
             all_multicast=self.config.all_multicast,
+            owner=self.config.tap_owner or "",
+            group=self.config.tap_group or "",
         )
         return self._topology(vif, instance_info, vlan, macvtap, card=(link, behind))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import grp
+import itertools
 import os
 import pwd
 import struct
@@ -14,8 +15,12 @@ import pytest
 
 import os_vif
 from os_vif import verbs
+from os_vif.engine import runner
+from os_vif.engine.step import Step
+from os_vif.testing import killing
 from tests import guest, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, refused, steps_left, unplug
+from tests.functional.test_macvtap import LOWER
 
 pytestmark = pytest.mark.functional
 
@@ -212,3 +217,146 @@ def test_on_open_vswitch(switch: Any) -> None:
         assert steps_left(vif) == []
         assert access(vif.vif_name) == (None, "games")
         assert opens(vif.vif_name, STRANGER) == EPERM
+
+
+# --- macvtaps -------------------------------------------------------------------------------------
+
+
+_USED = itertools.count()
+
+
+@pytest.fixture
+def card(inside: Any, worker_id: str) -> Any:
+    """Return a host with a card, and numbers for its devices that no other test's have.
+
+    /dev is one for all network namespaces, and has one node for macvtaps of one number.
+    """
+    worker = int(worker_id.removeprefix("gw")) if worker_id != "master" else 0
+    pairs = 40 * (worker + 1) + next(_USED) % 40
+    witness.ip("\n".join(f"link add a{n} type veth peer name b{n}" for n in range(pairs)))
+    witness.ip(f"{LOWER}\nlink set eth0 up")
+    return inside
+
+
+def node_of(host: Any, vif: Any) -> str:
+    return f"/dev/tap{host.links()[vif.vif_name]['ifindex']}"
+
+
+def whose(path: str) -> tuple[int, int, int]:
+    found = os.stat(path)
+    return found.st_uid, found.st_gid, found.st_mode & 0o777
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, (0, 0, 0o600)),
+        ({"tap_owner": "daemon"}, (USER.pw_uid, 0, 0o600)),
+        ({"tap_group": "games"}, (0, GROUP.gr_gid, 0o660)),
+        ({"tap_owner": "daemon", "tap_group": "games"}, (USER.pw_uid, GROUP.gr_gid, 0o660)),
+    ],
+)
+def test_whose_a_macvtaps_device_is(
+    card: Any, options: dict[str, str], wanted: tuple[int, int, int]
+) -> None:
+    vif = vifs.direct_vif()
+    with vifs.configured("macvtap", **options):
+        plug(vif)
+        path = node_of(card, vif)
+        assert whose(path) == wanted
+        assert steps_left(vif) == []
+        if options:
+            os.chown(path, 77, -1)
+            os.chmod(path, 0o640)
+            assert [step.kind for step in steps_left(vif)] == ["give_node"]
+            plug(vif)
+            assert whose(path)[1:] == wanted[1:]
+            assert whose(path)[0] == (wanted[0] or 77), "without tap_owner it stays"
+    unplug(vif)
+
+
+def test_a_macvtaps_device_for_its_user_alone(card: Any) -> None:
+    vif = vifs.direct_vif()
+    with vifs.configured("macvtap", tap_owner="daemon"):
+        plug(vif)
+    path = node_of(card, vif)
+
+    def can_open(uid: int) -> bool:
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups([])
+                os.setgid(STRANGER)
+                os.setuid(uid)
+                os.close(os.open(path, os.O_RDWR))
+            except OSError:
+                os._exit(1)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    assert can_open(USER.pw_uid)
+    assert not can_open(STRANGER)
+
+
+def test_a_device_that_cannot_be_given_away_takes_the_macvtap_back(
+    card: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def chown(*_arguments: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", chown)
+    with (
+        vifs.configured("macvtap", tap_owner="daemon"),
+        refused(r"could not give the character device .*/dev/tap\d+: Operation not permitted"),
+    ):
+        plug(vifs.direct_vif())
+
+
+def test_what_is_undone_gives_the_device_back(card: Any) -> None:
+    vif = vifs.direct_vif()
+    plug(vif)
+    with vifs.configured("macvtap", tap_owner="daemon"):
+        [step] = steps_left(vif)
+        undo = Step("give_node", {"name": vif.vif_name, "user": 0, "group": 0, "mode": 0o600})
+        bad = Step("set_link", {"name": "nowhere", "attributes": {"up": True}})
+        [report] = runner.run([[(step, undo), (bad, None)]], together=False)
+    assert report["error"] is not None
+    assert whose(node_of(card, vif)) == (0, 0, 0o600)
+
+
+def test_unknown_names_touch_no_card(card: Any) -> None:
+    with vifs.configured("macvtap", tap_owner="nosuchuser"), refused("tap_owner: 'nosuchuser'"):
+        plug(vifs.direct_vif())
+
+
+@pytest.mark.slow
+def test_killed_while_a_device_is_given_away(card: Any) -> None:
+    changes = (killing.Change(os, "chown"), killing.Change(os, "chmod"))
+    vif = vifs.direct_vif()
+    with vifs.configured("macvtap", tap_owner="daemon", tap_group="games"):
+        number = 0
+        while killing.killed(lambda: plug(vif), number, changes):
+            plug(vif)
+            assert steps_left(vif) == [], number
+            assert whose(node_of(card, vif)) == (USER.pw_uid, GROUP.gr_gid, 0o660)
+            unplug(vif)
+            assert vif.vif_name not in card.links()
+            number += 1
+        assert number > 4
+
+
+@pytest.mark.slow
+def test_killed_while_a_tap_changes_hands(inside: Any) -> None:
+    number, going, vif = 0, True, vifs.tap_vif()
+    while going:
+        with vifs.configured("tap", tap_owner=""):
+            plug(vif)
+        with vifs.configured("tap", tap_owner="daemon", tap_group="games"):
+            going = killing.killed(lambda: plug(vif), number)
+            plug(vif)
+            assert steps_left(vif) == [], number
+            assert access(vif.vif_name) == ("daemon", "games")
+            unplug(vif)
+        number += 1
+    assert number > 3

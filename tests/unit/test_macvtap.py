@@ -16,6 +16,7 @@ from os_vif.engine.place import DEFAULT
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Mark, Resource, Topology, parse_mark
 from os_vif.host.links.questions import (
+    NODES,
     SHARED_MARK,
     UNFINISHED_GROUP,
     Function,
@@ -338,3 +339,35 @@ def test_the_mtu_of_a_vlan_to_be_made_is_that_of_the_device_below(world: World) 
 def test_an_unfinished_vlan_is_cleared_away(world: World) -> None:
     world.add_link("vlan7", "vlan", link="eth0", vlan_id=7, group=UNFINISHED_GROUP)
     assert kinds(plan(world, VLAN, ON_VLAN, unplugging=True)) == ["delete_unused"]
+
+
+# --- whose its character device is ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "node", "given"),
+    [
+        ({}, (0, 0, 0o600), None),
+        ({"owner": "7"}, (0, 0, 0o600), (7, 0, 0o600)),
+        ({"owner": "7"}, (7, 0, 0o600), None),
+        ({"owner": "7"}, (7, 9, 0o660), (7, 9, 0o600)),
+        ({"group": "9"}, (0, 0, 0o600), (0, 9, 0o660)),
+        ({"owner": "7", "group": "9"}, (7, 9, 0o666), (7, 9, 0o660)),
+    ],
+)
+def test_a_device_is_given_away(world: World, fields: Any, node: Any, given: Any) -> None:
+    share = dataclasses.replace(SHARE, **fields)
+    run(world, plan(world, SHARE))
+    topology = Topology(OWNER, (share,))
+    asked = planner.questions(topology)
+    assert (NODES in {item.question for item in asked}) == bool(fields)
+    host = world.observe(asked)
+    host[NODES][NAME] = node
+    todo = planner.plan_plug(topology, host)
+    assert [tuple(step.args.values()) for step in todo.steps] == ([(NAME, *given)] if given else [])
+    if given:
+        [undo] = todo.undo
+        assert undo is not None
+        assert tuple(undo.args.values()) == (NAME, *node)
+        assert all(steps.checked(*step) == step for step in (*todo.steps, undo))
+        assert "character device" in steps.describe(todo.steps[0])

@@ -241,6 +241,8 @@ class Macvtap:
     :ivar behind: PCI address of the lower device, in the place of ``link``.
     :ivar all_multicast: IFF_ALLMULTI: let all multicast in, as the kernel knows of no group that
         the guest has joined; False leaves that to the hypervisor.
+    :ivar owner: name or number of the user whose its character device is; '' leaves that.
+    :ivar group: of the group that has it too; '' leaves that, and keeps groups out.
     """
 
     name: str
@@ -250,9 +252,15 @@ class Macvtap:
     link: str = ""
     behind: str = ""
     all_multicast: bool = True
+    owner: str = ""
+    group: str = ""
 
     def __post_init__(self) -> None:
         interface_name(self.name, "vif_name")
+        if self.owner:
+            account(self.owner, "tap_owner")
+        if self.group:
+            account(self.group, "tap_group", "group")
         mac_address(self.mac)
         if self.mode not in MACVTAP_MODES:
             raise exception.InvalidField(

@@ -134,6 +134,11 @@ def _device_gone(answers: dict[str, Link | None], name: str) -> None:
     answers[name] = None
 
 
+def _node_gone(answers: dict[str, tuple[int, int, int] | None], name: str) -> None:
+    if name in answers:
+        answers[name] = None
+
+
 def _user_gone(answers: dict[str, tuple[str, ...]], name: str) -> None:
     for lower, users in answers.items():
         answers[lower] = tuple(user for user in users if user != name)
@@ -152,6 +157,9 @@ asked about too."""
 
 ACCOUNTS: Question[tuple[str, str], int | None] = Question("accounts", CARDS)
 """Of ``user`` or ``group`` and a name: the number; None where this host has none of the name."""
+
+NODES: Question[str, tuple[int, int, int] | None] = Question("nodes", ON_DEVICES, gone=_node_gone)
+"""Of a macvtap: user, group and mode of its character device; None where there is none."""
 
 BRIDGED: Question[str, None] = Question("bridged", ON_DEVICES)
 """Of a bridge: asks about its addresses, should IPv6 be on, and who the host is, should the bridge
@@ -429,6 +437,6 @@ def former_mtu(link: Link) -> tuple[int, str] | None:
 
 QUESTIONS = (
     *(FUNCTIONS, LINKS, TAGGED, USERS, ACCOUNTS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED),
-    *(BRIDGE_PORTS, RETURNED, STANDING),
+    *(BRIDGE_PORTS, NODES, RETURNED, STANDING),
 )
 """All that can be asked."""

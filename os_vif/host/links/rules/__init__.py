@@ -16,6 +16,7 @@ from os_vif.host.links.questions import (
     FUNCTIONS,
     LINKS,
     MOVES,
+    NODES,
     RETURNED,
     STANDING,
     USERS,
@@ -78,6 +79,8 @@ def _asks_macvtap(macvtap: Macvtap, _mark: Mark) -> list[Asked]:
         asked.append(LINKS(macvtap.link))
     if macvtap.mode == "passthru":
         asked.append(USERS(macvtap.behind or macvtap.link))
+    if macvtap.owner or macvtap.group:
+        asked += [NODES(macvtap.name), *asks_accounts(macvtap)]
     return asked
 
 

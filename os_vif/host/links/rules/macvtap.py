@@ -23,6 +23,7 @@ from os_vif.host.links.questions import (
     what,
 )
 from os_vif.host.links.rules.devices import is_ethernet, is_ours
+from os_vif.host.links.rules.taps import give_node
 from os_vif.host.routes.questions import ADDRESSES
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def plug_macvtap(draft: Draft, wanted: Macvtap) -> None:
     # One that goes down again with the macvtap comes up last, and down first: wherever this is
     # killed, the mark says what was.
     correct(draft, need(draft.host, lower.name), {"up": True})
+    give_node(draft, wanted)
 
 
 def _mark(draft: Draft, link: Link, lower: Link) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may open a tap, and what follows from that for one that is there.
+"""Who may open a tap or a macvtap, and what follows from that for one that is there.
 
 Without an owner and a group everybody may who reaches /dev/net/tun.  The kernel takes either from
 who has a queue of the tap, and takes none away again (TUNSETOWNER, TUNSETGROUP).
@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING
 
 from os_vif import exception
 from os_vif.engine.family import Caution
-from os_vif.host.links.questions import ACCOUNTS, LINKS
+from os_vif.host.links.questions import ACCOUNTS, LINKS, NODES
 
 if TYPE_CHECKING:
+    from os_vif.engine.draft import Draft
     from os_vif.engine.observed import Asked, Host
     from os_vif.engine.topology import Topology
     from os_vif.host.links.questions import Link
-    from os_vif.host.links.resources import Tap, Value
+    from os_vif.host.links.resources import Macvtap, Tap, Value
 
 _KINDS = (("user", "owner", "tap_owner"), ("group", "owner_group", "tap_group"))
 
 
-def _names(tap: Tap) -> tuple[str, str]:
+def _names(tap: Tap | Macvtap) -> tuple[str, str]:
     return tap.owner, tap.group
 
 
-def asks_accounts(tap: Tap) -> list[Asked]:
+def asks_accounts(tap: Tap | Macvtap) -> list[Asked]:
     """Return the questions about the user and the group, unless their numbers are known."""
     return [
         ACCOUNTS((kind, name))
@@ -36,7 +37,7 @@ def asks_accounts(tap: Tap) -> list[Asked]:
     ]
 
 
-def access_of(host: Host, tap: Tap) -> Mapping[str, Value]:
+def access_of(host: Host, tap: Tap | Macvtap) -> Mapping[str, Value]:
     """Return the numbers of user and group by attribute, None for none; empty for everybody.
 
     :raises InvalidField: this host has no such user or group.
@@ -93,3 +94,18 @@ def warn_of_access(_topology: Topology, host: Host, tap: Tap) -> Iterator[Cautio
             "who may open it is not as tap_owner and tap_group say, and cannot be changed while a "
             "program has it open; plug again when the guest is stopped",
         )
+
+
+def give_node(draft: Draft, macvtap: Macvtap) -> None:
+    """Give the character device of a macvtap to its user and its group."""
+    access = access_of(draft.host, macvtap)
+    if not access:
+        return
+    have = draft.host[NODES].get(macvtap.name)
+    user, group = (
+        number if isinstance(number, int) else there
+        for number, there in zip(access.values(), have or (0, 0), strict=False)
+    )
+    mode = 0o660 if macvtap.group else 0o600
+    if have != (user, group, mode):
+        draft.add("give_node", name=macvtap.name, user=user, group=group, mode=mode)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import pwd
 import time
@@ -29,6 +30,7 @@ from os_vif.host.links.questions import (
     LINKS,
     MOVED,
     MOVES,
+    NODES,
     RETURNED,
     STANDING,
     TAGGED,
@@ -83,6 +85,14 @@ def _accounts(asked: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
             host[ACCOUNTS][kind, name] = None
         else:
             host[ACCOUNTS][kind, name] = number
+    return iter(())
+
+
+def _nodes(names: set[str], host: Host) -> Iterator[Asked]:
+    for name in names:
+        link = host[LINKS][name]
+        is_macvtap = link is not None and link.kind == "macvtap"
+        host[NODES][name] = chardev.whose(link) if link is not None and is_macvtap else None
     return iter(())
 
 
@@ -190,6 +200,7 @@ def _standing(names: set[str], host: Host) -> Iterator[Asked]:
 _LOOKS: Mapping[Question[Any, Any], Any] = {
     FUNCTIONS: _functions,
     ACCOUNTS: _accounts,
+    NODES: _nodes,
     USERS: _users,
     BRIDGED: _bridged,
     HOST_ID: _host_id,
@@ -233,6 +244,13 @@ def _note_mtu(args: Args) -> Args | None:
 
 def _forget_mtu(args: Args) -> Args | None:
     return None if altnames.remove(args["device"], args["note"]) else args
+
+
+def _give_node(args: Args) -> None:
+    link = devices.look_up([args["name"]])[args["name"]]
+    if link is None or link.kind != "macvtap" or parse_mark(link.alias) is None:
+        raise OSError(errno.ENODEV, f"there is no macvtap {args['name']} of a VIF")
+    chardev.give(link, args["user"], args["group"], args["mode"])
 
 
 def _shown(link: Link, args: Args) -> Seen:
@@ -334,6 +352,7 @@ SYSTEM = System(
         "create_link": _create,
         "set_link": _change,
         "tag_link": lambda args: devices.retag(args["name"]),
+        "give_node": _give_node,
         "delete_links": lambda args: devices.delete([(name, at) for name, at in args["links"]]),
         "delete_idle": lambda args: stacking.delete_idle(args["name"]),
         "hold_mtu": lambda args: devices.hold_mtu(args["name"]),

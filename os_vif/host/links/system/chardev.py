@@ -105,6 +105,43 @@ def _node(link: Link) -> Iterator[str]:
         os.close(held)
 
 
+def whose(link: Link) -> tuple[int, int, int] | None:
+    """Return user, group and mode of a macvtap's character device; None where there is none.
+
+    :raises OSError: the kernel refused.
+    """
+    held = _hold(f"/dev/tap{link.index}", _number_of(link))
+    if held is None:
+        return None
+    try:
+        found = os.fstat(held)
+    finally:
+        os.close(held)
+    return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+
+
+def give(link: Link, user: int, group: int, mode: int) -> None:
+    """Give a macvtap's character device to a user and a group.
+
+    :raises OSError: the system refused, or the device has no node in this /dev.
+    """
+    path = f"/dev/tap{link.index}"
+    held = _hold(path, _number_of(link))
+    if held is None:
+        raise OSError(errno.EOPNOTSUPP, f"there is no {path} that is {link.name}'s")
+    try:
+        # By the descriptor: the name may mean another device in the next moment.  Ours in between,
+        # so that it takes no more than CAP_CHOWN.
+        node = f"/proc/self/fd/{held}"
+        os.chown(node, os.geteuid(), 0)
+        os.chmod(node, mode)
+        os.chown(node, user, group)
+    except OSError as error:
+        raise OSError(error.errno, f"{path}: {error.strerror}") from error
+    finally:
+        os.close(held)
+
+
 def _hold(path: str, number: int) -> int | None:
     """Return a descriptor that only holds a device node; None if it is not of this number."""
     try:

@@ -22,6 +22,7 @@ from os_vif.host.links.questions import (
     is_unfinished,
 )
 from os_vif.host.links.resources import MACVTAP_MODES, Value
+from os_vif.host.links.steps import nodes
 
 # --- what the fields may hold ---------------------------------------------------------------------
 
@@ -38,7 +39,7 @@ def is_alias(value: Any) -> bool:
 
 
 def _is_account(value: Any) -> bool:
-    return value is None or fields.number(0, 0xFFFFFFFE)(value)
+    return value is None or nodes.IS_ACCOUNT(value)
 
 
 ATTRIBUTES: Mapping[str, Callable[[Any], bool]] = {
@@ -443,5 +444,6 @@ KINDS: Mapping[str, Kind] = {
         lambda _host, _args: None,
         lambda args: f"delete {args['name']}, which nobody uses",
     ),
+    **nodes.KINDS,
 }
 """Every kind of step on network devices."""
