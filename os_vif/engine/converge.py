@@ -49,8 +49,8 @@ _OVERTAKEN = frozenset(
     }
 )
 # What a look says where what it looks at is changed meanwhile: a device that goes between two
-# requests, the kernel's buffer that is full.
-_PASSING = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOBUFS, errno.EINTR})
+# requests, the kernel's buffer that is full, a daemon that was killed.
+_PASSING = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOBUFS, errno.EINTR, errno.EPIPE})
 _LOOKS = 6
 
 _PATIENT_LOOKS = 5

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
-from os_vif.engine import families, look, runner, steps
+from os_vif.engine import call_time, families, look, runner, steps
 from os_vif.engine.observed import Asked, Host
 from os_vif.engine.place import AS_ROOT, Place
 from os_vif.engine.runner import Group, Report
@@ -70,6 +70,7 @@ def _transactions(kind: str) -> Transactions:
 def call(place: Place, topologies: Iterable[Topology]) -> Iterator[None]:
     """Let all that is asked of the place's database in a block share one time limit."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(call_time.one_call())
         if place.database is not None:
             types = {type(resource) for it in topologies for resource in it.resources}
             there = {family.name: family for family in map(families.of_resource, types)}
@@ -103,8 +104,31 @@ def _run_kernel(section: str, groups: Sequence[Group], *, together: bool) -> lis
     if is_privileged(section):
         return runner.run(groups, together=together)
     plain = [_plain(group, together=together) for group in groups]
-    reports: list[Report] = _daemon().run(section, plain, together=together)
+    patience = sum(
+        families.kind_of(step.kind).patience(step.args) for group in groups for step, _undo in group
+    )
+    try:
+        reports: list[Report] = _daemon().run(section, plain, together=together, patience=patience)
+    except OSError as error:
+        if call_time.current().undoing:
+            raise
+        return _unanswered(section, groups, error)
     return reports
+
+
+def _unanswered(section: str, groups: Sequence[Group], error: OSError) -> list[Report]:
+    """Say of groups of which nobody knows what was done that they failed; take back all of it."""
+    reports: list[Report] = []
+    for group in reversed(groups):
+        left = take_back(Place(section), [undo for _step, undo in reversed(group) if undo])
+        failure = group and {
+            "step": steps.describe(group[0][0]),
+            "errno": error.errno or errno.EIO,
+            "reason": error.strerror or str(error),
+            "left": left,
+        }
+        reports.append({"error": failure or None, "unchanged": [], "seen": {}})
+    return reports[::-1]
 
 
 def _run_merged_first(section: str, groups: Sequence[Group]) -> list[Report]:
@@ -297,7 +321,8 @@ def take_back(place: Place, undo: Sequence[Step]) -> list[str]:
     for section, mine in itertools.groupby(alone, functools.partial(_home, place.section)):
         todo = list(mine)
         try:
-            reports = _run_kernel(section, [[(step, None)] for step in todo], together=False)
+            with call_time.undoing():
+                reports = _run_kernel(section, [[(step, None)] for step in todo], together=False)
         except (OSError, exception.ExceptionBase) as error:
             left += _all_left(todo, error)
             continue

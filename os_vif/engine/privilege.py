@@ -11,39 +11,41 @@ mention; so the paths are older than this file.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Any
 
 from oslo_config import cfg
-from oslo_privsep import capabilities, daemon, priv_context
+from oslo_privsep import capabilities
 
 from os_vif import exception
-from os_vif.engine import families, runner
+from os_vif.engine import call_time, families, runner
 from os_vif.engine import look as looking
+from os_vif.engine.daemon import Context, Lost, NotStarted
 from os_vif.engine.place import AS_ROOT, DEFAULT, LINUX_BRIDGE, OVS
 
 # CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.
 _CAPABILITIES = [capabilities.CAP_NET_ADMIN, capabilities.CAP_NET_RAW]
 
-linux_bridge = priv_context.PrivContext(
+linux_bridge = Context(
     "os_vif.engine",
     cfg_section=LINUX_BRIDGE,
     pypath="vif_plug_linux_bridge.privsep.vif_plug",
     capabilities=_CAPABILITIES,
 )
-ovs = priv_context.PrivContext(
+ovs = Context(
     "os_vif.engine",
     cfg_section=OVS,
     pypath="vif_plug_ovs.privsep.vif_plug",
     capabilities=_CAPABILITIES,
 )
-default = priv_context.PrivContext(
+default = Context(
     "os_vif.engine",
     cfg_section=DEFAULT,
     pypath=f"{__name__}.default",
     capabilities=_CAPABILITIES,
 )
-fast_path = priv_context.PrivContext(
+fast_path = Context(
     "os_vif.engine",
     cfg_section=AS_ROOT,
     pypath=f"{__name__}.fast_path",
@@ -58,10 +60,12 @@ fast_path = priv_context.PrivContext(
 )
 
 
-def _serve(section: str, what: str, asked: list[Any], together: bool) -> list[Any]:
+def _serve(
+    section: str, what: str, asked: list[Any], together: bool, end: float | None = None
+) -> list[Any]:
     if what:
         return looking.reveal(what, asked)
-    return runner.run_plain(asked, section, together=together)
+    return runner.run_plain(asked, section, together=together, end=end)
 
 
 # The daemon looks an entry point up by its name, so each context needs one of its own.
@@ -98,27 +102,37 @@ _DAEMONS = {
 }
 
 
-def _call(section: str, *args: Any) -> list[Any]:
+def _call(section: str, *args: Any, patience: float = 0.0) -> list[Any]:
     context, serve = _DAEMONS.get(section, (default, _serve_default))
+    call = call_time.current()
+    end = call.end(context.limit, patience)
     try:
-        answer: list[Any] = serve(*args)
-    except (OSError, daemon.FailedToDropPrivileges) as error:
-        if context.channel is not None:
-            raise
+        answer: list[Any] = context.call(f"{__name__}.{serve.args[0].__name__}", args, end)
+    except Lost as error:
+        call.lost += 1
+        if error.errno == errno.EPIPE and call.lost > 1:
+            # It is the call that ends them, maybe: no reason to try again.
+            raise Lost(errno.ECONNRESET, f"{error.strerror}, twice") from error
+        raise
+    except NotStarted as error:
         raise exception.NotPrivileged(
             section=context.cfg_section,
             command=context.conf.helper_command or "sudo privsep-helper",
-            reason=error,
-        ) from error
+            reason=error.__cause__,
+        ) from error.__cause__
     return answer
 
 
-def run(section: str, groups: Sequence[runner.Plain], *, together: bool) -> list[runner.Report]:
+def run(
+    section: str, groups: Sequence[runner.Plain], *, together: bool, patience: float = 0.0
+) -> list[runner.Report]:
     """Run groups of steps in the daemon of a configuration section; see :func:`runner.run_plain`.
 
+    :param patience: seconds that somebody else than the daemon may take
     :raises NotPrivileged: the helper command could not start one.
+    :raises Lost: it gave no answer, and may have run them or not.
     """
-    return _call(section, "", list(groups), together)
+    return _call(section, "", list(groups), together, patience=patience)
 
 
 def look(section: str, what: str, asked: list[Any]) -> list[looking.Row]:

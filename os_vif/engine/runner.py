@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import errno
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from oslo_log import log as logging
 
 from os_vif import exception
-from os_vif.engine import families, steps
+from os_vif.engine import call_time, families, steps
 from os_vif.engine.family import Seen
 from os_vif.engine.step import Args, Step
 from os_vif.system import netlink
@@ -56,10 +57,13 @@ Group = list[tuple[Step, Step | None]]
 """Steps in order, each with the one that takes it back."""
 
 
-def run_plain(groups: Sequence[Plain], section: str, *, together: bool) -> list[Report]:
+def run_plain(
+    groups: Sequence[Plain], section: str, *, together: bool, end: float | None = None
+) -> list[Report]:
     """Check plain data that came from another process, and run it; see :func:`run`.
 
     :param section: the configuration section of the daemon that this is
+    :param end: when who asked gives this process up, by :func:`time.monotonic`; None for never
     :raises InvalidField: a step is not one of the table's for this daemon; nothing was run.
     """
     checked: list[Group] = [
@@ -72,7 +76,8 @@ def run_plain(groups: Sequence[Plain], section: str, *, together: bool) -> list[
         ]
         for group in groups
     ]
-    return run(checked, together=together, run_step=functools.partial(_run_if_allowed, section))
+    run_step = functools.partial(_run_if_allowed, section)
+    return run(checked, together=together, run_step=run_step, end=end)
 
 
 def _run_now(step: Step) -> Args | Seen | None:
@@ -89,14 +94,22 @@ def _run_if_allowed(section: str, step: Step) -> Args | Seen | None:
 RunStep = Callable[[Step], Args | Seen | None]
 
 
-def run(groups: Sequence[Group], *, together: bool, run_step: RunStep = _run_now) -> list[Report]:
+def run(
+    groups: Sequence[Group],
+    *,
+    together: bool,
+    run_step: RunStep = _run_now,
+    end: float | None = None,
+) -> list[Report]:
     """Run groups of steps one after another; a failed group is taken back, the others go on.
 
     :param together: one group's failure takes back all, and those behind it do not run.
     :param run_step: runs one, or takes one back.
+    :param end: when there is no time left, by :func:`time.monotonic`; None for no end
     """
     with netlink.session():
-        return _run_groups(groups, run_step, together=together)
+        until = float("inf") if end is None else end
+        return _run_groups(groups, run_step, together=together, end=until)
 
 
 def run_as_caller(groups: Sequence[Group]) -> list[Report]:
@@ -119,13 +132,15 @@ def run_as_caller(groups: Sequence[Group]) -> list[Report]:
     return reports
 
 
-def _run_groups(groups: Sequence[Group], run_step: RunStep, *, together: bool) -> list[Report]:
+def _run_groups(
+    groups: Sequence[Group], run_step: RunStep, *, together: bool, end: float
+) -> list[Report]:
     reports: list[Report] = []
     finished: Group = []
     for group in groups:
         done: Group = []
         try:
-            report = _run_group(group, done, run_step)
+            report = _run_group(group, done, run_step, end)
         except BaseException as error:
             if together or not isinstance(error, Exception):
                 _undo(finished, run_step)  # nobody will hear that these were done
@@ -138,11 +153,13 @@ def _run_groups(groups: Sequence[Group], run_step: RunStep, *, together: bool) -
     return reports
 
 
-def _run_group(group: Group, done: Group, run_step: RunStep) -> Report:
+def _run_group(group: Group, done: Group, run_step: RunStep, end: float) -> Report:
     unchanged: list[int] = []
     seen: dict[str, Any] = {}
     for position, (step, planned_undo) in enumerate(group):
         undo = planned_undo
+        if time.monotonic() > end:
+            return _late(step, done, run_step, end)
         try:
             found = run_step(step)
         except BaseException as error:
@@ -161,7 +178,18 @@ def _run_group(group: Group, done: Group, run_step: RunStep) -> Report:
             elif undo:
                 undo = Step(undo.kind, found)
         done.append((step, undo))
+    if group and time.monotonic() > end:
+        return _late(group[-1][0], done, run_step, end)
     return {"error": None, "unchanged": unchanged, "seen": seen}
+
+
+def _late(step: Step, done: Group, run_step: RunStep, end: float) -> Report:
+    if time.monotonic() > end + call_time.GRACE_S / 2:
+        # We were stopped.  Who asked has given us up, has undone what was to be undone, and may
+        # have had somebody else do what we should have done.
+        done.clear()
+    error = OSError(errno.ETIMEDOUT, "there was no time left for it")
+    return {"error": _failure(step, error, _undo(done, run_step)), "unchanged": [], "seen": {}}
 
 
 def _is_others(step: Step, error: BaseException) -> bool:

@@ -95,6 +95,7 @@ class Kind(NamedTuple):
     :ivar whole: what the fields must hold together.
     :ivar daemons: the configuration sections of the daemons that may run it: those of the plugins
         that need it.  None for all.
+    :ivar patience: how many seconds it may take because somebody else does.
     :ivar hidden: whether what it changes is seen by the privileged side alone.
     :ivar merge: makes one step of two that follow each other and need no undo; None for never.
         Of many groups, those that stand first are run as one, too: the kernel waits once for it.
@@ -121,6 +122,7 @@ class Kind(NamedTuple):
     partial: bool = False
     whole: Callable[[Args], bool] = _always
     daemons: Collection[str] = ()
+    patience: Callable[[Args], float] = lambda _args: 0.0
     hidden: bool = False
     merge: Callable[[Args, Args], Args] | None = None
     final: bool = False

@@ -366,7 +366,7 @@ def test_rules_seen_and_unseen(world: World, monkeypatch: pytest.MonkeyPatch) ->
 
     class Daemon:
         @staticmethod
-        def run(section: str, groups: Any, *, together: bool) -> Any:
+        def run(section: str, groups: Any, *, together: bool, patience: float) -> Any:
             trips.append(len(groups))
             return runner.run_plain(groups, section, together=together)
 

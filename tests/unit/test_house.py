@@ -46,8 +46,8 @@ SYSTEM = r"os_vif/(host/\w+/system(/|\.py)|system/|testing/)"
 GUARDED = {
     "ctypes": rf"{SYSTEM}|os_vif/cli/namespaces\.py",
     "fcntl": rf"{SYSTEM}|os_vif/cli/demo/world\.py",
-    "oslo_privsep": r"os_vif/engine/privilege\.py",
-    "socket": rf"{SYSTEM}|os_vif/cli/demo/world\.py",
+    "oslo_privsep": r"os_vif/engine/(daemon|privilege)\.py",
+    "socket": rf"{SYSTEM}|os_vif/engine/daemon\.py|os_vif/cli/demo/world\.py",
     "subprocess": SYSTEM,
 }
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from os_vif import exception
 from os_vif.engine import converge as engine
-from os_vif.engine import dispatch, examine, runner
+from os_vif.engine import dispatch, examine, planner, runner
 from tests import vifs
 from tests.modelled import World
 from tests.seen import asks
@@ -23,6 +24,7 @@ Fault = Callable[[str, dict[str, Any]], None]
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
+    monkeypatch.setattr(dispatch, "observe", made.seen)
     monkeypatch.setattr(runner, "handler_of", made.handlers().__getitem__)
     monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": True)
     return made
@@ -43,6 +45,12 @@ def looks(world: World, monkeypatch: pytest.MonkeyPatch) -> list[BaseException |
     # So that it is looked at again, always.
     monkeypatch.setattr(engine, "_seen_well", lambda *_args: False)
     return said
+
+
+def planned(one: Any) -> runner.Group:
+    host = dispatch.observe(planner.questions(one.topology), one.place, with_daemon=False)
+    todo = planner.plan_plug(one.topology, host)
+    return list(zip(todo.steps, todo.undo, strict=True))
 
 
 def no_descriptors() -> OSError:
@@ -182,3 +190,61 @@ def test_what_is_left_of_two_rounds_is_said_once() -> None:
     assert str(error) == "could not x: y (and could not take back: a; b; c)"
     assert error.kwargs["left"] == "a; b; c"
     assert str(exception.StepFailed(step="x", reason="y", left="")) == "could not x: y"
+
+
+@pytest.mark.parametrize("spent", [1, 2])
+def test_a_daemon_stops_when_its_time_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch, spent: int
+) -> None:
+    """And takes back what it did, as it is heard still."""
+    now = iter([0.0] * spent + [11.0] * 9)
+    monkeypatch.setattr(runner, "time", types.SimpleNamespace(monotonic=lambda: next(now)))
+    group = planned(request())
+    [report] = runner.run([group], together=False, end=10.0)
+    assert report["error"]["errno"] == errno.ETIMEDOUT
+    assert world.log[:spent] == ["create_link"] * spent
+    assert world.links == {}
+
+
+def test_a_daemon_that_was_given_up_leaves_it_to_who_did(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped: meanwhile all may be as it should be, by another's hands."""
+    now = iter([0.0, 100.0, 100.0])
+    monkeypatch.setattr(runner, "time", types.SimpleNamespace(monotonic=lambda: next(now)))
+    [report] = runner.run([planned(request())], together=False, end=10.0)
+    assert report["error"]["errno"] == errno.ETIMEDOUT
+    assert world.log == ["create_link"]
+    assert list(world.links) == ["br0"]
+
+
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.EPIPE])
+@pytest.mark.parametrize("together", [False, True])
+def test_steps_whose_answer_was_lost_count_as_done(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: int, together: bool
+) -> None:
+    trips: list[int] = []
+
+    class Daemon:
+        @staticmethod
+        def run(section: str, groups: Any, **options: Any) -> Any:
+            trips.append(len(groups))
+            reports = runner.run_plain(groups, section, together=options["together"])
+            if len(trips) == 1:
+                raise OSError(number, "no answer")
+            return reports
+
+    monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": False)
+    monkeypatch.setattr(dispatch, "observe", world.observe)
+    monkeypatch.setattr(dispatch, "_daemon", lambda: Daemon)
+    requests = [request(1), request(2)]
+    engine.plug(requests, together=together)
+    if number == errno.EPIPE:  # it is tried again
+        assert [one.error for one in requests] == [None, None]
+        assert set(world.links) == {"br0", vifs.tap_name(1), vifs.tap_name(2)}
+        assert trips[0] == 2
+        return
+    assert all("no answer" in str(one.error) for one in requests[: 1 if together else 2])
+    assert all(isinstance(one.error, exception.ExceptionBase) for one in requests)
+    assert all(one.done == [] for one in requests)
+    assert world.links == {}

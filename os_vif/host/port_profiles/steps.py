@@ -60,6 +60,11 @@ _CLEARED: Mapping[str, fields.Predicate] = {
 }
 
 
+def _patience(args: Args) -> float:
+    # What is in the way is taken away first, and that has as much time.
+    return 2.0 * float(args["timeout"])
+
+
 # --- IEEE 802.1Qbg --------------------------------------------------------------------------------
 
 
@@ -151,6 +156,7 @@ KINDS: Mapping[str, Kind] = {
         lambda _host, args: Step("disassociate_vsi", {key: args[key] for key in _ASSOCIATION}),
         lambda args: f"associate {_in_words(args['vsi'])} on {args['interface']}",
         drift=_not_associated,
+        patience=_patience,
         hidden=True,
         daemons=(DEFAULT,),
     ),
@@ -160,6 +166,7 @@ KINDS: Mapping[str, Kind] = {
         lambda _host, args: Step("associate_vsi", {**args, "fresh": False}),
         lambda args: f"disassociate VSI {args['vsi']['instance']} on {args['interface']}",
         drift=_still_associated,
+        patience=_patience,
         hidden=True,
         daemons=(DEFAULT,),
     ),
@@ -169,6 +176,7 @@ KINDS: Mapping[str, Kind] = {
         _unset_profile,
         lambda args: f'give {args["device"]} the port profile "{args["profile"]}"',
         drift=_not_set,
+        patience=_patience,
         partial=True,
         daemons=(DEFAULT,),
     ),

@@ -118,6 +118,13 @@ def _role(listens: bool) -> str:
 
 _NAME: Mapping[str, Callable[[Any], bool]] = {"name": fields.NAME}
 
+
+def _patience(_args: Args) -> float:
+    # What a back end may take (back_end_timeout, 15 s) the daemon's own files say; and there may be
+    # one to wait for, and one to be ended.
+    return 60.0
+
+
 KINDS: Mapping[str, Kind] = {
     "add_fp_device": Kind(
         {**_NAME, "path": _PATH, "listens": fields.FLAG},
@@ -128,6 +135,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         drift=_not_made,
         daemons=(AS_ROOT,),
+        patience=_patience,
     ),
     "del_fp_device": Kind(
         _NAME,
@@ -135,6 +143,7 @@ KINDS: Mapping[str, Kind] = {
         lambda _host, _args: None,
         lambda args: f"have fp-vdev delete {args['name']}",
         daemons=(AS_ROOT,),
+        patience=_patience,
     ),
     "start_back_end": Kind(
         {
@@ -151,6 +160,7 @@ KINDS: Mapping[str, Kind] = {
         ),
         drift=_not_started,
         daemons=(AS_ROOT,),
+        patience=_patience,
         hidden=True,
     ),
     "stop_back_end": Kind(
@@ -164,6 +174,7 @@ KINDS: Mapping[str, Kind] = {
         lambda args: f"stop the back end of {args['name']}",
         drift=_not_stopped,
         daemons=(AS_ROOT,),
+        patience=_patience,
         hidden=True,
     ),
     "expect_socket": Kind(
