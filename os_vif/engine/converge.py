@@ -33,7 +33,9 @@ from os_vif.system import netlink
 
 LOG = logging.getLogger(__name__)
 
-_ATTEMPTS = 8
+_ATTEMPTS = 20
+_LONGEST_PAUSE = 0.25
+"""Seconds before another attempt, at the most: several processes may want one VIF."""
 
 # What a step says when another process was faster: look again instead of giving up.
 _OVERTAKEN = frozenset(
@@ -52,6 +54,10 @@ _OVERTAKEN = frozenset(
 # requests, the kernel's buffer that is full, a daemon that was killed.
 _PASSING = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOBUFS, errno.EINTR, errno.EPIPE})
 _LOOKS = 6
+
+# What may be so, too, and may as well stay: it is tried a few times only.
+_MAYBE_OVERTAKEN = errno.EAGAIN
+_MAYBES = 4
 
 _PATIENT_LOOKS = 5
 _PATIENCE = 0.002
@@ -222,14 +228,16 @@ def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
 
 def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, together: bool) -> None:
     """Look, plan, run and look again until nothing is left to do."""
+    blocked_looks = maybes = 0
     for attempt in range(_ATTEMPTS + 1):
         pending = [it for it in requests if it.error is None and not it.aside]
-        planned = _plan(plan, pending, place, patient=attempt < _PATIENT_LOOKS)
+        planned = _plan(plan, pending, place, patient=blocked_looks < _PATIENT_LOOKS)
         working = [(request, todo) for request, todo in planned if todo.steps]
         refused = together and any(request.error for request in requests)
         blocked = not refused and any(request.blocked for request in pending)
+        blocked_looks = blocked_looks + 1 if blocked else 0
         if blocked and (together or not working):
-            time.sleep(_PATIENCE * 2**attempt)
+            time.sleep(_PATIENCE * 2 ** (blocked_looks - 1))
             continue
         if not working or refused:
             return
@@ -249,12 +257,14 @@ def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, toget
         # With one group's failure the others of an all-or-nothing round were taken back too.
         rolled_back = together and any(report["error"] for report in reports)
         overtaken = False
+        passing = _OVERTAKEN | ({_MAYBE_OVERTAKEN} if maybes < _MAYBES else set())
         for (request, todo), group, report in zip(working, groups, reports, strict=False):
             error = report["error"]
             if error is None:
                 if not rolled_back:
                     _record(request, todo, group, report["unchanged"])
-            elif error["errno"] in _OVERTAKEN and attempt < _ATTEMPTS - 1 and not error["left"]:
+            elif error["errno"] in passing and attempt < _ATTEMPTS - 1 and not error["left"]:
+                maybes += error["errno"] == _MAYBE_OVERTAKEN
                 LOG.debug("%s: %s; looking again", error["step"], error["reason"])
                 overtaken = True
             else:
@@ -265,14 +275,14 @@ def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, toget
                     left="; ".join(error["left"]),
                 )
                 _fail(request, failed)
-        if overtaken and attempt:
-            # Those who change the same thing must not go on in step.
-            time.sleep(_CHANCE.uniform(0, _PATIENCE * 2**attempt))
-        elif not blocked and all(
+        if not (overtaken or blocked) and all(
             _seen_well(place, todo, report)
             for (_request, todo), report in zip(working, reports, strict=False)
         ):
             return
+        if attempt > (0 if overtaken else 1):
+            # Those who change the same thing must not go on in step.
+            time.sleep(_CHANCE.uniform(0, min(_PATIENCE * 2**attempt, _LONGEST_PAUSE)))
 
 
 def _seen_well(place: Place, todo: Plan, report: runner.Report) -> bool:

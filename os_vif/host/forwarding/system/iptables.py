@@ -7,17 +7,27 @@ tables is theirs, and rules in the other one would not meet those of Docker and 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import random
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+
+from os_vif.system import locks
 
 Rules = tuple[tuple[str, ...], ...]
 
 _LOCK_SECONDS = "10"
+
+_ATTEMPTS = 8
+_PAUSE_S = 0.002
+"""Before the second try, at the most; doubled each time."""
+_CHANCE = random.SystemRandom()
 
 
 def _path(name: str) -> str | None:
@@ -174,11 +184,41 @@ def replace(
     """
     if not available(ipv6=ipv6) and all(rule[-1] == "ACCEPT" for rule in wanted):
         return ()  # what only lets pass is missed where something drops alone
-    lines = _chain(ipv6=ipv6)
+    with contextlib.ExitStack() as turn:
+        # Two of us that add the same would both have it.  Others' programs do not wait for us, so
+        # whoever may not use the lock can do without.
+        with contextlib.suppress(OSError):
+            turn.enter_context(locks.held(f"FORWARD of {_tool(ipv6=ipv6)}", float(_LOCK_SECONDS)))
+        for attempt in range(_ATTEMPTS):
+            lines = _chain(ipv6=ipv6)
+            before, text = _change(lines, comment, wanted, top_regex, bottom_regex)
+            if not text:
+                break
+            try:
+                _command(f"{_tool(ipv6=ipv6)}-restore", "--noflush", "-w", _LOCK_SECONDS, text=text)
+            except OSError:
+                # It names rules by their words and places, which may be gone by now.  Once more in
+                # any case: whoever changes another chain is noticed, too.
+                if attempt and (attempt == _ATTEMPTS - 1 or _chain(ipv6=ipv6) == lines):
+                    raise
+                time.sleep(_CHANCE.uniform(0, _PAUSE_S * 2**attempt))
+            else:
+                break
+    return before
+
+
+def _change(
+    lines: Sequence[str],
+    comment: str,
+    wanted: Sequence[Sequence[str]],
+    top_regex: str,
+    bottom_regex: str,
+) -> tuple[Rules, str]:
+    """Return the rules with this comment, and the change for iptables-restore; '' for none."""
     owned = {line: rule for line in lines if (rule := _own(line, comment)) is not None}
     before = tuple(owned[line] for line in lines if line in owned)
     if before == tuple(tuple(rule) for rule in wanted):
-        return before
+        return before, ""
     left = [line for line in lines if line not in owned]
     place = _first_place(left, top_regex, bottom_regex)
     changes = [f"-D{line[2:]}" for line in lines if line in owned]
@@ -187,7 +227,4 @@ def replace(
         f"{' '.join(rule[-2:])}"
         for offset, rule in enumerate(wanted)
     ]
-    text = "\n".join(["*filter", *changes, "COMMIT", ""])
-    restore = f"{_tool(ipv6=ipv6)}-restore"
-    _command(restore, "--noflush", "-w", _LOCK_SECONDS, text=text)
-    return before
+    return before, "\n".join(["*filter", *changes, "COMMIT", ""])

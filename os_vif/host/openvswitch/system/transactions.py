@@ -75,18 +75,20 @@ def _run_phase(
 
 def _why(unattached: Sequence[tuple[Step, int, str]]) -> list[tuple[Step, OSError]]:
     """Return the steps whose port could not be attached, each with the error."""
-    return [
-        (
-            step,
-            # Without its device somebody was faster, and it is worth another look; he may have made
-            # it again since, and then ovs-vswitchd's own words alone tell.
-            OSError(code, words)
-            if step.args.get("type")
-            or (os.strerror(errno.ENODEV) not in words and devices.exists(step.args["name"]))
-            else OSError(errno.ENODEV, words),
-        )
-        for step, code, words in unattached
-    ]
+    return [(step, OSError(_why_it(step, code, words), words)) for step, code, words in unattached]
+
+
+def _why_it(step: Step, code: int, words: str) -> int:
+    if step.args.get("type"):
+        return code
+    # Without its device somebody was faster, and it is worth another look; he may have made it
+    # again since, and then ovs-vswitchd's own words alone tell.
+    if os.strerror(errno.ENODEV) in words or not devices.exists(step.args["name"]):
+        return errno.ENODEV
+    # Of one that was made again under its hands it says so, and of one that it can never have.
+    if any(os.strerror(number) in words for number in (errno.EBUSY, errno.EINVAL)):
+        return errno.EAGAIN
+    return code
 
 
 def _once(todo: Sequence[Step]) -> list[Step]:
