@@ -16,12 +16,12 @@ import errno
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from oslo_log import log as logging
 
 from os_vif import exception
-from os_vif.engine import dispatch, families, planner, runner, steps
+from os_vif.engine import dispatch, families, planner, runner, steady, steps
 from os_vif.engine.draft import Known, Plan
 from os_vif.engine.family import Caution
 from os_vif.engine.observed import Asked, Asks, Host
@@ -50,11 +50,6 @@ _OVERTAKEN = frozenset(
         errno.EBADFD,  # a tap that was deleted while we made it
     }
 )
-# What a look says where what it looks at is changed meanwhile: a device that goes between two
-# requests, the kernel's buffer that is full, a daemon that was killed.
-_PASSING = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOBUFS, errno.EINTR, errno.EPIPE})
-_LOOKS = 6
-
 # What may be so, too, and may as well stay: it is tried a few times only.
 _MAYBE_OVERTAKEN = errno.EAGAIN
 _MAYBES = 4
@@ -309,26 +304,12 @@ def _seen_well(place: Place, todo: Plan, report: runner.Report) -> bool:
     )
 
 
-def observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
-    """Look at the host; look again where it changed in the middle."""
-    attempt = 1
-    while True:
-        try:
-            return dispatch.observe(asked, place, with_daemon=with_daemon)
-        except OSError as error:
-            if error.errno not in _PASSING or attempt == _LOOKS:
-                raise
-            LOG.debug("%s; looking again", error)
-        time.sleep(_CHANCE.uniform(0, _PATIENCE * 2**attempt))
-        attempt += 1
-
-
 def _held(place: Place, kinds: Sequence[tuple[Kind, Args]]) -> bool:
     """Tell whether what the steps did holds, where they have their doubts."""
     asked = Asks(item for kind, args in kinds for item in kind.doubts(args))
     if not asked:
         return True
-    host = observe(asked, place, with_daemon=False)
+    host = steady.observe(asked, place, with_daemon=False)
     return all(kind.holds(args, host) for kind, args in kinds)
 
 
@@ -356,7 +337,7 @@ def _plan(
         else:
             known.append(request)
     # Whether anybody has rules for a bridge, the privileged side alone sees.
-    host = observe(asked, place, with_daemon=dissolving)
+    host = steady.observe(asked, place, with_daemon=dissolving)
     found = []
     for request in known:
         request.aside = request.widen(host)

@@ -10,12 +10,13 @@ from typing import Any
 
 from os_vif import exception
 from os_vif.engine import dispatch, planner
-from os_vif.engine.converge import Request, observe
+from os_vif.engine.converge import Request
 from os_vif.engine.draft import Draft
 from os_vif.engine.family import Caution
 from os_vif.engine.observed import Asks, Host
 from os_vif.engine.place import Place
 from os_vif.engine.plugged import Plugged
+from os_vif.engine.steady import observe
 from os_vif.engine.step import HOST, Step
 from os_vif.engine.topology import Mark
 
