@@ -22,6 +22,8 @@ import ovs.jsonrpc
 import ovs.poller
 import ovs.stream
 
+from os_vif.system import ovsdb_answers
+
 if TYPE_CHECKING:
     from os_vif.host.openvswitch.resources import Database
 
@@ -32,10 +34,17 @@ _RETRY_MS = 100
 
 _RECEIVE_BYTES = 65536
 
+_MOST_CHARACTERS = 1 << 27
+"""Of one answer: ten times what a switch of ten thousand ports would have to say."""
+
+_MOST_MESSAGES = 1000  # that an idle connection may have got: a server sends a few probes
+
 _SSL_ERROR = 1
 """SSL_ERROR_SSL, which the package takes for an errno."""
 
 _JSON = json.JSONDecoder()
+
+_ANSWERS = (ovs.jsonrpc.Message.T_REPLY, ovs.jsonrpc.Message.T_ERROR)
 
 Answer = TypeVar("Answer")
 Operation = dict[str, Any]
@@ -48,6 +57,14 @@ class OvsdbError(OSError):
 
 class Lost(OvsdbError):
     """No answer came to what was sent, which may have been done or not."""
+
+
+class Malformed(Lost):
+    """What came is no answer to what was sent, which may have been done or not."""
+
+    def __init__(self, words: str) -> None:
+        words = f"the connection was lost: the server's answer is no OVSDB: {words}"
+        super().__init__(errno.EPROTO, words)
 
 
 class Refused(OvsdbError):
@@ -129,7 +146,8 @@ class Connection:
         self._rpc = _connect(database, deadline, patient=patient)
         self._untried = self._rpc.name.startswith("ssl:")
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._input = ""
+        self._chunks: list[str] = []
+        self._characters = 0
 
     def close(self) -> None:
         """Close it, whatever is under way."""
@@ -138,13 +156,17 @@ class Connection:
 
     def is_alive(self) -> bool:
         """Answer the server's probes, and tell whether it still listens."""
-        while True:
-            error, message = self._receive()
+        for _message in range(_MOST_MESSAGES):
+            try:
+                error, message = self._receive()
+            except Malformed:
+                return False
             if error == errno.EAGAIN:
                 return not self._rpc.get_status()
             if error:
                 return False
             self._answer(message)
+        return False
 
     def _answer(self, message: Any) -> None:
         if message.type == ovs.jsonrpc.Message.T_REQUEST and message.method == "echo":
@@ -157,22 +179,37 @@ class Connection:
         transaction of 500 ports, and 1 ms this way.
         """
         while True:
-            if self._input:
+            if self._chunks and self._chunks[-1].rstrip()[-1:] == "}":  # else there is more to come
+                text = "".join(self._chunks).lstrip()
                 try:
-                    value, end = _JSON.raw_decode(self._input)
+                    value, end = _JSON.raw_decode(text)
                 except ValueError:
-                    if not self._input.startswith("{"):
-                        return errno.EPROTO, None
+                    self._chunks = [text]
+                except RecursionError:
+                    raise Malformed("it is nested too deep") from None
                 else:
-                    self._input = self._input[end:].lstrip()
+                    self._chunks = [text[end:]] if text[end:] else []
                     message = ovs.jsonrpc.Message.from_json(value)
-                    return (errno.EPROTO, None) if isinstance(message, str) else (0, message)
+                    if isinstance(message, str):
+                        raise Malformed(message)
+                    return 0, message
             error, data = self._rpc.stream.recv(_RECEIVE_BYTES)
             if error:
                 return error, None
             if not data:
                 return ovs.jsonrpc.EOF, None
-            self._input += self._decoder.decode(data)
+            self._take_up(data)
+
+    def _take_up(self, data: bytes) -> None:
+        try:
+            self._chunks.append(self._decoder.decode(data))
+        except UnicodeDecodeError as error:
+            raise Malformed(str(error)) from None
+        if self._chunks[0].lstrip()[:1] not in ("{", ""):
+            raise Malformed("it is not JSON")
+        self._characters = self._characters + len(data) if len(self._chunks) > 1 else len(data)
+        if self._characters > _MOST_CHARACTERS:
+            raise Malformed(f"it is longer than {_MOST_CHARACTERS} characters")
 
     def transact(self, operations: Sequence[Operation], deadline: Deadline) -> list[Any]:
         """Run operations as one transaction and return their results.
@@ -189,12 +226,10 @@ class Connection:
                 self._wait(deadline)
             elif not error:
                 self._untried = False
-                if message.id == request.id and message.type in (
-                    ovs.jsonrpc.Message.T_REPLY,
-                    ovs.jsonrpc.Message.T_ERROR,
-                ):
-                    return _results(message)
+                if message.type in _ANSWERS:
+                    return _results(operations, message, request.id)
                 self._answer(message)
+                self._left_ms(deadline)
         self.close()
         if self._untried:
             # With TLS 1.3 the server looks at our certificate after the handshake.
@@ -206,12 +241,7 @@ class Connection:
         raise Lost(errno.EPIPE, f"the connection was lost: {_words(error)}")
 
     def _wait(self, deadline: Deadline) -> None:
-        try:
-            left = deadline.left_ms()
-        except OvsdbError as error:
-            # Its answer may still come, and must not be taken for another's.
-            self.close()
-            raise Lost(error.errno, error.strerror) from None
+        left = self._left_ms(deadline)
         self._rpc.run()
         poller = ovs.poller.Poller()
         self._rpc.wait(poller)
@@ -219,18 +249,30 @@ class Connection:
         poller.timer_wait(left)
         poller.block()
 
+    def _left_ms(self, deadline: Deadline) -> int:
+        try:
+            return deadline.left_ms()
+        except OvsdbError as error:
+            # Its answer may still come, and must not be taken for another's.
+            self.close()
+            raise Lost(error.errno, error.strerror) from None
+
 
 def _words(error: int) -> str:
     return "the server closed it" if error == ovs.jsonrpc.EOF else os.strerror(error)
 
 
-def _results(message: Any) -> list[Any]:
+def _results(operations: Sequence[Operation], message: Any, asked: Any) -> list[Any]:
     if message.type == ovs.jsonrpc.Message.T_ERROR:
         raise OvsdbError(errno.EPROTO, f"the server answered {message.error}")
+    if message.id != asked:
+        raise Malformed("it answers what was not asked")
     results: list[Any] = message.result
-    for position, result in enumerate(results):
+    for position, result in enumerate(results if isinstance(results, list) else ()):
         if isinstance(result, Mapping) and "error" in result:
-            raise Refused(position, result["error"], result.get("details", ""))
+            raise Refused(position, str(result["error"]), str(result.get("details", "")))
+    if fault := ovsdb_answers.fault(operations, results):
+        raise Malformed(fault)
     return results
 
 
@@ -336,13 +378,16 @@ def ask(
     :raises OvsdbError: no server answered before the deadline.
     """
     deadline = deadline_of(database).at_least(least_s)
+    lost = False
     while True:
         try:
             with connection(database, deadline, patient=patient) as server:
                 return question(server, deadline)
         except Lost as error:
-            if error.errno == errno.ETIMEDOUT:
+            if error.errno != errno.EPIPE:
                 raise
+        time.sleep(_RETRY_MS / 1000 if lost else 0)
+        lost = True
 
 
 # --- operations (RFC 7047, 5.2) -----------------------------------------------------------------

@@ -251,7 +251,12 @@ def change(database: Database, todo: Sequence[Step]) -> list[tuple[Step, int, st
         if not any(_is_awaited(step) for step in todo):
             return []
         attaching = [step for step in todo if step.args.get("attached")]
-        ports = _await_config(server, done, attaching, deadline)
+        try:
+            ports = _await_config(server, done, attaching, deadline)
+        except NotFollowed:
+            raise
+        except ovsdb.OvsdbError as error:  # the rows are there all the same
+            raise NotFollowed(error.errno, error.strerror) from error
         return _unattached(attaching, ports, done.interfaces)
 
 
@@ -291,7 +296,7 @@ def _commit(server: Connection, todo: Sequence[Step], deadline: Deadline) -> _Do
     except Refused as error:
         owners = txn.owners[error.position] if error.position < count else list(todo)
         raise Failed(owners, error.errno or 0, error.strerror or str(error)) from error
-    [config] = answers[count + 1]["rows"]
+    config = _config(answers[count + 1])
     interfaces = {name: answers[at]["uuid"][1] for name, at in txn.interfaces.items()}
     return _Done(config["next_cfg"], config["cur_cfg"], interfaces)
 
@@ -327,11 +332,19 @@ def _await_config(
     while True:
         answers = _transact_waiting(server, [*waiting, *look], deadline)
         if answers is not None:
-            [config], *ports = (answer["rows"] for answer in answers[len(waiting) :])
-            done = done._replace(seen=config["cur_cfg"])
+            config, *interfaces = answers[len(waiting) :]
+            done = done._replace(seen=_config(config)["cur_cfg"])
             if done.seen >= done.wanted:
-                return ports
+                return [answer["rows"] for answer in interfaces]
         waiting = [_until_not(done.seen, deadline)]
+
+
+def _config(answer: Mapping[str, Any]) -> ovsdb.Row:
+    """Return the one row of the table Open_vSwitch."""
+    rows: list[ovsdb.Row] = answer["rows"]
+    if len(rows) != 1:
+        raise ovsdb.Malformed(f"the table Open_vSwitch has {len(rows)} rows instead of one")
+    return rows[0]
 
 
 def _until_not(seen: int, deadline: Deadline) -> Operation:
