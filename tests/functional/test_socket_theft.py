@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import os
 import signal
 import subprocess
@@ -218,3 +219,45 @@ def test_a_folder_of_roots_that_is_called_like_a_room(home: Path) -> None:
         (path / "file").touch()
         rooms.sweep(folder)
         assert sorted(os.listdir(path)) == ["file", "own"]
+
+
+def _take_away(room: Path) -> None:
+    room.rmdir()
+
+
+def _put_his_own(room: Path) -> None:
+    room.rmdir()
+    room.mkdir()
+    os.chown(room, NOBODY.pw_uid, -1)
+    _HELD.append(os.open(room, os.O_RDONLY | os.O_CLOEXEC))
+    fcntl.flock(_HELD[-1], fcntl.LOCK_EX)
+
+
+def _put_a_link(room: Path) -> None:
+    room.rmdir()
+    room.symlink_to("../../roots")
+
+
+_HELD: list[int] = []
+
+
+@pytest.mark.parametrize("act", [_take_away, _put_his_own, _put_a_link])
+def test_a_room_that_is_swapped_at_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], None]
+) -> None:
+    """Whatever its folder's owner does, the start fails and does not wait for him."""
+    really = os.mkdir
+
+    def mkdir(name: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        really(name, mode, dir_fd=dir_fd)
+        if dir_fd is not None:
+            act(home / "vm" / name)
+
+    with rights.trusted_folder(f"{home}/vm/vhost", "nobody") as folder:
+        monkeypatch.setattr(rooms.os, "mkdir", mkdir)
+        with pytest.raises(PermissionError, match="takes away each"), rooms.room(folder):
+            pass
+        monkeypatch.undo()
+    while _HELD:
+        os.close(_HELD.pop())
+    assert os.listdir(home.parent / "roots") == []

@@ -71,28 +71,30 @@ def move_in(path: str, room: int, name: str, folder: int, give: tuple[str, str, 
 
 
 def _make_room(folder: int) -> tuple[str, int]:
-    while True:
+    for _attempt in range(_ATTEMPTS):
         name = f"{ASIDE}{secrets.token_hex(8)}"
         os.mkdir(name, 0o700, dir_fd=folder)
+        made = -1
         try:
             made = os.open(name, _ROOM, dir_fd=folder)
-        except FileNotFoundError:  # another was sweeping up
-            continue
-        try:
             # For as long as this is held, nobody sweeps it up.
-            fcntl.flock(made, fcntl.LOCK_EX)
-            found = os.fstat(made)
-            if not found.st_nlink:
-                continue
+            fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its name may have become another's in between.
+            found = os.fstat(made)
             others = stat.S_IRWXG | stat.S_IRWXO
-            if found.st_uid != os.geteuid() or found.st_mode & others or os.listdir(made):
-                raise OSError(errno.EPERM, f"{name} was replaced by somebody meanwhile")
-            kept, made = made, -1
-            return name, kept
+            own = found.st_uid == os.geteuid() and not found.st_mode & others
+            if own and found.st_nlink and not os.listdir(made):
+                kept, made = made, -1
+                return name, kept
+        except (FileNotFoundError, BlockingIOError, NotADirectoryError):
+            pass  # another was sweeping up, or has put something else there
         finally:
             if made >= 0:
                 os.close(made)
+    raise OSError(errno.EPERM, "somebody takes away each folder in which the socket is to be made")
+
+
+_ATTEMPTS = 16
 
 
 def sweep(folder: int) -> None:
