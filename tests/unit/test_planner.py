@@ -10,13 +10,14 @@ import pytest
 
 from os_vif import exception
 from os_vif.engine import planner
+from os_vif.engine.draft import Known
 from os_vif.engine.observed import Host
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Mark, Resource, Topology
 from os_vif.host.forwarding.questions import FORWARDING
 from os_vif.host.forwarding.resources import ForwardRules
 from os_vif.host.links.questions import SHARED_MARK, UNFINISHED_GROUP
-from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan
+from os_vif.host.links.resources import Bridge, Tap, Uplink, VethEnd, Vlan
 from os_vif.host.routes.questions import Address, Route
 from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 from tests import vifs
@@ -176,6 +177,51 @@ def test_a_short_id_derives_no_names(world: World) -> None:
 def test_where_the_hypervisor_makes_the_taps_none_is_adopted(world: World) -> None:
     world.add_link(NAME, "tap", "", mac=HOST_MAC)
     assert unplug(world, dataclasses.replace(LONE, adopt=False)) == []
+
+
+def test_a_hypervisors_tap_is_left_in_its_bridge_and_once_that_is_gone(world: World) -> None:
+    world.add_link("qbr0", "bridge", "")
+    world.add_link(NAME, "tap", "", mac=HOST_MAC, master="qbr0")
+    topology = Topology(OWNER, (dataclasses.replace(LONE, spared_in="qbr0"),))
+    known = Known()
+    for _look in range(2):
+        assert planner.plan_unplug(topology, look(world, topology), known).steps == []
+        world.links[NAME].attributes["master"] = None
+    assert kinds(planner.plan_unplug(topology, look(world, topology)).steps) == ["delete_links"]
+    world.links[NAME].attributes["master"] = "qbr0"
+    world.links[NAME].alias = str(OWNER)
+    assert kinds(planner.plan_unplug(topology, look(world, topology)).steps) == ["delete_links"]
+
+
+# --- veths that somebody else has made ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "alias", "goes"),
+    [
+        (NAME, "veth", "", (True, True)),
+        ("web0", "veth", "", (False, True)),
+        ("web0", "veth", str(OWNER), (True, True)),
+        (NAME, "veth", str(Mark(vifs.vif_id(2), "test")), (False, False)),
+        (NAME, "bridge", "", (False, False)),
+        (NAME, "", "", (False, False)),
+    ],
+)
+def test_a_veth_goes_if_it_is_evidently_the_vifs(
+    world: World, name: str, kind: str, alias: str, goes: tuple[bool, bool]
+) -> None:
+    """By its name or its mark; or because it was under a port of the VIF's."""
+    world.add_link(name, kind, alias)
+    topology = Topology(OWNER, (VethEnd(name=name),))
+    assert plug(world, *topology.resources) == []
+    done = tuple(
+        kinds(planner.plan_unplug(topology, look(world, topology), known).steps) == ["delete_links"]
+        for known in (Known(), Known(shown={name}))
+    )
+    assert done == goes
+    if not alias:
+        kept = Known(kept={name: "another's port"}, shown={name})
+        assert planner.plan_unplug(topology, look(world, topology), kept).steps == []
 
 
 # --- taps: queues ---------------------------------------------------------------------------------
