@@ -21,6 +21,7 @@ from os_vif.testing import killing
 from tests import guest, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, refused, steps_left, unplug
 from tests.functional.test_macvtap import LOWER
+from tests.functional.test_privilege import OTHERS, as_nobody
 
 pytestmark = pytest.mark.functional
 
@@ -360,3 +361,17 @@ def test_killed_while_a_tap_changes_hands(inside: Any) -> None:
             unplug(vif)
         number += 1
     assert number > 3
+
+
+def test_a_caller_without_privilege(inside: Any) -> None:
+    vif = vifs.tap_vif()
+
+    def act() -> None:
+        plug(vif)
+        assert steps_left(vif) == []
+
+    as_nobody(act, section=OTHERS)
+    assert access(vif.vif_name) == ("root", None)
+    with vifs.configured("tap", tap_owner="daemon"):
+        as_nobody(act, section=OTHERS)
+    assert access(vif.vif_name) == ("daemon", None)

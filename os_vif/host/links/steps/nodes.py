@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from os_vif.engine import fields
 from os_vif.engine.observed import Host
+from os_vif.engine.place import DEFAULT
 from os_vif.engine.step import Args, Drift, Kind, Step
 from os_vif.host.links.questions import NODES
 
@@ -48,6 +49,7 @@ KINDS: Mapping[str, Kind] = {
             Drift(args["name"], f"its character device should be that of {_whose(args)}")
         ],
         partial=True,
+        daemons=frozenset({DEFAULT}),
     ),
 }
 """By name."""
