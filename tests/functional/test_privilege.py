@@ -317,3 +317,50 @@ def test_no_privilege_and_no_helper(inside: Any, make: Callable[[], Any], sectio
     before = witness.snapshot()
     as_nobody(act, section=section, helper=None)
     assert witness.differences(before, witness.snapshot()) == []
+
+
+# --- what a VIF has elsewhere ---------------------------------------------------------------------
+
+
+def test_what_a_vif_has_elsewhere_goes_through_the_daemon(inside: Any) -> None:
+    old = vifs.bridge_vif(bridge="br0", vif_name="t0", has_traffic_filtering=False)
+    new = vifs.bridge_vif(bridge="br1", vif_name="t1", has_traffic_filtering=False)
+    with vifs.configured("linux_bridge", create_tap=True):
+        os_vif.plug(old, vifs.instance())
+
+        def nobody_plugs() -> None:
+            assert os_vif.check(new, vifs.instance())
+            os_vif.plug(new, vifs.instance())
+            assert os_vif.check(new, vifs.instance()) == []
+
+        as_nobody(nobody_plugs)
+        assert {link["ifname"] for link in witness.ask("link show")} == {"lo", "br0", "br1", "t1"}
+        assert witness.rules()
+        assert not any("br0" in rule for rule in witness.rules())
+        witness.ip("link set t1 down\nlink set t1 name away0")
+        as_nobody(lambda: os_vif.unplug(new, vifs.instance()))
+    assert {link["ifname"] for link in witness.ask("link show")} == {"lo", "br0", "br1"}
+    assert witness.rules() == []
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_port_becomes_a_linux_bridges_through_the_daemon(inside: Any, reached: bool) -> None:
+    """Where the caller may not ask the switch, what is there stays for who may."""
+    bridged = vifs.bridge_vif()
+    with contextlib.closing(openvswitch.Switch(inside, tcp=True)) as switch:
+        with vifs.configured("ovs", ovsdb_connection=switch.remote):
+            os_vif.plug(vifs_ovs.plain(), vifs.instance())
+
+        def nobody_plugs() -> None:
+            os_vif.plug(bridged, vifs.instance())
+            assert os_vif.check(bridged, vifs.instance()) == []
+
+        remote = switch.tcp if reached else switch.remote
+        with (
+            vifs.configured("ovs", ovsdb_connection=remote),
+            vifs.configured("linux_bridge", create_tap=True),
+        ):
+            as_nobody(nobody_plugs)
+        assert witness.ask(f"link show dev {vifs.tap_name(1)}")[0]["master"] == "br0"
+        there = vifs.tap_name(1) in switch.vsctl("list-ports", vifs_ovs.BRIDGE)
+        assert there is not reached

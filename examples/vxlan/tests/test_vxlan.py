@@ -85,6 +85,17 @@ def test_a_changed_network_makes_it_anew():
     assert "vxlan id 43" in ip("-details", "link", "show", TUNNEL)
 
 
+def test_what_was_renamed_is_found_and_goes():
+    os_vif.plug(vif(), GUEST)
+    ip("link", "set", TUNNEL, "down", "name", "away0")
+    assert "delete VXLAN away0" in [describe(step) for step in os_vif.check(vif(), GUEST)]
+    os_vif.plug(vif(), GUEST)
+    assert os_vif.check(vif(), GUEST) == []
+    ip("link", "set", TUNNEL, "down", "name", "away0")
+    os_vif.unplug(vif(), GUEST)
+    assert "away0" not in ip("link", "show")
+
+
 def test_a_failed_plug_is_undone():
     testing.assert_undone(vif(), GUEST)
 

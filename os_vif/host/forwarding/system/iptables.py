@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from os_vif.host.forwarding.questions import parse_rules_comment
 from os_vif.system import locks
 
 Rules = tuple[tuple[str, ...], ...]
@@ -180,6 +181,8 @@ def replace(
 ) -> Rules:
     """Make the rules with this comment exactly ``wanted``, in one change; return the former.
 
+    The VIF's rules for other bridges go with it: a caller without privilege did not see them.
+
     :raises OSError: the command failed; nothing was changed.
     """
     if not available(ipv6=ipv6) and all(rule[-1] == "ACCEPT" for rule in wanted):
@@ -217,14 +220,22 @@ def _change(
     """Return the rules with this comment, and the change for iptables-restore; '' for none."""
     owned = {line: rule for line in lines if (rule := _own(line, comment)) is not None}
     before = tuple(owned[line] for line in lines if line in owned)
-    if before == tuple(tuple(rule) for rule in wanted):
+    doomed = owned.keys() | {line for line in lines if _is_elsewhere(line, comment)}
+    if before == tuple(tuple(rule) for rule in wanted) and len(doomed) == len(owned):
         return before, ""
-    left = [line for line in lines if line not in owned]
+    left = [line for line in lines if line not in doomed]
     place = _first_place(left, top_regex, bottom_regex)
-    changes = [f"-D{line[2:]}" for line in lines if line in owned]
+    changes = [f"-D{line[2:]}" for line in lines if line in doomed]
     changes += [
         f'-I FORWARD {place + offset} {" ".join(rule[:-2])} -m comment --comment "{comment}" '
         f"{' '.join(rule[-2:])}"
         for offset, rule in enumerate(wanted)
     ]
     return before, "\n".join(["*filter", *changes, "COMMIT", ""])
+
+
+def _is_elsewhere(line: str, comment: str) -> bool:
+    """Tell whether a rule is of the same VIF as those with this comment, and for another bridge."""
+    owner = parse_rules_comment(comment)
+    others = comments([line]) - {comment}
+    return owner is not None and any(parse_rules_comment(it) == owner for it in others)
