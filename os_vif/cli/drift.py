@@ -33,6 +33,7 @@ def faults_of(drifts: Iterable[Drift]) -> dict[str, Fault]:
     notes: dict[str, list[str]] = {}
     missing: set[str] = set()
     detached: set[str] = set()
+    astray: set[str] = set()
     for drift in drifts:
         part = drift.part or drift.device
         notes.setdefault(part, []).append("missing" if drift.missing else drift.words)
@@ -40,7 +41,11 @@ def faults_of(drifts: Iterable[Drift]) -> dict[str, Fault]:
             missing.add(part)
         if drift.detached:
             detached.add(part)
+        if drift.astray:
+            astray.add(part)
     return {
-        part: Fault(part in missing, part in detached, tuple(dict.fromkeys(words)))
+        part: Fault(
+            part in missing, part in detached, tuple(dict.fromkeys(words)), astray=part in astray
+        )
         for part, words in notes.items()
     }

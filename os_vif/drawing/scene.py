@@ -28,11 +28,13 @@ class Fault:
     :ivar missing: it is not there at all.
     :ivar detached: it is not attached to what it should be.
     :ivar notes: in words, one line each.
+    :ivar astray: it is there, and is no part of what was described; it gets a part of its own.
     """
 
     missing: bool = False
     detached: bool = False
     notes: tuple[str, ...] = ()
+    astray: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -148,6 +150,8 @@ def scene_of(
         if draw_all is not None:
             draw_all(scene, resources)
     for name, fault in (faults or {}).items():
+        if fault.astray:
+            scene.part(name, "nic")
         if name in scene.parts:
             scene.parts[name].fault = fault
     return scene

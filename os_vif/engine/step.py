@@ -47,6 +47,7 @@ class Drift:
     :ivar attribute: the attribute that differs; '' where it is something else.
     :ivar expected: the attribute's right value.
     :ivar detached: the device is not attached to what it should be.
+    :ivar astray: the device is there, and should not be.
     :ivar part: the key of the part of a picture that it concerns; '' for the device.
     """
 
@@ -56,6 +57,7 @@ class Drift:
     attribute: str = ""
     expected: Any = None
     detached: bool = dataclasses.field(default=False, compare=False)
+    astray: bool = dataclasses.field(default=False, compare=False)
     part: str = dataclasses.field(default="", compare=False)
 
 

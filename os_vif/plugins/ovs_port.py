@@ -252,7 +252,9 @@ class Port:
         if isinstance(self.vif, VIFHostDevice):
             return [*resources, *self._any_representor()]
         if isinstance(self.vif, VIFVHostUser):
-            return [*resources, self._ovs_port(self._vhost_user_name)]
+            # By the socket's place it is known, should its ids be gone.
+            path = {"vhost-server-path": str(optional(self.vif, "path", ""))}
+            return [*resources, self._ovs_port(self._vhost_user_name, options=path)]
         resources += self._own_bridge()
         if optional(self.vif, "vif_name"):
             tap = self._tap()

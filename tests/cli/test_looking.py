@@ -98,6 +98,9 @@ def test_what_a_vif_has_elsewhere(osvif):
     osvif("check", before)
     said = osvif("check", after, code=3).stdout
     assert "tap8  still there, of an earlier description or renamed  (for tap9)" in said
+    drawn = osvif("show", after).stdout
+    assert "tap8" in drawn
+    assert "still there, of an earlier" in drawn
     said = osvif("gc", "--keep", after, "--dry-run").stdout
     assert said.startswith("would remove  tap8")
     assert "which is elsewhere now" in said

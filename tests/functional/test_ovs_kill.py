@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import os_vif
-from tests import switch_witness, vifs, vifs_ovs
+from tests import switch_witness, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
 from tests.functional.killing import killed
 
@@ -92,3 +92,28 @@ def test_killed_and_forgotten(switch: Any, inside: Any, vif: Any) -> None:
         nothing_of_ours(switch, inside)
         number += 1
     assert switch_witness.MARK_KEY not in switch.vsctl("list", "Interface")
+
+
+@pytest.mark.parametrize("before", ["hybrid", "own bridge", "linux bridge"])
+def test_what_is_elsewhere_when_killed(switch: Any, inside: Any, before: str) -> None:
+    """Killed on the way from one place to another: plugged again it is in the one, or in none."""
+    make = vifs.bridge_vif if before == "linux bridge" else MODES[before]
+    after = vifs_ovs.plain()
+    switch_witness.make_bridge(switch)
+    with vifs.configured("linux_bridge", create_tap=True):
+        number, was_killed = 0, True
+        while was_killed:
+            with vifs.configured("ovs", per_port_bridge=before == "own bridge"):
+                plug(make())
+            was_killed = killed(lambda: plug(after), number)
+            if number % 2:
+                plug(after)
+                assert steps_left(after) == [], number
+                assert ports(switch) == {after.vif_name}, number
+                assert "master" not in (witness.link(after.vif_name) or {}), number
+            unplug(after)
+            assert ports(switch) == set(), number
+            left = set(inside.links()) - {vifs_ovs.BRIDGE, "ovs-netdev", "br0"}
+            assert left == set(), number
+            number += 1
+    assert number >= 3, "that few changes?"

@@ -112,6 +112,24 @@ def test_a_lost_mark_is_drift(inside: Any, fake: FakeSysfs) -> None:
     assert names("lo") == [mark_of(1)]
 
 
+def test_another_function_is_given_back(inside: Any, fake: FakeSysfs) -> None:
+    for address in (CARD, FUNCTION):
+        fake.function(address)
+    before, after = device(), vifs_sriov.device(1, FUNCTION, kind="generic")
+    plug(before)
+    assert steps_left(after)
+    plug(after)
+    assert names("lo") == [mark_of(1, FUNCTION)]
+    assert steps_left(after) == []
+    unplug(before)
+    assert names("lo") == []
+    plug(before)
+    plug(vifs.tap_vif())
+    assert names("lo") == [mark_of(1)], "who is no function's any more is not looked for there"
+    unplug(vifs.tap_vif())
+    unplug(before)
+
+
 def test_they_are_listed_and_given_back(inside: Any, fake: FakeSysfs) -> None:
     fake.function(CARD, driver="igb")
     fake.function(FUNCTION)

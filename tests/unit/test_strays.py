@@ -193,3 +193,18 @@ def test_a_port_s_device_leaves_its_linux_bridge() -> None:
     seen = host(device("tap-new", master="ovs-system"))
     seen[BRIDGES]["br"] = BridgeRow("br", "")
     assert plug(seen, topology(TAP, port)) == ["add port tap-new to br"]
+
+
+def test_a_port_without_ids_is_known_by_its_socket() -> None:
+    options = {"vhost-server-path": "/run/guest"}
+    port = OvsPort(name="vhu-x", bridge="br", external_ids=IFACE, options=options)
+    row = PortRow("vhu-x", "br", "u", type="dpdkvhostuserclient", options=options)
+    seen = host()
+    seen[LINKS]["vhu-x"] = None
+    seen[PORTS]["vhu-x"] = row
+    with pytest.raises(exception.HeldByAnother, match="its external_ids tell of nobody"):
+        unplug(seen, topology(port))
+    seen[PORTS]["vhu-x"] = dataclasses.replace(row, options={"vhost-server-path": "/run/other"})
+    assert unplug(seen, topology(port)) == []
+    seen[PORTS]["vhu-x"] = dataclasses.replace(row, external_ids={"iface-id": vifs.NETWORK_ID})
+    assert unplug(seen, topology(port)) == []

@@ -271,7 +271,10 @@ def _correct(draft: Draft, wanted: OvsPort, row: PortRow) -> None:
 
 
 def unplug_port(draft: Draft, wanted: OvsPort) -> None:
-    """Take the port away, from whichever bridge it is on."""
+    """Take the port away, from whichever bridge it is on.
+
+    :raises HeldByAnother: it is the VIF's, and nobody's by its ids.
+    """
     for former in _former_ports(draft, wanted):
         draft.take(del_port(former))
     row = draft.host[PORTS].get(wanted.name)
@@ -281,6 +284,12 @@ def unplug_port(draft: Draft, wanted: OvsPort) -> None:
         draft.take(del_port(row))
         if not row.type and row.external_ids.keys() & {MARK_KEY, "iface-id"}:
             draft.shown.add(row.name)
+    elif _is_disowned(wanted, row):
+        raise exception.HeldByAnother(
+            resource=f"Open vSwitch port {row.name}",
+            reason=f"its external_ids tell of nobody, on bridge {row.bridge}; delete it (ovs-vsctl "
+            f"del-port {row.bridge} {row.name}), or give it the iface-id of the VIF",
+        )
     else:
         # What another's port stands on is that port's, whatever it is called.
         draft.kept[row.name] = (
@@ -311,6 +320,12 @@ def warn_of_checksums(topology: Topology, host: Host, wanted: OvsPort) -> Iterat
             "switch that off in the guest (ethtool -K eth0 tx off) or for it (libvirt: <driver>"
             "<host csum='off'/></driver>; QEMU: csum=off)",
         )
+
+
+def _is_disowned(wanted: OvsPort, row: PortRow) -> bool:
+    """Tell whether a port is the VIF's by its socket alone: somebody took its ids away."""
+    owned = row.external_ids.keys() & {MARK_KEY, "iface-id"}
+    return bool(wanted.options and not owned) and not _options_differ(wanted, row)
 
 
 def _whose(row: PortRow) -> str:

@@ -213,7 +213,7 @@ def _port_differs(args: Args, _every: Sequence[Step]) -> list[Drift]:
 def _port_astray(args: Args, every: Sequence[Step]) -> list[Drift]:
     again = _of_port("add_port", args["name"], every)
     if again is None:
-        return [Drift(args["name"], f"should not be on {args['bridge']}")]
+        return [Drift(args["name"], f"should not be on {args['bridge']}", astray=True)]
     words = f"is on {args['bridge']} and should be on {again['bridge']}"
     if args["bridge"] == again["bridge"]:
         words = f"must be attached anew: {args['why']}"

@@ -13,6 +13,9 @@ from os_vif.host.functions.resources import (
     VirtualFunction,
 )
 from os_vif.host.functions.rules import devices, representors, vlans
+from os_vif.host.functions.rules.strays import STRAYS
+
+__all__ = ["NOTES", "RULES", "STRAYS"]
 
 RULES: Mapping[type, Rule] = {
     Representor: Rule(

@@ -319,7 +319,7 @@ def _astray(args: Args, todo: Sequence[Step]) -> list[Drift]:
     made = [step.args for step in todo if step.kind == "create_link"]
     again = {name for it in made for name in (it["name"], it["attributes"].get("peer"))}
     words = "still there, of an earlier description or renamed"
-    return [Drift(name, words) for name, _index in args["links"] if name not in again]
+    return [Drift(name, words, astray=True) for name, _ in args["links"] if name not in again]
 
 
 def _made_anew(args: Args) -> str:

@@ -127,5 +127,6 @@ REFUSES: Mapping[str, Callable[[Args, str], str]] = {
     "delete_links": _delete_links,
     "delete_unused": _delete_unused,
     "delete_idle": _delete_unused,
+    "tag_link": _delete_unused,
 }
 """Why a kind of step is not run for another process."""
