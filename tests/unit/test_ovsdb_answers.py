@@ -93,7 +93,8 @@ def test_looking_up(data: st.DataObject, number: int) -> None:
     server: Any = Server(number, data)
     name = COLUMNS["name"]
     with contextlib.suppress(ovsdb.OvsdbError):  # and nothing else
-        rows._look_up(server, ["br0"], [name], [vifs.vif_id(1)], ovsdb.Deadline(0))
+        wanted = rows.Wanted(["br0"], [name], [vifs.vif_id(1)], ["os-vif vif=x plugin=ovs"])
+        rows._look_up(server, wanted, ovsdb.Deadline(0))
         rows._marked(server, ovsdb.Deadline(0))
 
 
