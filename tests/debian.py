@@ -51,6 +51,7 @@ WANTED_BY = {
     ),
     "lab": ("tests/lab", "tests/functional/test_ovs_vhost_user.py"),
     "libvirt": ("benchmarks",),
+    "sudo": ("tests/docs/test_sudoers.py",),
 }
 """Which tests need what the packages are for (:attr:`Apt.user`)."""
 

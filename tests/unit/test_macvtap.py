@@ -369,5 +369,5 @@ def test_a_device_is_given_away(world: World, fields: Any, node: Any, given: Any
         [undo] = todo.undo
         assert undo is not None
         assert tuple(undo.args.values()) == (NAME, *node)
-        assert all(steps.checked(*step) == step for step in (*todo.steps, undo))
+        assert all(steps.checked(*step, DEFAULT) == step for step in (*todo.steps, undo))
         assert "character device" in steps.describe(todo.steps[0])
