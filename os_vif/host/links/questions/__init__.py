@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from os_vif import exception
 from os_vif.engine.observed import AROUND, CARDS, DEVICES, LAST, ON_DEVICES, Host, Question
 from os_vif.engine.topology import Mark, parse_mark
+from os_vif.host.links.questions.uplinks import MANAGERS, WIRELESS
 from os_vif.host.links.resources import Uplink, Value
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ VLAN device, on the one below it."""
 
 STANDING: Question[str, None] = Question("standing", AROUND)
 """The second part of :data:`RETURNED`, of those who stand on a device, which then are known."""
+
 TAGGED: Question[str, tuple[str, ...]] = Question("tagged", DEVICES)
 """Of a VIF's id: the names of the devices that carry its :func:`.tags.tag`, which are among
 :data:`LINKS` then.  No answer on a kernel that knows no alternative names."""
@@ -437,6 +439,6 @@ def former_mtu(link: Link) -> tuple[int, str] | None:
 
 QUESTIONS = (
     *(FUNCTIONS, LINKS, TAGGED, USERS, ACCOUNTS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED),
-    *(BRIDGE_PORTS, NODES, RETURNED, STANDING),
+    *(BRIDGE_PORTS, NODES, RETURNED, STANDING, WIRELESS, MANAGERS),
 )
 """All that can be asked."""

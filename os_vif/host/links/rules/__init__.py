@@ -21,6 +21,7 @@ from os_vif.host.links.questions import (
     STANDING,
     USERS,
 )
+from os_vif.host.links.questions.uplinks import MANAGERS, WIRELESS
 from os_vif.host.links.resources import (
     Bridge,
     Macvtap,
@@ -47,7 +48,13 @@ from os_vif.host.links.rules.returning import dissolve_bridge, dissolve_uplink, 
 from os_vif.host.links.rules.silence import warn_of_advertisements
 from os_vif.host.links.rules.strays import STRAYS
 from os_vif.host.links.rules.taps import asks_accounts, warn_of_access
-from os_vif.host.links.rules.warnings import warn_bridge, warn_tap, watch_bridge, watch_tap
+from os_vif.host.links.rules.warnings import (
+    warn_bridge,
+    warn_tap,
+    warn_uplink,
+    watch_bridge,
+    watch_tap,
+)
 
 __all__ = ["RULES", "STRAYS"]
 
@@ -59,7 +66,8 @@ def _asks_tap(tap: Tap, _mark: Mark) -> list[Asked]:
 
 def _asks_vlan(vlan: Vlan, _mark: Mark) -> list[Asked]:
     below = FUNCTIONS(vlan.behind) if vlan.behind else LINKS(vlan.link)
-    return [LINKS(vlan.name), below, *([] if vlan.stays else [USERS(vlan.name)])]
+    more = WIRELESS(vlan.link) if vlan.stays else USERS(vlan.name)
+    return [LINKS(vlan.name), below, more]
 
 
 def _asks_idle_vlan(vlan: Vlan, _mark: Mark) -> list[Asked]:
@@ -163,10 +171,16 @@ RULES: Mapping[type, Rule] = {
         opens=True,
     ),
     Uplink: Rule(
-        asks=lambda uplink, _mark: [LINKS(uplink.name), MOVES((uplink.name, uplink.bridge))],
+        asks=lambda uplink, _mark: [
+            LINKS(uplink.name),
+            MOVES((uplink.name, uplink.bridge)),
+            WIRELESS(uplink.name),
+        ],
         plug=plug_uplink,
         dissolve_asks=lambda uplink, _mark: [LINKS(uplink.name), RETURNED(uplink.name)],
         dissolve=dissolve_uplink,
+        watches=lambda uplink, _mark: [MANAGERS(uplink.name)],
+        warns=warn_uplink,
     ),
 }
 """What is to be known of each kind of resource."""

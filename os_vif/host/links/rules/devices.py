@@ -25,6 +25,7 @@ from os_vif.host.links.questions import (
     shared_mark,
     what,
 )
+from os_vif.host.links.questions.uplinks import WIRELESS
 from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, VethEnd, Vlan
 from os_vif.host.links.rules import taps
 from os_vif.host.links.rules.mtus import of_bridge, raised
@@ -202,6 +203,7 @@ def _uplink_of(draft: Draft, bridge: str) -> Link | None:
 def plug_vlan(draft: Draft, vlan: Vlan) -> None:
     """Make the VLAN device on its lower device, which is set up."""
     lower = need(draft.host, vlan.link or netdev_behind(draft.host, vlan.behind))
+    refuse_wireless(draft, lower.name)
     correct(draft, lower, {"up": True, **raised(draft, lower, vlan.mtu)})
     link = draft.host[LINKS][vlan.name]
     wanted = vlan.attributes()
@@ -262,6 +264,7 @@ def plug_uplink(draft: Draft, uplink: Uplink) -> None:
             resource=f"uplink {uplink.name}",
             reason="it is not an Ethernet device, and a bridge takes no others",
         )
+    refuse_wireless(draft, uplink.name)
     # Add first, remove last: at no moment, and wherever this is killed, is the host without them.
     moved = add_to(draft, uplink.name, uplink.bridge)
     correct(draft, link, {**uplink.attributes(), **raised(draft, link, uplink.mtu)})
@@ -298,6 +301,20 @@ def take_from(draft: Draft, source: str, moved: Moved) -> None:
     # Backwards, or the kernel takes the secondary addresses away with their primary one.
     for address in reversed(addresses):
         draft.add("delete_address", device=source, address=as_mapping(address))
+
+
+def refuse_wireless(draft: Draft, device: str) -> None:
+    """See that a device that a bridge is to send guests' frames by is no wireless card.
+
+    :raises UnusableDevice: it is one: with three addresses a frame (IEEE 802.11, 9.3.2.1) a station
+        sends by its own MAC address only, and the kernel takes it into no bridge.
+    """
+    if draft.host[WIRELESS].get(device):
+        raise exception.UnusableDevice(
+            device=f"uplink {device}",
+            reason="it is a wireless card, and a station sends by its own MAC address only; have "
+            "the host route to its guests (type: tap, routed), or name a wired uplink",
+        )
 
 
 def is_ethernet(link: Link) -> bool:

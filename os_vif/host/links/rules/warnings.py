@@ -11,8 +11,10 @@ from os_vif.engine.step import HOST
 from os_vif.host.forwarding.questions import FIREWALL, INSIDE
 from os_vif.host.forwarding.questions.chains import Packet
 from os_vif.host.forwarding.resources import ForwardRules
-from os_vif.host.links.resources import Bridge, Tap, Veth
-from os_vif.host.routes.questions import WAYS_OUT
+from os_vif.host.links.questions import LINKS
+from os_vif.host.links.questions.uplinks import MANAGERS
+from os_vif.host.links.resources import Bridge, Tap, Uplink, Veth
+from os_vif.host.routes.questions import DEFAULT_ROUTES, ROUTES, WAYS_OUT
 from os_vif.host.routes.resources import HostRoute
 
 if TYPE_CHECKING:
@@ -99,3 +101,29 @@ def warn_tap(topology: Topology, host: Host, tap: Tap) -> Iterator[Caution]:
             packet = Packet(family, tap.name, device)
             for chain in host[FIREWALL][family].dropping(packet, (family, "inet"), ours=False):
                 yield Caution(tap.name, f"{chain} drops {name} from here to {device}")
+
+
+_MANAGED = {
+    "NetworkManager": "manages it, and may take it out of {bridge}: nmcli device set {name} "
+    "managed no, or make it a port of {bridge} in a connection",
+    "systemd-networkd": "manages it, and gives it its addresses again: Bridge={bridge} in its "
+    ".network file, or Unmanaged=yes",
+}
+_LEASED = "renews an address that is {bridge}'s once it is plugged: let it run on {bridge} instead"
+
+
+def warn_uplink(_topology: Topology, host: Host, uplink: Uplink) -> Iterator[Caution]:
+    """Warn of what moves to the bridge with the uplink, and of who would move it back."""
+    link = host[LINKS].get(uplink.name)
+    if link is None:
+        return
+    for route in host[ROUTES].get(uplink.name, ()):
+        if route.destination in DEFAULT_ROUTES and link.attributes.get("master") is None:
+            by = f" by {route.gateway}" if route.gateway else ""
+            name = _FAMILIES["ip6" if ":" in route.destination else "ip"]
+            yield Caution(
+                uplink.name, f"the host's default route for {name}{by} moves to {uplink.bridge}"
+            )
+    for manager in host[MANAGERS].get(uplink.name, ()):
+        words = _MANAGED.get(manager, _LEASED).format(bridge=uplink.bridge, name=uplink.name)
+        yield Caution(uplink.name, f"{manager} {words}")

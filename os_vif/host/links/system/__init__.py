@@ -42,10 +42,20 @@ from os_vif.host.links.questions import (
     is_unfinished,
     words_behind,
 )
+from os_vif.host.links.questions.uplinks import MANAGERS, WIRELESS
 from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Vlan
 from os_vif.host.links.rules.devices import is_ours
 from os_vif.host.links.rules.macvtap import lowering
-from os_vif.host.links.system import altnames, chardev, devices, ownership, stacking, sysfs, taps
+from os_vif.host.links.system import (
+    altnames,
+    chardev,
+    devices,
+    managers,
+    ownership,
+    stacking,
+    sysfs,
+    taps,
+)
 from os_vif.host.routes.questions import ADDRESSES, ROUTES
 from os_vif.system import identity, sysctl
 
@@ -136,6 +146,22 @@ def _host_id(_keys: set[None], host: Host) -> Iterator[Asked]:
     return iter(())
 
 
+def _wireless(names: set[str], host: Host) -> Iterator[Asked]:
+    for device in names:
+        link = host[LINKS].get(device)
+        if link is not None and link.attributes.get("master") is None:
+            host[WIRELESS][device] = sysfs.is_wireless(link.name, link.index)
+    return iter(())
+
+
+def _managers(names: set[str], host: Host) -> Iterator[Asked]:
+    found = devices.look_up(names)
+    host[MANAGERS].update(
+        managers.of({name: link.index for name, link in found.items() if link is not None})
+    )
+    return iter(())
+
+
 def _delays(names: set[str], host: Host) -> Iterator[Asked]:
     for device in names:
         link = host[LINKS][device]
@@ -204,6 +230,8 @@ _LOOKS: Mapping[Question[Any, Any], Any] = {
     USERS: _users,
     BRIDGED: _bridged,
     HOST_ID: _host_id,
+    WIRELESS: _wireless,
+    MANAGERS: _managers,
     DELAYS: _delays,
     MOVES: _moves,
     MOVED: _moved,

@@ -9,6 +9,7 @@ Documentation/networking/devlink/devlink-port.rst for the port names.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -22,6 +23,15 @@ _VIRTUAL = re.compile(r"(?:(?:c0)?pf(?P<physical>[0-9]+))?(?:vf)?(?P<number>[0-9
 
 _NO_OVERRIDE = "(null)"
 """How the kernel shows that there is none."""
+
+
+def is_wireless(name: str, index: int) -> bool:
+    """Tell whether a network device is a wireless card's (sysfs-class-net)."""
+    folder = f"{ROOT}/class/net/{name}"
+    if not (os.path.exists(f"{folder}/phy80211") or os.path.exists(f"{folder}/wireless")):
+        return False
+    # What is mounted here may show another network namespace's devices.
+    return Path(folder, "ifindex").read_text().strip() == str(index)
 
 
 def folder_of(address: str) -> Path:
