@@ -211,7 +211,7 @@ def _planned(
     session: Session, files: Sequence[str], *, unplugging: bool, with_bridge: bool = False
 ) -> list[_Planned]:
     """Plan every VIF by itself; what fails has its error instead of steps."""
-    batch = session.read(files)
+    batch = session.read(files, tell=not unplugging)
     from os_vif import verbs
     from os_vif.cli.specs import reader
 

@@ -93,7 +93,8 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
       os-vif show tap0
       os-vif show web.yaml --no-check --svg web.svg
 
-    Where something could not be checked it is drawn all the same, and the exit code is 1.
+    Where something could not be checked it is drawn all the same, and the exit code is 1. What
+    check warns of is said on standard error.
 
     With --json: "parts", each with key, kind, title, lines, below (the key it is attached to),
     missing and faults.
@@ -140,16 +141,20 @@ def _from_files(
 
     vifs = []
     drifts: list[Drift] = []
+    warnings: dict[tuple[str, str], None] = {}
     for entry, request in zip(batch.entries, reader.describe_all(batch), strict=True):
         if request is None:
             raise Failure(str(exception.NotDescribed(plugin_name=entry.vif.plugin)))
         vifs.append((request.topology, guest_of(entry)))
         if look:
-            try:
-                drifts += drifts_of(verbs.plan(entry.vif, entry.instance))
-            except Exception as error:  # the picture is worth showing all the same
-                session.error(f"{entry.vif.id}: not checked: {explain(error)}")
+            [found] = verbs.examine([(entry.vif, entry.instance)])
+            drifts += drifts_of(found.steps)
+            warnings |= dict.fromkeys((it.device, it.words) for it in found.warnings)
+            if found.error:  # the picture is worth showing all the same
+                session.error(f"{entry.vif.id}: not checked: {explain(found.error)}")
                 seen = False
+    for device, words in warnings if not session.json else ():
+        session.warn(f"{device}: {words}")
     return vifs, faults_of(drifts), seen
 
 

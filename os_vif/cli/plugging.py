@@ -199,7 +199,7 @@ def _many(
     together: bool,
     with_bridge: bool = False,
 ) -> int:
-    batch = session.read(files)
+    batch = session.read(files, tell=not unplugging)
     from os_vif import verbs
     from os_vif.cli.specs import reader
 
@@ -227,7 +227,9 @@ def _many(
         result["warnings"] = as_warnings(outcome.warnings)
         results.append(result)
     for device, words in dict.fromkeys(
-        (it["device"], it["words"]) for result in results for it in result["warnings"]
+        (it["device"], it["words"])
+        for result in ([] if session.json else results)
+        for it in result["warnings"]
     ):
         session.warn(f"{device}: {words}")
     _report(session, results, seconds)

@@ -159,7 +159,7 @@ def validate(session: Session, files: tuple[str, ...]) -> int:
     With --json: "vifs", each with id, plugin, file, line, devices and type (null for the wire
     form).
     """
-    batch = session.read(files)
+    batch = session.read(files, tell=True)
     from os_vif.cli.specs import reader
 
     results: list[dict[str, Any]] = []

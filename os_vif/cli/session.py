@@ -50,6 +50,10 @@ STYLES = {
 }
 
 
+_TOLD = 20
+"""So many warnings of one kind are told; JSON has all."""
+
+
 class Exit(enum.IntEnum):
     """What the command's exit code means."""
 
@@ -85,6 +89,7 @@ class Session:
         self.progress_from = 20
         self._out: Console | None = None
         self._err: Console | None = None
+        self._unused: list[Problem] | None = None
 
     # --- starting -------------------------------------------------------------------------
 
@@ -111,9 +116,10 @@ class Session:
             logging.getLogger("oslo.privsep").setLevel(logging.CRITICAL + 1)
         configuration.start(self.config_files)
 
-    def read(self, files: Sequence[str]) -> Batch:
+    def read(self, files: Sequence[str], *, tell: bool = False) -> Batch:
         """Start, read specifications and apply the options in them.
 
+        :param tell: warn of what they say and nothing hears
         :raises BadInput: with every problem
         """
         from os_vif.cli import configuration
@@ -126,6 +132,14 @@ class Session:
         self._load()
         batch = reader.read_files(files)
         configuration.apply(batch.options, self.settings, batch.said)
+        if tell:
+            from os_vif.cli.specs.unused import unused
+
+            self._unused = unused(batch)
+            for problem in () if self.json else self._unused[:_TOLD]:
+                self.warn(str(problem))
+            if len(self._unused) > _TOLD and not self.json:
+                self.warn(f"and {len(self._unused) - _TOLD} more that reach nothing (see --json)")
         return batch
 
     # --- speaking -------------------------------------------------------------------------
@@ -188,6 +202,7 @@ class Session:
                 "command": self.command,
                 "exit_code": int(code),
                 "errors": list(errors),
+                **({} if self._unused is None else {"warnings": as_errors(self._unused, "Unused")}),
                 **result,
             }
             json.dump(whole, sys.stdout, indent=2, default=str)
@@ -261,11 +276,11 @@ def _excerpt(console: Console, line: int, column: int, width: int, text: str) ->
     _write(console, [(" " * (len(gutter) - 2) + "| ", "quiet"), " " * at, (carets, "bad")])
 
 
-def as_errors(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+def as_errors(problems: Sequence[Problem], kind: str = "BadInput") -> list[dict[str, Any]]:
     """Return problems for JSON."""
     return [
         {
-            "type": "BadInput",
+            "type": kind,
             "message": problem.message,
             "field": problem.field or None,
             "file": problem.mark.source if problem.mark else None,

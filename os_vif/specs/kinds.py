@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from os_vif.engine import checks
@@ -75,6 +75,8 @@ class Field:
     :ivar help: what it is for; one sentence without its full stop.
     :ivar default: what holds without it, in words; '' if that needs none.
     :ivar known_as: the names the library's own errors have for it.
+    :ivar unused: given all that was said of the VIF, and once the call's options are set: why the
+        field reaches nothing, for a warning; '' if it does reach something.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Field:
     required: bool = False
     default: str = ""
     known_as: tuple[str, ...] = ()
+    unused: Callable[[Mapping[str, Any]], str] | None = None
 
     @property
     def schema(self) -> Schema:

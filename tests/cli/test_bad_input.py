@@ -194,3 +194,17 @@ def test_a_wrong_command_line(osvif, words, said):
         assert said in osvif(*words, code=2).stderr
         done = osvif(*words, "--json", code=2)
     assert said in json.loads(done.stdout)["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "plug", "check"])
+def test_what_nothing_hears_is_told(osvif, command):
+    """A line on standard error, with its place; in JSON too; and no error."""
+    subnets = "network: {subnets: [{cidr: 192.0.2.0/24, gateway: 192.0.2.1}]}\n"
+    name = osvif.file(f"type: tap\nname: tap0\nmac: 52:54:00:12:34:56\n{subnets}")
+    missing = 3 if command == "check" else 0
+    words = "network.subnets[0].gateway: reaches nothing: nothing is routed to the guest"
+    assert f"warning: {name}:4:51: {words}" in osvif(command, name, code=missing).stderr
+    [told] = osvif.json(command, name, code=missing)["warnings"]
+    assert (told["file"], told["line"], told["type"]) == (name, 4, "Unused")
+    assert words not in osvif(command, "--quiet", name, code=missing).stderr
+    assert words not in osvif("unplug", name).stderr

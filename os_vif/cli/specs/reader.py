@@ -13,7 +13,17 @@ from os_vif import exception
 from os_vif.cli.specs import bounds, nodes, types, wire
 from os_vif.cli.specs.nodes import BadInput, Mapping, Node, Scalar, what
 from os_vif.cli.specs.reading import read_group, suggest
-from os_vif.specs import INSTANCE, Field, Group, Mark, Problem, Reading, VIFType, instance_of
+from os_vif.specs import (
+    INSTANCE,
+    Field,
+    Group,
+    Mark,
+    Problem,
+    Reading,
+    Values,
+    VIFType,
+    instance_of,
+)
 
 if TYPE_CHECKING:
     from os_vif.engine.claims import Claim
@@ -40,6 +50,7 @@ class Entry:
     :ivar root: its path in its document; '' if it is the document.
     :ivar marks: where each of its fields stands.
     :ivar row: its row in the table; None for the wire form.
+    :ivar values: what was said, by the row's fields.
     """
 
     vif: VIFBase
@@ -48,6 +59,7 @@ class Entry:
     root: str = ""
     marks: dict[str, Mark] = dataclasses.field(default_factory=dict)
     row: VIFType | None = None
+    values: Values = dataclasses.field(default_factory=dict)
 
     def locate(self, known_as: str) -> tuple[Mark, str] | None:
         """Return where a field stands and its path, by the name the library has for it.
@@ -286,7 +298,7 @@ def _read_typed(node: Mapping, into: Reading, batch: Batch) -> Entry | None:
     except (ValueError, exception.ExceptionBase) as error:
         into.problem(node.mark, "", f"not a usable {row.vif_class}: {error}")
         return None
-    return Entry(vif, instance, node.mark, row=row)
+    return Entry(vif, instance, node.mark, row=row, values=values)
 
 
 def _take_up(row: VIFType, values: dict[str, Any], into: Reading, said: Said) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
     BOOL,
     ID,
@@ -136,7 +137,7 @@ TYPES = (
             NAME,
             ID,
             INSTANCE,
-            Field("network", _BRIDGE_NETWORK, "the network behind the bridge"),
+            switched(Field("network", _BRIDGE_NETWORK, "the network behind the bridge")),
             Field(
                 "create_bridge",
                 BOOL,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from os_vif.host.port_profiles import resources as profiles
+from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
     ID,
     INSTANCE,
@@ -204,7 +205,7 @@ TYPES = (
             ),
             ID,
             INSTANCE,
-            Field("network", _NETWORK, "the network behind the card"),
+            switched(Field("network", _NETWORK, "the network behind the card")),
             Field(
                 "vlan_name",
                 INTERFACE,

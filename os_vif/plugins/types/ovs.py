@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
     BOOL,
     ID,
@@ -42,6 +43,9 @@ INTERFACE_ID = Field(
     "the logical port, by which Neutron and OVN know it (external_ids:iface-id)",
     default="the VIF's id",
     known_as=("port_profile.interface_id", "interface_id", "iface_id"),
+    unused=lambda said: (
+        "" if said.get("create_port", True) else "no port is made that could have it"
+    ),
 )
 DATAPATH = Field(
     "datapath",
@@ -50,7 +54,7 @@ DATAPATH = Field(
     default="that of the bridge; system for one that is made",
     known_as=("datapath_type",),
 )
-_NETWORK = Field("network", NETWORK, "the network behind the bridge")
+_NETWORK = switched(Field("network", NETWORK, "the network behind the bridge"))
 
 
 # --- what fields may say together ----------------------------------------------------------------
@@ -269,6 +273,11 @@ TYPES = (
                 "the socket that the guest listens at",
                 default="with mode client, Open vSwitch's own: its run folder and the port's name",
                 known_as=("path",),
+                unused=lambda said: (
+                    "where the guest connects (mode: client) the socket is Open vSwitch's own"
+                    if said["mode"] == "client"
+                    else ""
+                ),
             ),
             MAC_ADDRESS,
             Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
     ID,
     INSTANCE,
@@ -99,7 +100,9 @@ TYPES = (
             ),
             ID,
             INSTANCE,
-            Field("network", Group("a network", (NETWORK_ID, LABEL, SUBNETS)), "the network"),
+            switched(
+                Field("network", Group("a network", (NETWORK_ID, LABEL, SUBNETS)), "the network")
+            ),
         ),
         _device,
         _EXAMPLE,

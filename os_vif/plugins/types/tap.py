@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from os_vif.plugins.types.unused import routed
 from os_vif.specs import (
     ID,
     INSTANCE,
@@ -49,7 +50,10 @@ TYPES = (
             NAME,
             ID,
             INSTANCE,
-            Field("network", NETWORK, "the network, and the guest's addresses in it"),
+            routed(
+                Field("network", NETWORK, "the network, and the guest's addresses in it"),
+                "os_vif_tap",
+            ),
         ),
         _tap,
         _TAP_EXAMPLE,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from os_vif.plugins.types.ovs import DATAPATH, INTERFACE_ID, SWITCH
+from os_vif.plugins.types.unused import routed, switched
 from os_vif.plugins.types.vhost_user import MODE, PATH, socket_of
 from os_vif.specs import (
     BOOL,
@@ -32,7 +33,7 @@ _DEVICE_NAME = Field(
     default="vhu and the first 11 characters of the id",
     known_as=("vif_name",),
 )
-_NETWORK = Field("network", NETWORK, "the network behind the device")
+_NETWORK = switched(Field("network", NETWORK, "the network behind the device"))
 
 
 def _on_bridge(values: Values) -> VIFBase:
@@ -167,7 +168,10 @@ TYPES = (
             _DEVICE_NAME,
             ID,
             INSTANCE,
-            Field("network", NETWORK, "the network, and the guest's addresses in it"),
+            routed(
+                Field("network", NETWORK, "the network, and the guest's addresses in it"),
+                "os_vif_vhostuser_fp",
+            ),
         ),
         _by_itself,
         _TAP_EXAMPLE,
