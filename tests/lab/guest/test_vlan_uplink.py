@@ -13,6 +13,7 @@ from os_vif import exception
 from os_vif.objects.network import Network
 from os_vif.objects.vif import VIFBridge
 from tests.conftest import PrivateHost
+from tests.vifs import configured
 
 pytestmark = pytest.mark.lab
 
@@ -69,8 +70,10 @@ def test_a_vlan_network_reaches_its_vlan(host: PrivateHost) -> None:
         assert vlan["link"] == "up0"
         assert vlan["linkinfo"]["info_data"]["id"] == 42
         assert vlan["master"] == "br0"
-        assert vlan["mtu"] == 1400
-        assert vlan["ifalias"] == links["br0"]["ifalias"] == "os-vif shared"
+        assert vlan["mtu"] == links["br0"]["mtu"] == 1500, "1400 is the guest's"
+        assert (vlan["ifalias"], links["br0"]["ifalias"]) == (
+            *("os-vif shared", "os-vif shared uplink=vlan42"),
+        )
         assert {"UP"} <= set(vlan["flags"]) & set(links["br0"]["flags"]) & set(
             links["up0"]["flags"]
         )
@@ -81,6 +84,28 @@ def test_a_vlan_network_reaches_its_vlan(host: PrivateHost) -> None:
             assert os_vif.check(vif()) == []
             os_vif.unplug(vif(), None)
         assert {"vlan42", "br0", "up0"} <= host.links().keys()
+
+
+def test_the_lower_device_is_raised_and_all_goes_back(host: PrivateHost) -> None:
+    with wired(host):
+        before = host.run("ip", "-d", "link").stdout
+        other = vif(43)
+        other.id, other.bridge_name = f"{VIF_ID[:-1]}b", "br1"
+        with host.enter(), configured("linux_bridge", uplink_mtu={"up0": 4000}):
+            os_vif.plug(vif(), None)
+            os_vif.plug(other, None)
+            links = host.links()
+            raised = ("up0", "vlan42", "vlan43", "br0", "br1")
+            assert [links[name]["mtu"] for name in raised] == [4000] * 5
+            assert os_vif.check(vif()) == os_vif.check(other) == []
+            [outcome] = os_vif.unplug_many([(vif(), None)], with_bridge=True)
+            assert outcome.error is None
+            links = host.links()
+            assert "vlan42" not in links
+            assert links["up0"]["mtu"] == 4000, "the other VLAN needs it"
+            os_vif.gc([], bridges=True)
+        run(host, "ip link set up0 down")
+        assert host.run("ip", "-d", "link").stdout == before
 
 
 def test_a_drifted_vlan_is_found_and_mended(host: PrivateHost) -> None:
