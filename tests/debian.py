@@ -49,6 +49,7 @@ WANTED_BY = {
         *("tests/functional/test_vdp.py", "tests/functional/test_vsi*.py"),
         *("tests/cli/test_port_profiles.py", "tests/examples"),
     ),
+    "radvd": ("tests/functional/test_router_advertisements.py",),
     "lab": ("tests/lab", "tests/functional/test_ovs_vhost_user.py"),
     "libvirt": ("benchmarks",),
     "sudo": ("tests/docs/test_sudoers.py",),

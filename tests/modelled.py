@@ -35,7 +35,16 @@ from os_vif.host.links.questions import (
     former_mtu,
     words_behind,
 )
-from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, Address, Route
+from os_vif.host.routes.questions import (
+    ADDRESSES,
+    ANEW,
+    HOW_IPV6,
+    PROXIES,
+    ROUTES,
+    ROUTES_TO,
+    Address,
+    Route,
+)
 from os_vif.host.vhost_user.questions import BACK_ENDS, BackEndState
 
 DEFAULTS: dict[str, Any] = {
@@ -86,6 +95,8 @@ class World:
         """By the name of a macvtap in passthrough, the MAC that its card had before."""
         self.back_ends: dict[str, BackEndState] = {}
         self.host_id = "one of many"
+        self.how: dict[str, dict[str, int | str]] = {}
+        """By device, and of ``default``: settings of IPv6."""
         self.operations = 0
         self.log: list[str] = []
         self.watch: Callable[[World], None] = lambda _world: None
@@ -154,6 +165,8 @@ class World:
                 if device in self.links:
                     host[ADDRESSES][device] = tuple(self.addresses.get(device, ()))
                     host[ROUTES][device] = tuple(self.routes.get(device, ()))
+            for device in (uplink, bridge, ANEW):
+                host[HOW_IPV6][device] = dict(self.how.get(device, {}))
         self._look_at_shared(host, about.get(BRIDGE_PORTS, set()) & self.links.keys())
         users = [user for name in about.get(STANDING, ()) for user in host[USERS].get(name, ())]
         host[LINKS].update({user: copy.deepcopy(self.links[user]) for user in users})
@@ -233,6 +246,7 @@ class World:
                 "delete_address",
                 "add_route",
                 "delete_route",
+                "set_ipv6",
                 "add_proxy",
                 "delete_proxy",
                 "set_forwarding",
@@ -287,6 +301,7 @@ class World:
             self._set_link(name, {**attributes, "alias": alias})
         except OSError:
             del self.links[name]
+            self.how.pop(name, None)
             raise
 
     def _set_link(self, name: str, attributes: dict[str, Any]) -> None:
@@ -300,6 +315,10 @@ class World:
             if key == "mtu" and value > link.attributes.get("max_mtu", 65535):
                 raise OSError(errno.EINVAL, "mtu greater than device maximum")
             link.attributes[key] = value
+            if key == "disable_ipv6" and value:
+                here, ways = self.addresses.get(name, []), self.routes.get(name, [])
+                here[:] = [item for item in here if ":" not in item.local]
+                ways[:] = [item for item in ways if ":" not in item.destination]
             if key == "mac" and name in self.lent:
                 self.links[str(link.attributes["link"])].attributes["mac"] = value
 
@@ -325,8 +344,13 @@ class World:
         if not ports and not self.users_of(name):
             self._delete_links([[name, 0]])
 
+    def _speak(self, device: str, *texts: str) -> None:
+        """Refuse what is IPv6's on a device where that is off."""
+        if self._have(device).attributes["disable_ipv6"] and any(":" in text for text in texts):
+            raise OSError(errno.EACCES, "IPv6 is disabled on nexthop device")
+
     def _add_address(self, device: str, address: dict[str, Any]) -> None:
-        self._have(device)
+        self._speak(device, address["local"])
         mine = self.addresses.setdefault(device, [])
         wanted = Address(**address)
         if wanted.key not in {item.key for item in mine}:
@@ -339,7 +363,7 @@ class World:
         mine[:] = [item for item in mine if item.key != gone]
 
     def _add_route(self, device: str, route: dict[str, Any]) -> None:
-        self._have(device)
+        self._speak(device, route["destination"], route["gateway"])
         wanted = Route(**route)
         mine = self.routes.setdefault(device, [])
         if wanted.gateway and not wanted.onlink and not self._reaches(device, wanted.gateway):
@@ -352,6 +376,8 @@ class World:
         import ipaddress
 
         there = ipaddress.ip_address(gateway)
+        if there.is_link_local:
+            return True
         return any(
             there in ipaddress.ip_interface(item.local).network
             for item in self.addresses.get(device, ())
@@ -365,6 +391,11 @@ class World:
         gone = Route(**route)
         mine = self.routes.setdefault(device, [])
         mine[:] = [item for item in mine if item != gone]
+
+    def _set_ipv6(self, device: str, settings: dict[str, int | str], as_on: str) -> None:
+        self._have(device)
+        before = self.how.get(device) or self.how.get(ANEW, {})
+        self.how[device] = {**before, **settings}
 
     def _add_proxy(self, device: str, address: str) -> None:
         self._have(device)

@@ -13,7 +13,7 @@ from os_vif.host.functions.questions import PCI_DRIVERS, VFS
 from os_vif.host.links.questions import FUNCTIONS, LINKS, MOVES, NODES, USERS
 from os_vif.host.openvswitch.questions import BRIDGES, IDS, PORTS
 from os_vif.host.port_profiles.questions import PORT_PROFILES, VSIS
-from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO
+from os_vif.host.routes.questions import ADDRESSES, HOW_IPV6, PROXIES, ROUTES, ROUTES_TO
 from os_vif.host.vhost_user.questions import BACK_ENDS, SOCKETS
 
 QUESTIONS: dict[str, Question[Any, Any]] = {
@@ -23,6 +23,7 @@ QUESTIONS: dict[str, Question[Any, Any]] = {
     "moves": MOVES,
     "nodes": NODES,
     "routes": ROUTES,
+    "how_ipv6": HOW_IPV6,
     "routes_to": ROUTES_TO,
     "proxies": PROXIES,
     "forwarding": FORWARDING,

@@ -16,7 +16,7 @@ import os_vif
 from os_vif.host.links.system import taps
 from os_vif.host.vhost_user.system import testpmd
 from os_vif.host.vhost_user.system.testpmd_words import Settings
-from tests import dpdk, fast_path, lldpad, openvswitch, vifs, witness
+from tests import dpdk, fast_path, lldpad, openvswitch, radvd, vifs, witness
 from tests.conftest import PrivateHost
 from tests.debian import PackagesError, locked
 
@@ -83,6 +83,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         ("switch", openvswitch.prepare),
         ("dpdk_switch", functools.partial(openvswitch.prepare, dpdk=True)),
         ("station", lldpad.prepare),
+        ("router", radvd.prepare),
         ("testpmd_settings", dpdk.prepare),
     ):
         if fixture in needed:

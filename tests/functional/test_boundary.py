@@ -121,6 +121,24 @@ def test_an_alternative_name_of_a_card(card: FakeSysfs) -> None:
             assert why.startswith("eth0 is a"), (name, section)
 
 
+def test_ipv6_of_an_uplink(strangers: None) -> None:
+    """It goes off on a port, and how it is goes to a bridge."""
+
+    def act() -> None:
+        for device in ("eth0", "missing"):
+            how = {"device": device, "settings": {"accept_ra": 2}, "as_on": ""}
+            why = ask(BRIDGES, "set_ipv6", how)
+            assert why == f"the privileged side refuses: {device} is no bridge"
+        how = {"device": "br-host", "settings": {"accept_ra": 2}, "as_on": ""}
+        assert ask(SWITCH, "set_ipv6", how) == "not this daemon's"
+        assert not ask(BRIDGES, "set_ipv6", how)
+        assert not ask(BRIDGES, *set_link("port0", disable_ipv6=True))
+        assert not ask(BRIDGES, *set_link("port0", disable_ipv6=False))
+
+    as_nobody(act, section=EVERY)
+    assert witness.sysctl("ipv6/conf/br-host/accept_ra") == "2"
+
+
 def test_addresses_of_the_host(strangers: None) -> None:
     """They move: one that no other device has is not taken away."""
     witness.ip("address add 192.0.2.1/24 dev eth0")

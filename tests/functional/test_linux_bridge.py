@@ -431,6 +431,7 @@ def test_plugging_again_finishes_a_half_moved_uplink(uplink: Any) -> None:
     """The reference loses the route for good."""
     plug(uplinked())
     healthy = witness.snapshot()
+    Path("/proc/sys/net/ipv6/conf/eth0/disable_ipv6").write_text("0")
     witness.ip(
         """
         addr add 192.0.2.10/24 broadcast 192.0.2.255 dev eth0

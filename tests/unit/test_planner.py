@@ -356,7 +356,9 @@ def test_add_first_remove_last(world: World) -> None:
         "set_link",
         "delete_route",
         *["delete_address"] * 3,
+        "set_link",
     ]
+    assert todo[-1].args["attributes"] == {"disable_ipv6": True}, "what is left of IPv6 there"
     labels = [step.args["address"]["label"] for step in todo if step.kind == "add_address"]
     assert labels == ["", "br0:web", ""]
     gone = [step.args["address"]["local"] for step in todo if step.kind == "delete_address"]
@@ -377,6 +379,126 @@ def test_what_a_gateway_is_reached_by_comes_before_it(world: World) -> None:
     deleted = [step.args["route"]["gateway"] for step in todo if step.kind == "delete_route"]
     assert added == ["", "198.51.100.1"]
     assert deleted == ["198.51.100.1", ""]
+
+
+ROUTER = "fe80::1"
+LEARNED = Route("::/0", gateway=ROUTER, protocol=9, priority=1024, expires=15)
+
+
+def learning(world: World, **settings: Any) -> None:
+    """A host that learns IPv6 on its uplink."""
+    world.add_link("eth0", "", up=True, mac="52:00:00:00:0e:00")
+    world.addresses["eth0"] = [Address("2001:db8::a/64", flags=0x100, valid=40, preferred=30)]
+    world.routes["eth0"] = [LEARNED]
+    world.how["default"] = {"accept_ra": 1, "forwarding": 0, "addr_gen_mode": 0, "use_tempaddr": 0}
+    world.how["eth0"] = {**world.how["default"], "token": "::", **settings}
+
+
+def test_what_a_router_advertised_is_not_taken_from_the_kernel(world: World) -> None:
+    learning(world)
+    todo = plug(world, BRIDGE, UPLINK)
+    [route] = [step.args["route"] for step in todo if step.kind == "add_route"]
+    assert (route["priority"], route["expires"]) == (1025, 15), (
+        "it does until the kernel has its own"
+    )
+    assert not any(step.kind == "set_ipv6" for step in todo), "all is as on each new device"
+    run(world, todo)
+    assert plug(world, BRIDGE, UPLINK) == []
+    world.routes["br0"].append(LEARNED)
+    world.addresses["br0"].clear()
+    assert plug(world, BRIDGE, UPLINK) == []
+
+
+def test_a_learned_route_that_comes_back_is_not_taken_from_the_kernel_either(world: World) -> None:
+    learning(world)
+    topology = Topology(OWNER, (BRIDGE, UPLINK))
+    todo = planner.plan_plug(topology, look(world, topology))
+    run(world, todo.steps)
+    run(world, [step for step in reversed(todo.undo) if step is not None])
+    assert [route.priority for route in world.routes["eth0"]] == [1025]
+    assert world.links["eth0"].attributes["disable_ipv6"] is False
+    # The kernel has learned it anew by now; what stood in for it need not be moved.
+    world.routes["eth0"].append(LEARNED)
+    run(world, plug(world, BRIDGE, UPLINK))
+    assert [route.priority for route in world.routes["br0"]] == [1025]
+    assert not world.routes["eth0"]
+
+
+def test_how_ipv6_is_learned_is_taken_over(world: World) -> None:
+    learning(world, accept_ra=2, forwarding=1, use_tempaddr=2)
+    world.how["eth0"]["token"] = "::5"
+    todo = plug(world, BRIDGE, UPLINK)
+    first, last = (number for number, step in enumerate(todo) if step.kind == "set_ipv6")
+    assert todo[first].args["settings"] == {"accept_ra": 2, "forwarding": 1, "token": "::5"}
+    assert first < kinds(todo).index("add_address"), "before IPv6 begins there"
+    assert todo[last].args["settings"] == {"use_tempaddr": 2}
+    assert last > kinds(todo).index("set_link"), "once there is a carrier"
+    run(world, todo)
+    assert plug(world, BRIDGE, UPLINK) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "taken"),
+    [
+        ({"addr_gen_mode": 1}, {}),
+        ({"addr_gen_mode": 2}, {"addr_gen_mode": 2}),
+        ({"accept_ra": 0, "token": "::5"}, {"accept_ra": 0}),
+        ({"forwarding": 1, "token": "::5"}, {"forwarding": 1}),
+    ],
+)
+def test_what_of_it_a_bridge_can_take_over(
+    world: World, settings: dict[str, Any], taken: dict[str, Any]
+) -> None:
+    learning(world, **settings)
+    steps = [
+        step.args["settings"] for step in plug(world, BRIDGE, UPLINK) if step.kind == "set_ipv6"
+    ]
+    assert steps == ([taken] if taken else [])
+
+
+@pytest.mark.parametrize("alias", [SHARED_MARK, ""])
+def test_a_bridge_that_speaks_ipv6_already_keeps_its_settings(world: World, alias: str) -> None:
+    learning(world, accept_ra=2)
+    world.add_link("br0", "bridge", alias, up=True)
+    world.addresses["br0"] = [Address("2001:db8:1::1/64")]
+    assert "set_ipv6" not in kinds(plug(world, BRIDGE, UPLINK))
+    world.addresses["br0"].clear()
+    assert "set_ipv6" in kinds(plug(world, BRIDGE, UPLINK))
+
+
+@pytest.mark.parametrize("there", ["", SHARED_MARK, "stranger"])
+def test_a_route_by_a_link_local_gateway_and_no_address(world: World, there: str) -> None:
+    world.add_link("eth0", "", up=True, mac="52:00:00:00:0e:00")
+    world.routes["eth0"] = [Route("::/0", gateway=ROUTER)]
+    if there:
+        alias = there if there == SHARED_MARK else ""
+        world.add_link("br0", "bridge", alias, up=True, disable_ipv6=True)
+    run(world, plug(world, BRIDGE, UPLINK))
+    assert [route.gateway for route in world.routes["br0"]] == [ROUTER]
+    assert not world.routes["eth0"]
+    assert plug(world, BRIDGE, UPLINK) == []
+
+
+def test_killed_before_the_last_of_it(world: World) -> None:
+    """Without addresses nothing else shows that routes are left on the uplink."""
+    world.add_link("eth0", "", up=True, mac="52:00:00:00:0e:00")
+    world.routes["eth0"] = [Route("::/0", gateway=ROUTER)]
+    todo = plug(world, BRIDGE, UPLINK)
+    for number in range(len(todo)):
+        if todo[number].kind == "delete_route":
+            break
+        run(world, [todo[number]])
+    assert kinds(plug(world, BRIDGE, UPLINK)) == ["delete_route", "set_link"]
+
+
+def test_ipv6_stays_on_while_nothing_is_advertised(world: World) -> None:
+    """Whoever comes next may not name the uplink."""
+    learning(world)
+    run(world, plug(world, BRIDGE, UPLINK))
+    for table in (world.addresses, world.routes):
+        table["br0"].clear()  # type: ignore[attr-defined]
+    assert plug(world, BRIDGE, UPLINK) == []
+    assert plug(world, BRIDGE) == []
 
 
 def test_only_the_rest_of_a_half_done_move_is_done(world: World) -> None:

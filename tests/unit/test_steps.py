@@ -63,6 +63,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "delete_address": {"device": "eth0", "address": ADDRESS},
     "add_route": {"device": "br0", "route": ROUTE},
     "delete_route": {"device": "eth0", "route": ROUTE},
+    "set_ipv6": {
+        "device": "br0",
+        "settings": {"accept_ra": 2, "router_solicitations": -1, "token": "::5"},
+        "as_on": "eth0",
+    },
     "add_proxy": {"device": "br0", "address": "2001:db8::2"},
     "delete_proxy": {"device": "eth0", "address": "2001:db8::1"},
     "set_forwarding": {
@@ -131,6 +136,7 @@ def host() -> Host:
         back_ends={"tap0": None, "vhu1": BackEndState("/run/vhost/1", listens=True)},
         addresses={"eth0": (Address(**ADDRESS),), "br0": ()},
         routes={"eth0": (Route(**ROUTE),), "br0": ()},
+        how_ipv6={"br0": {"accept_ra": 1, "router_solicitations": 3, "token": "::"}},
         proxies={"eth0": frozenset({"2001:db8::1"}), "br0": frozenset()},
         functions={"0000:03:10.2": Function("0000:03:10.2", driver="igbvf")},
         vfs={("eth0", 1): {"mac": NO_MAC, "vlan": 0, "qos": 0, "vlan_proto": 0x8100}},

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from os_vif import exception
@@ -15,7 +15,45 @@ DEFAULT_ROUTES = ("0.0.0.0/0", "::/0")
 """The destinations of default routes, in CIDR form."""
 
 RT_SCOPE_LINK = 253
-RTPROT_STATIC = 4
+RTPROT_STATIC, RTPROT_RA = 4, 9
+
+HOW_SETTINGS = frozenset(
+    {
+        *("accept_dad", "accept_ra", "accept_ra_defrtr", "accept_ra_from_local"),
+        *("accept_ra_min_hop_limit", "accept_ra_min_lft", "accept_ra_mtu", "accept_ra_pinfo"),
+        *("accept_ra_rt_info_max_plen", "accept_ra_rt_info_min_plen", "accept_ra_rtr_pref"),
+        *("accept_redirects", "accept_untracked_na", "addr_gen_mode", "autoconf", "dad_transmits"),
+        *("drop_unsolicited_na", "enhanced_dad", "force_tllao", "forwarding"),
+        *("keep_addr_on_down", "max_addresses", "max_desync_factor", "ndisc_notify"),
+        *("ndisc_tclass", "optimistic_dad", "ra_defrtr_metric", "ra_honor_pio_life"),
+        *("ra_honor_pio_pflag", "regen_max_retry", "regen_min_advance", "router_probe_interval"),
+        *("router_solicitation_delay", "router_solicitation_interval"),
+        *("router_solicitation_max_interval", "router_solicitations", "suppress_frag_ndisc"),
+        *("temp_prefered_lft", "temp_valid_lft", "use_oif_addrs_only", "use_optimistic"),
+        *("use_tempaddr",),
+    }
+)
+"""Settings of how a host takes part in IPv6 by a device (Documentation/networking/ip-sysctl.rst,
+net.ipv6.conf), each a number."""
+
+HOST_PART = "token"
+"""Among the settings of IPv6, the host's part of addresses that it learns the network's part of
+(IFLA_INET6_TOKEN, ip-token(8)), as an IPv6 address; ``::`` for none."""
+
+ANEW = "default"
+"""In the place of a device: what one that is made now begins with."""
+
+TEMPORARY = "use_tempaddr"
+"""The setting that has the kernel make temporary addresses (RFC 8981)."""
+
+STABLE_PRIVACY = 2
+"""``addr_gen_mode`` where addresses are derived from a secret (RFC 7217)."""
+
+_NO_ADDRESSES = 1
+"""``addr_gen_mode`` where the kernel makes none."""
+
+_UNTIL_LEARNED_S = 1800
+"""Seconds: the longest that a router may let pass between two advertisements (RFC 4861, 6.2.1)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +69,7 @@ class Address:
     :ivar valid: seconds it stays valid; None for ever.
     :ivar preferred: seconds it stays preferred; None for ever.
     :ivar metric: IFA_RT_PRIORITY of the prefix route; 0 for the kernel's choice.
+    :ivar proto: IFA_PROTO, who gave it: 2 for a router advertisement; 0 where nobody says.
     """
 
     local: str
@@ -42,6 +81,7 @@ class Address:
     valid: int | None = None
     preferred: int | None = None
     metric: int = 0
+    proto: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -63,6 +103,7 @@ class Route:
     :ivar tos: type of service.
     :ivar onlink: RTNH_F_ONLINK.
     :ivar mtu: RTAX_MTU; 0 for none.
+    :ivar expires: seconds it stays; None for ever.  It is the same route all the while.
     """
 
     destination: str
@@ -75,6 +116,70 @@ class Route:
     tos: int = 0
     onlink: bool = False
     mtu: int = 0
+    expires: int | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def learned(self) -> tuple[str, str, int] | None:
+        """What a router advertised, whatever the metric; None for no such route."""
+        if self.protocol != RTPROT_RA or not self.gateway:
+            return None
+        return self.destination, self.gateway, self.table
+
+
+def foremost(routes: Iterable[Route]) -> list[Route]:
+    """Return routes without those that only stand in for others of them; see :func:`elsewhere`."""
+    found = sorted(routes, key=lambda route: route.priority)
+    best: dict[tuple[str, str, int] | None, int] = {}
+    for route in found:
+        best.setdefault(route.learned, route.priority)
+    return [it for it in found if it.learned is None or it.priority == best[it.learned]]
+
+
+def elsewhere(route: Route) -> Route:
+    """Return what stands in for a route on another device.
+
+    A route from a router advertisement is the kernel's: it would take no advertisement on a
+    device that has the same one from somebody else.  So it gets one that counts less and does until
+    the device has learned its own, or as long as the router promised.
+    """
+    if route.learned is None:
+        return route
+    expires = _UNTIL_LEARNED_S if route.expires is None else route.expires
+    return dataclasses.replace(route, priority=route.priority + 1, expires=expires)
+
+
+def speaks_ipv6(host: Host, device: str) -> bool:
+    """Tell whether the host has an IPv6 address or route on a device, but for link-local ones."""
+    texts = [address.local for address in host[ADDRESSES].get(device, ())]
+    for route in host[ROUTES].get(device, ()):
+        texts += [route.destination, route.gateway]
+    return any(":" in text for text in texts)
+
+
+def taken_over(host: Host, source: str, target: str) -> dict[str, int | str]:
+    """Return those settings of IPv6 on a device that another one must have to be in its place."""
+    wanted = host[HOW_IPV6].get(source, {})
+    have = {HOST_PART: "::", **(host[HOW_IPV6].get(target) or host[HOW_IPV6].get(ANEW, {}))}
+    settings = {name: value for name, value in wanted.items() if have.get(name) != value}
+    if settings.get("addr_gen_mode") == _NO_ADDRESSES:
+        # Some program gives them to that device, link-local ones too; it does not know the other.
+        del settings["addr_gen_mode"]
+    listens = wanted.get("accept_ra") == 2 or (
+        wanted.get("accept_ra") == 1 and not wanted.get("forwarding")
+    )
+    if not listens or wanted.get("router_solicitations") == 0:
+        # A token is of no use then, and the kernel takes none.
+        settings.pop(HOST_PART, None)
+    return settings
+
+
+def ipv6_gone(host: Host, device: str) -> None:
+    """Write on the model that what is left of IPv6 on a device goes as that is turned off."""
+    addresses, routes = host[ADDRESSES], host[ROUTES]
+    if device in addresses:
+        addresses[device] = tuple(item for item in addresses[device] if ":" not in item.local)
+    if device in routes:
+        routes[device] = tuple(item for item in routes[device] if ":" not in item.destination)
 
 
 def as_mapping(value: Address | Route) -> Mapping[str, Any]:
@@ -132,5 +237,9 @@ WAYS_OUT: Question[bool, tuple[str, bool] | None] = Question("ways_out", AROUND)
 """Of IPv6, or of IPv4: the device by which this host reaches whom it does not know, and whether it
 forwards what comes from there; None where it reaches nobody."""
 
-QUESTIONS = (ADDRESSES, ROUTES, IMMOVABLE, ROUTES_TO, PROXIES, WAYS_OUT)
+HOW_IPV6: Question[str, Mapping[str, int | str]] = Question("how_ipv6", LAST, gone=_forget)
+"""Of a device, by name, or of :data:`ANEW`: how the host takes part in IPv6 by it, by the settings'
+names."""
+
+QUESTIONS = (ADDRESSES, ROUTES, IMMOVABLE, ROUTES_TO, PROXIES, WAYS_OUT, HOW_IPV6)
 """All that can be asked."""

@@ -11,7 +11,20 @@ from os_vif.engine import checks, fields
 from os_vif.engine.observed import Host
 from os_vif.engine.place import AS_ROOT, DEFAULT, LINUX_BRIDGE
 from os_vif.engine.step import Args, Drift, Kind, Step
-from os_vif.host.routes.questions import ADDRESSES, PROXIES, ROUTES, ROUTES_TO, Address, Route
+from os_vif.host.routes.questions import (
+    ADDRESSES,
+    ANEW,
+    HOST_PART,
+    HOW_IPV6,
+    HOW_SETTINGS,
+    PROXIES,
+    ROUTES,
+    ROUTES_TO,
+    Address,
+    Route,
+    as_mapping,
+    elsewhere,
+)
 
 _WITH_PREFIX = fields.ip(ipaddress.ip_interface)
 
@@ -25,6 +38,7 @@ ADDRESS: Mapping[str, fields.Predicate] = {
     "valid": lambda value: value is None or fields.U32(value),
     "preferred": lambda value: value is None or fields.U32(value),
     "metric": fields.U32,
+    "proto": fields.number(0, 255),
 }
 
 ROUTE: Mapping[str, fields.Predicate] = {
@@ -38,7 +52,18 @@ ROUTE: Mapping[str, fields.Predicate] = {
     "tos": fields.number(0, 255),
     "onlink": fields.FLAG,
     "mtu": fields.U32,
+    "expires": lambda value: value is None or fields.U32(value),
 }
+
+
+def is_how(value: Any) -> bool:
+    """Tell whether these are settings of IPv6, by name."""
+    return isinstance(value, dict) and all(
+        fields.ip(ipaddress.IPv6Address)(item)
+        if name == HOST_PART
+        else name in HOW_SETTINGS and fields.number(-(2**31), 2**31 - 1)(item)
+        for name, item in value.items()
+    )
 
 
 def _add_address(host: Host, args: Args) -> None:
@@ -67,6 +92,33 @@ def _delete_route(host: Host, args: Args) -> None:
     routes[args["device"]] = tuple(item for item in there if item != gone)
     if ways.get(gone.destination) == (args["device"], gone.gateway):
         ways[gone.destination] = None
+
+
+def _undelete_route(_host: Host, args: Args) -> Step:
+    route = as_mapping(elsewhere(Route(**args["route"])))
+    return Step("add_route", {"device": args["device"], "route": route})
+
+
+def _how_now(host: Host, device: str) -> Mapping[str, int | str]:
+    # A device that is only planned begins with what all begin with.
+    return host[HOW_IPV6].get(device) or host[HOW_IPV6].get(ANEW, {})
+
+
+def _set_how(host: Host, args: Args) -> None:
+    there = _how_now(host, args["device"])
+    host[HOW_IPV6][args["device"]] = {**there, **args["settings"]}
+
+
+def _unset_how(host: Host, args: Args) -> Step:
+    there = _how_now(host, args["device"])
+    before = {name: there[name] for name in args["settings"] if name in there}
+    return Step("set_ipv6", {"device": args["device"], "settings": before, "as_on": ""})
+
+
+def _how(args: Args) -> str:
+    values = ", ".join(f"{name} {value}" for name, value in sorted(args["settings"].items()))
+    model = f"IPv6 as on {args['as_on']}" if args["as_on"] else "IPv6"
+    return f"{model} ({values})" if values else model
 
 
 def _add_proxy(host: Host, args: Args) -> None:
@@ -135,10 +187,23 @@ KINDS: Mapping[str, Kind] = {
     "delete_route": Kind(
         _ON_ROUTE,
         _delete_route,
-        _swap("add_route"),
+        _undelete_route,
         lambda args: f"delete route {_by(args)}",
         drift=_says(lambda args: f"still has the route to {args['route']['destination']}"),
         daemons=_ROUTING,
+    ),
+    "set_ipv6": Kind(
+        {
+            "device": fields.NAME,
+            "settings": is_how,
+            "as_on": lambda value: value == "" or fields.NAME(value),
+        },
+        _set_how,
+        _unset_how,
+        lambda args: f"set {args['device']}: {_how(args)}",
+        drift=_says(lambda args: f"should have {_how(args)}"),
+        partial=True,
+        daemons=(LINUX_BRIDGE,),
     ),
     "add_proxy": Kind(
         _ON_PROXY,

@@ -11,6 +11,7 @@ from os_vif.engine.topology import Mark, parse_mark
 from os_vif.host.links.questions import (
     LINKS,
     LONGEST_ALIAS,
+    UPLINK_WORD,
     USERS,
     Link,
     correct,
@@ -24,10 +25,12 @@ from os_vif.host.links.questions import (
     netdev_behind,
     shared_mark,
     what,
+    words_behind,
 )
 from os_vif.host.links.questions.uplinks import WIRELESS
-from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Veth, VethEnd, Vlan
+from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Value, Veth, VethEnd, Vlan
 from os_vif.host.links.rules import taps
+from os_vif.host.links.rules.ipv6 import silence, still_speaks, take_over, take_over_the_last
 from os_vif.host.links.rules.mtus import of_bridge, raised
 from os_vif.host.routes.questions import (
     ADDRESSES,
@@ -37,8 +40,11 @@ from os_vif.host.routes.questions import (
     Address,
     Route,
     as_mapping,
+    elsewhere,
+    foremost,
     is_proxied,
     row_of,
+    speaks_ipv6,
 )
 from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 
@@ -153,25 +159,10 @@ def plug_veth(draft: Draft, veth: Veth) -> None:
 def plug_bridge(draft: Draft, bridge: Bridge) -> None:
     """Make the bridge or, if it is ours, correct it."""
     link = draft.host[LINKS][bridge.name]
-    wanted = bridge.attributes()
     uplink = _uplink_of(draft, bridge.name)
-    if uplink is not None and is_ethernet(uplink):
-        # A bridge takes its lowest port's address; with a host's addresses on it, that must not
-        # change with every guest that comes and goes.
-        wanted["mac"] = uplink.attributes["mac"]
-    elif link is None or is_unfinished(link):
-        # One that was set stays; else it changes with the ports, and a host with an address on the
-        # bridge loses its neighbours each time.
-        wanted["mac"] = derived_mac(draft.host, str(draft.mark))
-    if any(
-        ":" in address.local
-        for device in (bridge.name, uplink.name if uplink else "")
-        for address in draft.host[ADDRESSES].get(device, ())
-    ):
-        wanted["disable_ipv6"] = False
+    wanted = _wanted_of(draft, bridge, link, uplink)
     names = [] if uplink is None else [uplink.name]
     mark = str(draft.mark) if bridge.own else shared_mark(link.alias if link else "", names)
-    wanted.update(of_bridge(draft, bridge, link))
     if link is None:
         if not bridge.create:
             raise exception.NetworkInterfaceNotFound(interface=bridge.name)
@@ -181,16 +172,42 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
             name=bridge.name,
             attributes={"mac": wanted["mac"], **wanted, "alias": mark},
         )
-    elif link.kind != "bridge":
+        take_over(draft, bridge.name, uplink)
+        return
+    if link.kind != "bridge":
         raise in_the_way(link, "a bridge of this name is needed")
-    elif bridge.own:
-        if not is_ours(draft.mark, bridge, link) and not is_unfinished(link):
-            raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a bridge of this name")
+    if bridge.own and not is_ours(draft.mark, bridge, link) and not is_unfinished(link):
+        raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a bridge of this name")
+    # Before IPv6 is on, or it begins otherwise.
+    take_over(draft, bridge.name, uplink)
+    if bridge.own:
         correct(draft, link, wanted, mark_on(draft.mark, link))
     elif bridge.create and (is_shared(link.alias) or is_unfinished(link)):
         correct(draft, link, wanted, mark)
     else:
-        correct(draft, link, {"up": True})
+        comes = uplink is not None and speaks_ipv6(draft.host, uplink.name)
+        correct(draft, link, {"up": True, **({"disable_ipv6": False} if comes else {})})
+
+
+def _wanted_of(
+    draft: Draft, bridge: Bridge, link: Link | None, uplink: Link | None
+) -> dict[str, Value]:
+    """Return what a bridge of ours must look like, on this host and with its uplink."""
+    wanted = bridge.attributes()
+    if uplink is not None and is_ethernet(uplink):
+        # A bridge takes its lowest port's address; with a host's addresses on it, that must not
+        # change with every guest that comes and goes.
+        wanted["mac"] = uplink.attributes["mac"]
+    elif link is None or is_unfinished(link):
+        # One that was set stays; else it changes with the ports, and a host with an address on the
+        # bridge loses its neighbours each time.
+        wanted["mac"] = derived_mac(draft.host, str(draft.mark))
+    if any(speaks_ipv6(draft.host, it) for it in (bridge.name, uplink.name if uplink else "")):
+        wanted["disable_ipv6"] = False
+    elif link is not None and words_behind(link.alias, UPLINK_WORD):
+        # On for its uplink; what a router has advertised may have run out, and comes again.
+        del wanted["disable_ipv6"]
+    return {**wanted, **of_bridge(draft, bridge, link)}
 
 
 def _uplink_of(draft: Draft, bridge: str) -> Link | None:
@@ -266,9 +283,15 @@ def plug_uplink(draft: Draft, uplink: Uplink) -> None:
         )
     refuse_wireless(draft, uplink.name)
     # Add first, remove last: at no moment, and wherever this is killed, is the host without them.
+    spoke_ipv6 = speaks_ipv6(draft.host, uplink.name)
     moved = add_to(draft, uplink.name, uplink.bridge)
     correct(draft, link, {**uplink.attributes(), **raised(draft, link, uplink.mtu)})
+    spoke_ipv6 = spoke_ipv6 or still_speaks(draft.host, need(draft.host, uplink.name))
+    if spoke_ipv6:
+        take_over_the_last(draft, uplink.bridge, uplink.name)
     take_from(draft, uplink.name, moved)
+    if spoke_ipv6:
+        silence(draft, uplink.name)
 
 
 def add_to(draft: Draft, source: str, target: str) -> Moved:
@@ -281,15 +304,17 @@ def add_to(draft: Draft, source: str, target: str) -> Moved:
         raise host[IMMOVABLE][source]
     addresses = host[ADDRESSES].get(source, ())
     # A gateway must be reachable, at times by a route, so those without one come first.
-    routes = sorted(host[ROUTES].get(source, ()), key=lambda route: bool(route.gateway))
+    routes = sorted(foremost(host[ROUTES].get(source, ())), key=lambda route: bool(route.gateway))
     there = {address.key for address in host[ADDRESSES].get(target, ())}
     for address in addresses:
         if address.key not in there:
             moved = {**as_mapping(address), "label": _moved_label(address.label, source, target)}
             draft.add("add_address", device=target, address=moved)
+    known = host[ROUTES].get(target, ())
+    learned = {route.learned for route in known} - {None}
     for route in routes:
-        if route not in host[ROUTES].get(target, ()):
-            draft.add("add_route", device=target, route=as_mapping(route))
+        if route not in known and route.learned not in learned:
+            draft.add("add_route", device=target, route=as_mapping(elsewhere(route)))
     return addresses, routes
 
 

@@ -23,13 +23,10 @@ from os_vif.host.links.questions import (
 )
 from os_vif.host.links.resources import MACVTAP_MODES, Value
 from os_vif.host.links.steps import nodes
+from os_vif.host.links.steps.words import said_mode, values_of
+from os_vif.host.routes.questions import ipv6_gone
 
 # --- what the fields may hold ---------------------------------------------------------------------
-
-
-def said_mode(mode: Any) -> str:
-    """Return a macvtap's mode as people say it."""
-    return {"passthru": "passthrough"}.get(mode, str(mode))
 
 
 def is_alias(value: Any) -> bool:
@@ -173,8 +170,9 @@ def _set_link(host: Host, args: Args) -> None:
     link = _existing(host, args["name"])
     attributes = {**link.attributes, **args["attributes"]}
     alias = str(attributes.pop("alias", link.alias))
-    changed = dataclasses.replace(link, alias=alias, attributes=attributes)
-    host[LINKS][link.name] = changed
+    if attributes.get("disable_ipv6") is True:
+        ipv6_gone(host, link.name)
+    host[LINKS][link.name] = changed = dataclasses.replace(link, alias=alias, attributes=attributes)
     _lend_mac(host, changed)
 
 
@@ -235,33 +233,6 @@ def _recreate(host: Host, args: Args) -> Step | None:
     return Step("create_link", {"kind": link.kind, "name": name, "attributes": attributes})
 
 
-_WORDS: Mapping[str, Callable[[Any], str]] = {
-    "mtu": lambda value: f"MTU {value}",
-    "mac": lambda value: f"MAC {value}",
-    "up": lambda value: "up" if value else "down",
-    "master": lambda value: f"port of {value or 'no bridge'}",
-    "link": lambda value: f"on {value}",
-    "vlan_id": lambda value: f"VLAN {value}",
-    "mode": lambda value: f"{said_mode(value)} mode",
-    "multi_queue": lambda value: "multi-queue" if value else "",
-    "allmulticast": lambda value: "all multicast" if value else "no multicast unasked for",
-    "owner": lambda value: "" if value is None else f"of user {value}",
-    "owner_group": lambda value: "" if value is None else f"of group {value}",
-    "disable_ipv6": lambda value: "IPv6 off" if value else "IPv6 on",
-    "alias": lambda value: "the VIF's mark" if is_mark(value) else f'alias "{value}"',
-    "group": lambda value: f"group {value}" if value else "",
-}
-"""How people say an attribute; those not here are said as ip-link(8) and sysctl name them."""
-
-
-def _values(attributes: Mapping[str, Any]) -> str:
-    said = (
-        _WORDS[key](value) if key in _WORDS else f"{key} {value}"
-        for key, value in attributes.items()
-    )
-    return ", ".join(words for words in said if words)
-
-
 def _new(args: Args) -> str:
     # That a new device gets its mark, and is root's, goes without saying.
     rest = {
@@ -269,7 +240,7 @@ def _new(args: Args) -> str:
         for key, value in args["attributes"].items()
         if key != "alias" and (key, value) != ("owner", 0)
     }
-    return f"create {args['kind']} {args['name']}: {_values(rest)}"
+    return f"create {args['kind']} {args['name']}: {values_of(rest)}"
 
 
 # --- what is wrong where one is left --------------------------------------------------------------
@@ -389,7 +360,7 @@ KINDS: Mapping[str, Kind] = {
         {"name": fields.NAME, "attributes": is_attributes},
         _set_link,
         _unset_link,
-        lambda args: f"set {args['name']}: {_values(args['attributes']) or 'group 0'}",
+        lambda args: f"set {args['name']}: {values_of(args['attributes']) or 'group 0'}",
         forget=_as_it_was,
         drift=_changed,
         partial=True,

@@ -45,6 +45,7 @@ from os_vif.host.links.questions import (
 from os_vif.host.links.questions.uplinks import MANAGERS, WIRELESS
 from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Vlan
 from os_vif.host.links.rules.devices import is_ours
+from os_vif.host.links.rules.ipv6 import still_speaks
 from os_vif.host.links.rules.macvtap import lowering
 from os_vif.host.links.system import (
     altnames,
@@ -56,7 +57,7 @@ from os_vif.host.links.system import (
     sysfs,
     taps,
 )
-from os_vif.host.routes.questions import ADDRESSES, ROUTES
+from os_vif.host.routes.questions import ADDRESSES, ANEW, HOW_IPV6, ROUTES, speaks_ipv6
 from os_vif.system import identity, sysctl
 
 _MAKING_S = 0.1
@@ -184,8 +185,13 @@ def _moves(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
 def _moved(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
     for uplink, bridge in moves:
         link = host[LINKS][uplink]
-        # Once it has joined and lost its addresses it has no routes either, and needs no search.
-        if link is not None and (host[ADDRESSES].get(uplink) or link.attributes["master"] is None):
+        # Once it has joined and lost its addresses it has no routes either, and needs no search,
+        # unless the last step of a move is missing.
+        if link is not None and (
+            host[ADDRESSES].get(uplink)
+            or link.attributes["master"] is None
+            or still_speaks(host, link)
+        ):
             yield ROUTES(uplink)
             yield JOINED((uplink, bridge))
 
@@ -194,6 +200,9 @@ def _joined(moves: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
     for uplink, bridge in moves:
         if host[ROUTES].get(uplink) and host[LINKS][bridge] is not None:
             yield ROUTES(bridge)
+        link = host[LINKS][uplink]
+        if link is not None and (speaks_ipv6(host, uplink) or still_speaks(host, link)):
+            yield from (HOW_IPV6(device) for device in (uplink, bridge, ANEW))
 
 
 def _bridge_ports(bridges: set[str], host: Host) -> Iterator[Asked]:

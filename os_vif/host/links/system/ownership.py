@@ -74,6 +74,9 @@ def _set_link(args: Args, section: str) -> str:
         return ""
     if changed.get("alias") == link.alias:
         del changed["alias"]
+    if "disable_ipv6" in changed and not (changed["disable_ipv6"] and _is_alone(link)):
+        # Of an uplink in a bridge, and back: what a host would lose by it, it has there.
+        del changed["disable_ipv6"]
     alias = changed.get("alias", "")
     lent = _is_lent_whole(link, section) or _is_left_over(link, alias)
     if lent and ("alias" not in changed or is_mark(alias)):
@@ -86,6 +89,10 @@ def _set_link(args: Args, section: str) -> str:
     if others:
         return f"{link.name} is {what(link)}, and {', '.join(others)} of it not ours to change"
     return _joins(link, changed["master"]) if "master" in changed else ""
+
+
+def _is_alone(link: Link) -> bool:
+    return link.attributes.get("master") is None
 
 
 def _joins(link: Link, bridge: str | None) -> str:

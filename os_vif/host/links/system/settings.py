@@ -99,8 +99,9 @@ def _write_delay(device: str, key: str, value: int) -> None:
 
 
 def judge_ipv6(links: Iterable[Link]) -> None:
-    """Say of devices of ours that make no address whether they are silent: have none either."""
+    """Say of devices of ours, and of ports, that make no address whether they have none either."""
     for link in links:
-        if link.attributes.pop("makes_no_address", False) and is_mark(link.alias):
+        none = link.attributes.pop("makes_no_address", False)
+        if none and (is_mark(link.alias) or link.attributes["master"] is not None):
             silent = not _addresses(link.index)
             link.attributes.update(disable_ipv6=silent, silent_ipv6=silent)

@@ -12,8 +12,16 @@ from os_vif.engine.family import System
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
 from os_vif.engine.step import Args
-from os_vif.host.routes.questions import ADDRESSES, IMMOVABLE, PROXIES, ROUTES, ROUTES_TO, WAYS_OUT
-from os_vif.host.routes.system import addresses
+from os_vif.host.routes.questions import (
+    ADDRESSES,
+    HOW_IPV6,
+    IMMOVABLE,
+    PROXIES,
+    ROUTES,
+    ROUTES_TO,
+    WAYS_OUT,
+)
+from os_vif.host.routes.system import addresses, participation
 from os_vif.system import sysctl
 
 
@@ -37,6 +45,8 @@ def _look(
         host[ROUTES_TO][destination] = addresses.route_to(destination)
     for ipv6 in asked.get(WAYS_OUT, ()):
         host[WAYS_OUT][ipv6] = _way_out(ipv6=ipv6)
+    for device in asked.get(HOW_IPV6, ()):
+        host[HOW_IPV6][device] = participation.of_device(device)
     proxies = host[PROXIES]
     for device, address in asked.get(PROXIES, ()):
         if addresses.has_proxy(device, address):
@@ -66,6 +76,12 @@ def _refuses_delete(args: Args, _section: str) -> str:
     return f"no other device than {device} has the address {local}" if is_lost else ""
 
 
+def _refuses_settings(args: Args, _section: str) -> str:
+    """Say why another process may not set how IPv6 is on a device: only a bridge takes it over."""
+    device = args["device"]
+    return "" if participation.is_bridge(device) else f"{device} is no bridge"
+
+
 SYSTEM = System(
     look=_look,
     run={
@@ -73,8 +89,11 @@ SYSTEM = System(
         "delete_address": lambda args: addresses.delete(args["device"], args["address"]),
         "add_route": lambda args: addresses.add_route(args["device"], args["route"]),
         "delete_route": lambda args: addresses.delete_route(args["device"], args["route"]),
+        "set_ipv6": lambda args: participation.set_on(
+            args["device"], args["settings"], args["as_on"]
+        ),
         "add_proxy": lambda args: addresses.add_proxy(args["device"], args["address"]),
         "delete_proxy": lambda args: addresses.delete_proxy(args["device"], args["address"]),
     },
-    refuses={"delete_address": _refuses_delete},
+    refuses={"delete_address": _refuses_delete, "set_ipv6": _refuses_settings},
 )

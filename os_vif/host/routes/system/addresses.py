@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -24,11 +25,13 @@ _RTNEXTHOP = struct.Struct("=HBBi")
 _NDMSG = struct.Struct("=BxxxiHBB")
 _CACHEINFO = struct.Struct("=IIII")
 _U32 = struct.Struct("=I")
+_EXPIRES = struct.Struct("=i")
 _FOREVER = 0xFFFFFFFF
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 # linux/if_addr.h
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_BROADCAST, _IFA_CACHEINFO = 1, 2, 3, 4, 6
-_IFA_FLAGS, _IFA_RT_PRIORITY = 8, 9
+_IFA_FLAGS, _IFA_RT_PRIORITY, _IFA_PROTO = 8, 9, 11
 _IFA_F_NODAD = 0x02
 # HOMEADDRESS, MANAGETEMPADDR, NOPREFIXROUTE, MCAUTOJOIN: what a move must keep.
 _KEPT_FLAGS = 0x10 | 0x100 | 0x200 | 0x400
@@ -36,7 +39,8 @@ _RT_SCOPE_LINK, _RT_SCOPE_HOST = 253, 254
 
 # linux/rtnetlink.h
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_METRICS = 1, 4, 5, 6, 7, 8
-_RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA, _RTA_NH_ID = 9, 15, 18, 30
+_RTA_MULTIPATH, _RTA_CACHEINFO, _RTA_TABLE, _RTA_VIA, _RTA_EXPIRES = 9, 12, 15, 18, 23
+_RTA_NH_ID = 30
 _RTAX_MTU = 2
 _RTN_UNICAST = 1
 _RT_TABLE_LOCAL = 255
@@ -134,6 +138,7 @@ def _parse_address(body: bytes) -> Address:
         valid=None if valid == _FOREVER else valid,
         preferred=None if preferred == _FOREVER else preferred,
         metric=_U32.unpack(held.get(_IFA_RT_PRIORITY, b"\0\0\0\0"))[0],
+        proto=held.get(_IFA_PROTO, b"\0")[0],
     )
 
 
@@ -156,6 +161,8 @@ def _address_body(device: str, address: dict[str, Any], *, whole: bool) -> bytes
             parts.append(netlink.attribute_text(_IFA_LABEL, address["label"]))
         if address["metric"]:
             parts.append(attribute_u32(_IFA_RT_PRIORITY, address["metric"]))
+        if address["proto"]:
+            parts.append(attribute(_IFA_PROTO, bytes([address["proto"]])))
         valid, preferred = (
             _FOREVER if address[key] is None else address[key] for key in ("valid", "preferred")
         )
@@ -250,7 +257,17 @@ def _parse_route(body: bytes, device: int) -> Iterator[Route]:
             tos=tos,
             onlink=bool(hop_flags & _RTNH_F_ONLINK),
             mtu=_U32.unpack(metrics.get(_RTAX_MTU, b"\0\0\0\0"))[0],
+            expires=_expires(held),
         )
+
+
+def _expires(held: dict[int, bytes]) -> int | None:
+    """Return after how many seconds an IPv6 route goes; None for never."""
+    if _RTA_CACHEINFO not in held:
+        return None
+    # struct rta_cacheinfo; 0 is never, and less than that is a moment ago.
+    ticks = int(_EXPIRES.unpack_from(held[_RTA_CACHEINFO], 8)[0])
+    return max(ticks // _TICKS_A_SECOND, 1) if ticks else None
 
 
 def _next_hops(flags: int, held: dict[int, bytes]) -> Iterator[tuple[int, int, dict[int, bytes]]]:
@@ -342,6 +359,8 @@ def _route_body(device: str, route: dict[str, Any]) -> bytes:
         parts.append(attribute(_RTA_PREFSRC, _packed(route["source"])))
     if route["priority"]:
         parts.append(attribute_u32(_RTA_PRIORITY, route["priority"]))
+    if route["expires"] is not None:
+        parts.append(attribute_u32(_RTA_EXPIRES, route["expires"]))
     if route["mtu"]:
         parts.append(netlink.nested(_RTA_METRICS, attribute_u32(_RTAX_MTU, route["mtu"])))
     return b"".join(parts)
