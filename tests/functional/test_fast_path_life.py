@@ -174,7 +174,7 @@ def test_drift_of_the_device(bridge: str, sockets: str) -> None:
     pid = pid_of(vif)
     witness.ip(f"link set {vif.vif_name} nomaster mtu 1280 address 52:54:00:99:00:01")
     os.chmod(vif.path, 0o600)
-    assert kinds(vif) == ["set_link", "start_back_end"]
+    assert kinds(vif) == ["hold_mtu", "set_link", "start_back_end"]
     plug(vif)
     assert steps_left(vif) == []
     assert os.stat(vif.path).st_mode & 0o777 == 0o660
