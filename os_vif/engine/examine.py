@@ -33,7 +33,7 @@ class Seen:
     steps: list[Step] = dataclasses.field(default_factory=list)
     cautions: list[Caution] = dataclasses.field(default_factory=list)
     error: Exception | None = None
-    _host: Host = dataclasses.field(default_factory=Host, repr=False)
+    _host: Host | None = dataclasses.field(default=None, repr=False)
     _with_daemon: bool = False
 
 
@@ -43,7 +43,7 @@ def plan(request: Request, *, unplugging: bool = False) -> list[Step]:
     :raises ResourceConflict: something that is not ours stands in the way.
     :raises NetworkInterfaceNotFound: a device that must be there is not.
     """
-    return _examine(request, unplugging=unplugging).steps
+    return _examine(request, unplugging=unplugging, warn=False).steps
 
 
 def examine(requests: Sequence[Request], *, unplugging: bool = False) -> list[Seen]:
@@ -54,7 +54,7 @@ def examine(requests: Sequence[Request], *, unplugging: bool = False) -> list[Se
     found = []
     for request in requests:
         try:
-            found.append(_examine(request, unplugging=unplugging))
+            found.append(_examine(request, unplugging=unplugging, warn=not unplugging))
         except Exception as error:  # each VIF has its own answer
             found.append(Seen(error=error))
     if not unplugging:
@@ -64,14 +64,14 @@ def examine(requests: Sequence[Request], *, unplugging: bool = False) -> list[Se
     return found
 
 
-def _examine(request: Request, *, unplugging: bool) -> Seen:
+def _examine(request: Request, *, unplugging: bool, warn: bool) -> Seen:
     asked = _asked(request)
     host = observe(asked, request.place, with_daemon=True)
     if request.widen(host):
         asked = _asked(request)
         host = observe(asked, request.place, with_daemon=True)
-    # Planning writes on the host what it will be.
-    before = copy.deepcopy(host)
+    # Planning writes on the host what it will be; a copy takes as long as the plan.
+    before = copy.deepcopy(host) if warn else None
     chosen = planner.plan_unplug if unplugging else planner.plan_plug
     todo = chosen(request.topology, host, removing=dispatch.removing)
     if request.shared is not None:
@@ -102,9 +102,10 @@ def _watch(place: Place, pairs: Sequence[tuple[Request, Seen]]) -> None:
             seen.cautions.append(Caution(HOST, f"what to warn of could not be seen: {error}"))
         return
     for request, seen in pairs:
+        before = seen._host or Host()
         for question, answers in around.answers.items():
-            seen._host[question].update(answers)
-        seen.cautions += planner.cautions(request.topology, seen._host)
+            before[question].update(answers)
+        seen.cautions += planner.cautions(request.topology, before)
 
 
 def elsewhere(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
 import socket
@@ -50,10 +51,11 @@ _HEADER = struct.Struct("=IHHII")
 _ATTR = struct.Struct("=HH")
 _U32 = struct.Struct("=I")
 _ERRNO = struct.Struct("=i")
-_INDEX = struct.Struct("=i")
-_NO_INDEX = bytes(16)
-"""struct ifinfomsg of linux/rtnetlink.h: any family, no device."""
-_IFLA_IFNAME = 3
+
+# linux/sockios.h, linux/if.h
+_SIOCGIFINDEX = 0x8933
+_IFNAMSIZ = 16
+_IFREQ = struct.Struct("=16si20x")
 
 # An acknowledgement takes some 800 bytes of the receive buffer; past a few hundred in one send
 # the default buffer overflows (ENOBUFS).
@@ -281,14 +283,18 @@ def index_of(device: str) -> int:
 
     :raises NetlinkError: the kernel refused it; ENODEV: there is none of this name.
     """
-    # if_nametoindex(3) opens a socket each time, and gives one answer for all that goes wrong.
-    asked = _NO_INDEX + attribute_text(_IFLA_IFNAME, device)
-    try:
-        return int(_INDEX.unpack_from(ask(Message(RTM_GETLINK, 0, asked)), 4)[0])
-    except NetlinkError as error:
-        if error.errno != errno.ENODEV:
-            raise
-        raise NetlinkError(errno.ENODEV, f"there is no device {device}") from error
+    # As if_nametoindex(3) does it, which opens a socket each time, and gives one answer for all
+    # that goes wrong; rtnetlink would describe the whole device.
+    name = device.encode()
+    if len(name) < _IFNAMSIZ:
+        try:
+            with session() as channel:
+                answer = fcntl.ioctl(channel, _SIOCGIFINDEX, _IFREQ.pack(name, 0))
+            return int(_IFREQ.unpack(answer)[1])
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise NetlinkError(error.errno, error.strerror) from error
+    raise NetlinkError(errno.ENODEV, f"there is no device {device}")
 
 
 def ask_port(port: int, message: Message, timeout: float) -> bytes:
