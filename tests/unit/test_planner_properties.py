@@ -620,6 +620,25 @@ def test_a_function_is_handed_over(
         assert world.vfs[NETDEV, 1] == NOTHING, "of neither guest anything stays"
 
 
+def test_a_vlan_device_of_a_batch_has_its_cards_mtu_of_that_moment() -> None:
+    world = World()
+    world.add_link("eth0")
+    one, other = (
+        Topology(
+            mark(number),
+            (
+                Vlan(name="vlan7", link="eth0", vlan_id=7, mtu=mtu),
+                Bridge(name="br0"),
+                Uplink(name="vlan7", bridge="br0", mtu=mtu),
+            ),
+        )
+        for number, mtu in ((1, None), (2, 2000))
+    )
+    host = look(world, one, other)
+    run(world, planner.plan_plug(one, host).steps + planner.plan_plug(other, host).steps)
+    assert [planner.plan_plug(it, look(world, it)).steps for it in (one, other)] == [[], []]
+
+
 @given(hosts(), bridged(1), bridged(2))
 def test_a_batch_is_planned_on_what_those_before_will_do(
     world: World, one: Topology, other: Topology

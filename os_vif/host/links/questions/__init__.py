@@ -336,15 +336,10 @@ def in_the_way(link: Link, need: str) -> exception.ResourceConflict:
 # --- MTUs -----------------------------------------------------------------------------------------
 
 
-def mtu_of(host: Host, link: Link | None) -> int:
-    """Return a device's MTU, 0 for unknown; a VLAN device that is only planned gets its lower's."""
-    if link is None:
-        return 0
-    mtu = link.attributes.get("mtu")
-    if isinstance(mtu, int):
-        return mtu
-    below = link.attributes.get("link") if link.kind == "vlan" else None
-    return mtu_of(host, host[LINKS].get(str(below))) if below else 0
+def mtu_of(link: Link | None) -> int:
+    """Return a device's MTU, 0 for unknown."""
+    mtu = link.attributes.get("mtu") if link is not None else None
+    return mtu if isinstance(mtu, int) else 0
 
 
 def keep_bridges(draft: Draft, device: Link | None, wanted: Mapping[str, Value]) -> None:
@@ -367,7 +362,7 @@ def keep_bridges(draft: Draft, device: Link | None, wanted: Mapping[str, Value])
         for resource in draft.topology.resources
         if isinstance(resource, Uplink) and resource.bridge == name
     ]
-    if mtu < max(mtu_of(draft.host, link) for link in (bridge, *uplinks)):
+    if mtu < max(mtu_of(link) for link in (bridge, *uplinks)):
         draft.add("hold_mtu", name=bridge.name)
 
 

@@ -26,7 +26,7 @@ from os_vif.host.links.resources import Bridge, Uplink, Value
 
 def raised(draft: Draft, link: Link, least: int | None) -> dict[str, Value]:
     """Return the MTU to set on a device so that it has at least this one; note what it had."""
-    have = mtu_of(draft.host, link)
+    have = mtu_of(link)
     if least is None or have >= least:
         return {}
     if not is_shared(link.alias) and former_mtu(link) is None:
@@ -41,12 +41,12 @@ def of_bridge(draft: Draft, bridge: Bridge, link: Link | None) -> dict[str, Valu
     """
     for resource in draft.topology.resources:
         if isinstance(resource, Uplink) and resource.bridge == bridge.name:
-            found = mtu_of(draft.host, draft.host[LINKS].get(resource.name))
+            found = mtu_of(draft.host[LINKS].get(resource.name))
             return {"mtu": max(found, resource.mtu or 0)} if found else {}
     if link is not None and words_behind(link.alias, UPLINK_WORD):
         return {}  # another VIF's network says which, and it has that one's
     if bridge.mtu is None:
         return {}
     # One that is half made has none that anybody chose.
-    have = 0 if link is None or is_unfinished(link) else mtu_of(draft.host, link)
+    have = 0 if link is None or is_unfinished(link) else mtu_of(link)
     return {"mtu": max(have, bridge.mtu)}

@@ -126,8 +126,8 @@ def _lower_again(draft: Draft, link: Link, but: str = "") -> None:
         return
     mtu, note = noted
     users = [name for name in draft.host[USERS].get(link.name, ()) if name != but]
-    if any(mtu_of(draft.host, draft.host[LINKS].get(name)) > mtu for name in users):
+    if any(mtu_of(draft.host[LINKS].get(name)) > mtu for name in users):
         return
-    if mtu_of(draft.host, link) > mtu:
+    if mtu_of(link) > mtu:
         draft.add("set_link", name=link.name, attributes={"mtu": mtu})
     draft.add("forget_mtu", device=link.name, note=note)

@@ -130,6 +130,9 @@ def _create_link(host: Host, args: Args) -> None:
         args["name"], 0, args["kind"], alias, {"master": None, **attributes}
     )
     lower = _lower(made)
+    below = host[LINKS].get(str(attributes.get("link"))) if args["kind"] in _AS_BELOW else None
+    if below is not None and "mtu" in below.attributes:
+        made.attributes.setdefault("mtu", below.attributes["mtu"])
     users = host[USERS]
     if isinstance(lower, str) and lower in users:
         users[lower] = (*users[lower], made.name)
@@ -150,6 +153,9 @@ def _give_mac_back(host: Host, link: Link | None) -> None:
         if lower is not None:
             lower.attributes.pop("mac", None)
 
+
+_AS_BELOW = frozenset({"vlan", "macvtap"})
+"""Kinds that are made with the MTU of the device below them."""
 
 _REPLACED = frozenset({"tap", "macvtap"})
 """Kinds of which one is made anew where the kernel cannot change it."""
