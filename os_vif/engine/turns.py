@@ -35,8 +35,12 @@ class Job(Generic[Verb, Item]):
     items: Sequence[Item]
     keys: frozenset[str] = frozenset()
     alone: bool = False
-    _told: threading.Event = dataclasses.field(default_factory=threading.Event, repr=False)
+    _told: threading.Event | None = dataclasses.field(default=None, repr=False)
     _left: bool = False
+
+    def _tell(self) -> None:
+        if self._told is not None:
+            self._told.set()
 
 
 class Turn(Generic[Verb, Item]):
@@ -59,7 +63,9 @@ class Turn(Generic[Verb, Item]):
                 self.waiting.append(job)
                 if self.leader is None:
                     self.leader = job
-            if self.leader is not job:
+                elif job._told is None:  # the first one needs none, and mostly is alone
+                    job._told = threading.Event()
+            if self.leader is not job and job._told is not None:
                 job._told.wait()
             if self.leader is job:
                 with self._lock:
@@ -97,10 +103,10 @@ class Turn(Generic[Verb, Item]):
             others = [one for one in self._batch if not one._left and one not in self.waiting]
             if self._served:
                 for one in others:
-                    one._told.set()
+                    one._tell()
             else:
                 # Interrupted: what is ours is given up, the others are as they were, and first.
                 self.waiting[:0] = others
             self._batch, self.leader = [], self.waiting[0] if self.waiting else None
             if self.leader is not None:
-                self.leader._told.set()
+                self.leader._tell()

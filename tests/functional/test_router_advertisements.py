@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,8 +89,22 @@ def has_learned(device: str) -> bool:
 
 @contextlib.contextmanager
 def pinging(host: PrivateHost, target: str) -> Iterator[list[float]]:
-    """Ping meanwhile; the list holds, in the end, the seconds between two answers."""
+    """Ping meanwhile; the list holds, in the end, the seconds between two answers.
+
+    The longest time for which the machine kept this process from running is taken off each.
+    """
     gaps: list[float] = []
+    ended = threading.Event()
+    stalls = [0.0]
+
+    def watch() -> None:
+        before = time.monotonic()
+        while not ended.wait(PING_S):
+            before, last = time.monotonic(), before
+            stalls.append(before - last - PING_S)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
     command = host.argv("ping", "-6", "-D", "-n", "-i", str(PING_S), target)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -99,10 +114,12 @@ def pinging(host: PrivateHost, target: str) -> Iterator[list[float]]:
             yield gaps
             time.sleep(0.5)
         finally:
+            ended.set()
+            watching.join()
             process.terminate()
         answers = [line for line in process.stdout if "bytes from" in line]
     times = [float(line[1 : line.index("]")]) for line in answers]
-    gaps += [after - before for before, after in itertools.pairwise(times)]
+    gaps += [after - before - max(stalls) for before, after in itertools.pairwise(times)]
 
 
 # --- learning goes on -----------------------------------------------------------------------------
