@@ -124,7 +124,13 @@ def test_a_network_manager(
     file.write_text(text.format(folder=tmp_path))
     monkeypatch.setattr(managers, "RUN", tmp_path)
     assert warnings(uplinked()) == before, "the managers run in another network namespace"
-    monkeypatch.setattr(managers, "_namespace", lambda _folder: 1)
+    number_of = managers._namespace
+    here = number_of(managers.PROC / "thread-self")
+    monkeypatch.setattr(
+        managers,
+        "_namespace",
+        lambda folder: here if folder == managers.PROC / "1" else number_of(folder),
+    )
     told = [words for words in warnings(uplinked()) if words not in before]
     assert len(told) == bool(said)
     assert all(said in words for words in told)
