@@ -220,7 +220,7 @@ class LinuxBridgePlugin(TopologyPlugin):
             mtu=mtu,
             bridge=bridge,
             known_macs=macs_of_guest(guest),
-            **tap_access.whose(self.config),
+            **tap_access.whose(self.config, vif),
         )
 
 

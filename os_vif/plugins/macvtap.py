@@ -20,7 +20,7 @@ from os_vif.host.links.resources import Macvtap, Vlan
 from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
 from os_vif.objects.vif import VIFDirect
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
-from os_vif.plugins import port_profiles
+from os_vif.plugins import port_profiles, tap_access
 
 if TYPE_CHECKING:
     from os_vif.objects.instance_info import InstanceInfo
@@ -54,6 +54,7 @@ class MacvtapPlugin(TopologyPlugin):
             default="",
             help="Name or number of the group that gets them too.",
         ),
+        *tap_access.FOR_ONE,
         port_profiles.TIMEOUT_OPT,
     ]
 
@@ -98,8 +99,7 @@ class MacvtapPlugin(TopologyPlugin):
             link=vlan.name if vlan else link,
             behind="" if vlan else behind,
             all_multicast=self.config.all_multicast,
-            owner=self.config.tap_owner or "",
-            group=self.config.tap_group or "",
+            **tap_access.whose(self.config, vif),
         )
         return self._topology(vif, instance_info, vlan, macvtap, card=(link, behind))
 

@@ -136,7 +136,7 @@ class Port:
             mtu=self.mtu,
             multi_queue=bool(optional(self.profile, "multiqueue", False)),
             known_macs=macs_of_guest(mac),
-            **tap_access.whose(self.config),
+            **tap_access.whose(self.config, self.vif),
         )
 
     def plain(self) -> list[Resource]:

@@ -92,5 +92,5 @@ class TapPlugin(TopologyPlugin):
             known_macs=macs_of_guest(guest),
             disable_ipv6=not ipv6,
             conf=routing.settings(network) if routed else {},
-            **tap_access.whose(self.config),
+            **tap_access.whose(self.config, vif),
         )

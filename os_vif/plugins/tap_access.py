@@ -3,9 +3,29 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from oslo_config import cfg
+
+from os_vif.plugin import optional
+
+if TYPE_CHECKING:
+    from os_vif.objects.vif import VIFBase
+
+FOR_ONE = (
+    cfg.DictOpt(
+        "tap_owners",
+        default={},
+        help="The same as tap_owner for single VIFs, by their ids: ID:USER,ID:USER. In a file for "
+        "the command: the field owner.",
+    ),
+    cfg.DictOpt(
+        "tap_groups",
+        default={},
+        help="The same as tap_group for single VIFs, by their ids: ID:GROUP,ID:GROUP. In a file "
+        "for the command: the field group.",
+    ),
+)
 
 OPTS = (
     cfg.StrOpt(
@@ -19,6 +39,7 @@ OPTS = (
         help="Name or number of the group whose members may open the taps, besides root; with "
         "tap_owner, that user only as a member of it.",
     ),
+    *FOR_ONE,
 )
 
 
@@ -29,10 +50,14 @@ class Whose(TypedDict):
     group: str
 
 
-def whose(config: Any) -> Whose:
-    """Return ``owner`` and ``group`` of a tap, as the options of a plugin ask for them."""
-    group = config.tap_group or ""
-    owner = config.tap_owner
+def whose(config: Any, vif: VIFBase) -> Whose:
+    """Return ``owner`` and ``group`` of a VIF's tap, as the options of a plugin ask for them.
+
+    Unset, the owner is root, unless there is a group.
+    """
+    vif_id = optional(vif, "id", "")
+    group = config.tap_groups.get(vif_id, config.tap_group) or ""
+    owner = config.tap_owners.get(vif_id, config.tap_owner)
     if owner is None:
         owner = "" if group else "root"
     return {"owner": owner, "group": group}

@@ -31,8 +31,9 @@ class VIFType:
     :ivar example: a file with one of them.
     :ivar check: notes as problems what the fields say against each other.
     :ivar rank: the types of os-vif, and after them all others, are shown in the order of it.
-    :ivar options: what the fields say that stands in options of the plugin: by option, one that is
-        a mapping, the entries.  They count for the call that reads the file.
+    :ivar options: what fields say that stands in options of the plugin, each a mapping: by the
+        field's path the option, the key and the value.  They count for the call that reads the
+        file.
     """
 
     name: str
@@ -45,7 +46,7 @@ class VIFType:
     example: str
     check: Callable[[Values, Reading], None] = lambda _values, _into: None
     rank: int = 100
-    options: Callable[[Values], Mapping[str, Mapping[str, Any]]] = lambda _values: {}
+    options: Callable[[Values], Mapping[str, tuple[str, str, Any]]] = lambda _values: {}
 
     @property
     def schema(self) -> Schema:

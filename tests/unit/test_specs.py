@@ -11,10 +11,12 @@ import pytest
 from oslo_config import cfg
 
 import os_vif
+from os_vif import verbs
 from os_vif.cli import configuration
 from os_vif.cli.specs import reader, types
 from os_vif.cli.specs.nodes import BadInput
-from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan
+from os_vif.cli.specs.unused import unused
+from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Vlan
 
 GOOD = """\
 type: bridge
@@ -344,6 +346,46 @@ def test_a_field_that_stands_in_an_option():
     finally:
         cfg.CONF.clear_override("uplink_mtu", group="os_vif_linux_bridge")
     assert found == {"eth0": 9000, "eth1": 2000, "eth7": 1600}
+
+
+_OWNED = {
+    "linux_bridge": GOOD,
+    "tap": "type: tap\nname: tap0\nmac: 52:54:00:12:34:56\n",
+    "ovs": "type: openvswitch\nbridge: br-int\nname: tap0\nmac: 52:54:00:12:34:56\n",
+    "macvtap": "type: macvtap\nname: tap0\nmac: 52:54:00:12:34:56\nnetwork: {uplink: eth0}\n",
+}
+
+
+@pytest.mark.parametrize("plugin", _OWNED)
+def test_whose_single_taps_are(plugin):
+    text = _OWNED[plugin]
+    batch = read(
+        text + "owner: daemon\ngroup: kvm\n",
+        text.replace("tap0", "tap1").replace(":56", ":57") + "owner: '107'\n",
+        text.replace("tap0", "tap2").replace(":56", ":58"),
+    )
+    try:
+        configuration.apply({}, [], batch.said)
+        found = [
+            next(
+                (it.owner, it.group)
+                for it in verbs.describe(entry.vif).topology.resources
+                if isinstance(it, Tap | Macvtap)
+            )
+            for entry in batch.entries
+        ]
+    finally:
+        for option in ("tap_owners", "tap_groups"):
+            cfg.CONF.clear_override(option, group=f"os_vif_{plugin}")
+    others = "" if plugin == "macvtap" else "root"
+    assert found == [("daemon", "kvm"), ("107", ""), (others, "")]
+
+
+def test_an_owner_where_the_hypervisor_makes_the_tap():
+    text = _OWNED["ovs"] + "create_tap: false\nowner: daemon\n"
+    [told] = unused(read(text))
+    assert (told.field, told.mark.line) == ("owner", 6)
+    assert "the hypervisor makes the tap" in told.message
 
 
 def test_fields_that_contradict():

@@ -303,14 +303,11 @@ def _read_typed(node: Mapping, into: Reading, batch: Batch) -> Entry | None:
 
 def _take_up(row: VIFType, values: dict[str, Any], into: Reading, said: Said) -> None:
     """Take up what a VIF's fields say that counts for the call, which others may say too."""
-    for option, entries in row.options(values).items():
-        for key, value in entries.items():
-            # A field that stands in an option is called like it.
-            path = next(path for path in into.marks if path.rpartition(".")[2] == option)
-            first, there = said.setdefault((row.plugin, option, key), (value, into.marks[path]))
-            if first != value:
-                message = f"{value!r} here and {first!r} at {there}, for the same {key}"
-                into.problem(into.marks[path], path, message)
+    for path, (option, key, value) in row.options(values).items():
+        mark = into.marks[path]
+        first, there = said.setdefault((row.plugin, option, key), (value, mark))
+        if first != value:
+            into.problem(mark, path, f"{value!r} here and {first!r} at {there}, for the same {key}")
 
 
 # --- against the plugins ------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from os_vif.plugins.types.access import GROUP, OWNER, options_of
 from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
     BOOL,
@@ -104,9 +105,11 @@ def _bridge(values: Values) -> VIFBase:
     )
 
 
-def _options(values: Values) -> dict[str, dict[str, int]]:
-    said = values.get("network", {})
-    return {"uplink_mtu": {said["uplink"]: said["uplink_mtu"]}} if "uplink_mtu" in said else {}
+def _options(values: Values) -> dict[str, tuple[str, str, Any]]:
+    said, options = values.get("network", {}), options_of(values)
+    if "uplink_mtu" in said:
+        options["network.uplink_mtu"] = ("uplink_mtu", said["uplink"], said["uplink_mtu"])
+    return options
 
 
 _BRIDGE_EXAMPLE = """\
@@ -137,6 +140,8 @@ TYPES = (
             NAME,
             ID,
             INSTANCE,
+            OWNER,
+            GROUP,
             switched(Field("network", _BRIDGE_NETWORK, "the network behind the bridge")),
             Field(
                 "create_bridge",

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from os_vif.host.port_profiles import resources as profiles
+from os_vif.plugins.types.access import GROUP, OWNER, options_of
 from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
     ID,
@@ -205,6 +206,8 @@ TYPES = (
             ),
             ID,
             INSTANCE,
+            OWNER,
+            GROUP,
             switched(Field("network", _NETWORK, "the network behind the card")),
             Field(
                 "vlan_name",
@@ -231,5 +234,6 @@ TYPES = (
         _EXAMPLE,
         _check,
         rank=4,
+        options=options_of,
     ),
 )

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from os_vif.plugins.types.access import GROUP, OWNER, options_of
 from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
     BOOL,
@@ -55,6 +58,11 @@ DATAPATH = Field(
     known_as=("datapath_type",),
 )
 _NETWORK = switched(Field("network", NETWORK, "the network behind the bridge"))
+
+
+def _without_tap(said: Mapping[str, Any]) -> str:
+    made = said.get("create_tap", said.get("create_port", True))
+    return "" if made else "the hypervisor makes the tap, and says whose it is"
 
 
 # --- what fields may say together ----------------------------------------------------------------
@@ -211,6 +219,7 @@ TYPES = (
                 "make the tap; otherwise the hypervisor does, and the port waits for it",
                 default="true, where the port is made",
             ),
+            *(dataclasses.replace(field, unused=_without_tap) for field in (OWNER, GROUP)),
             Field(
                 "multi_queue",
                 BOOL,
@@ -223,6 +232,7 @@ TYPES = (
         _PORT_EXAMPLE,
         _check_port,
         rank=3,
+        options=options_of,
     ),
     VIFType(
         "openvswitch-hybrid",

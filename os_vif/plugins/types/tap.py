@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from os_vif.plugins.types.access import GROUP, OWNER, options_of
 from os_vif.plugins.types.unused import routed
 from os_vif.specs import (
     ID,
@@ -50,6 +51,8 @@ TYPES = (
             NAME,
             ID,
             INSTANCE,
+            OWNER,
+            GROUP,
             routed(
                 Field("network", NETWORK, "the network, and the guest's addresses in it"),
                 "os_vif_tap",
@@ -59,5 +62,6 @@ TYPES = (
         _TAP_EXAMPLE,
         check_addresses,
         rank=2,
+        options=options_of,
     ),
 )
