@@ -53,7 +53,7 @@ _U32 = struct.Struct("=I")
 _ERRNO = struct.Struct("=i")
 
 # linux/sockios.h, linux/if.h
-_SIOCGIFINDEX = 0x8933
+SIOCGIFINDEX = 0x8933
 _IFNAMSIZ = 16
 _IFREQ = struct.Struct("=16si20x")
 
@@ -289,7 +289,7 @@ def index_of(device: str) -> int:
     if len(name) < _IFNAMSIZ:
         try:
             with session() as channel:
-                answer = fcntl.ioctl(channel, _SIOCGIFINDEX, _IFREQ.pack(name, 0))
+                answer = fcntl.ioctl(channel, SIOCGIFINDEX, _IFREQ.pack(name, 0))
             return int(_IFREQ.unpack(answer)[1])
         except OSError as error:
             if error.errno != errno.ENODEV:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process that dies (SIGKILL) just before one of its changes of the host.
 
-A change is each netlink message that is not a question, each ioctl, each setting, each run of a
+A change is each netlink message and each ioctl that is not a question, each setting, each run of a
 program, each OVSDB transaction that writes; and what a test names besides.  Nothing else can happen
 between two of these.
 """
@@ -42,13 +42,17 @@ def _is_message(_channel: Any, messages: Any, *_port: int) -> bool:
     return any(message.type % 4 != 2 for message in messages)
 
 
+def _is_setting(_descriptor: Any, request: int, *_argument: Any) -> bool:
+    return request != netlink.SIOCGIFINDEX
+
+
 def _is_program(command: Any, **_options: Any) -> bool:
     return not str(command[0]).endswith(("-save", "-version"))
 
 
 CHANGES = (
     Change(netlink, "_exchange", _is_message),
-    Change(fcntl, "ioctl"),
+    Change(fcntl, "ioctl", _is_setting),
     Change(sysctl, "write"),
     Change(subprocess, "run", _is_program),
 )
