@@ -14,7 +14,7 @@ from os_vif.engine.place import DEFAULT, OVS
 from os_vif.engine.step import Args, Drift, Kind, Step
 from os_vif.host.functions.questions import VFS, parse_function_mark
 from os_vif.host.functions.resources import NO_MAC
-from os_vif.host.links.questions import FUNCTIONS, LINKS, LONGEST_ALIAS, Link
+from os_vif.host.links.questions import FUNCTIONS, LINKS, LONGEST_ALIAS, existing
 
 # --- what the fields may hold ---------------------------------------------------------------------
 
@@ -196,15 +196,8 @@ def _driver(args: Args, _steps: Sequence[Step]) -> list[Drift]:
 # --- representors ---------------------------------------------------------------------------------
 
 
-def _existing(host: Host, name: str) -> Link:
-    link = host[LINKS].get(name)
-    if link is None:
-        raise LookupError(f"a step for {name}, which is not there")
-    return link
-
-
 def _rename_link(host: Host, args: Args) -> None:
-    link = _existing(host, args["name"])
+    link = existing(host, args["name"])
     attributes = {**link.attributes, "up": args["up"]}
     host[LINKS][args["name"]] = None
     host[LINKS][args["to"]] = dataclasses.replace(
@@ -217,7 +210,7 @@ def _rename_link(host: Host, args: Args) -> None:
 
 
 def _name_back(host: Host, args: Args) -> Step:
-    link = _existing(host, args["name"])
+    link = existing(host, args["name"])
     up = link.attributes["up"]
     back = {"name": args["to"], "to": link.name, "alias": link.alias, "up": up}
     return Step("rename_link", back)

@@ -212,6 +212,14 @@ def need(host: Host, name: str) -> Link:
     return link
 
 
+def existing(host: Host, name: str) -> Link:
+    """Return a device that a step is for, which its plan has seen."""
+    link = host[LINKS].get(name)
+    if link is None:
+        raise LookupError(f"a step for {name}, which is not there")
+    return link
+
+
 def netdev_behind(host: Host, address: str) -> str:
     """Return the name of the network device of a PCI function, which must have one.
 

@@ -17,6 +17,7 @@ from os_vif.host.links.questions import (
     LINKS,
     USERS,
     Link,
+    existing,
     is_mark,
     is_mtu_note,
     is_unfinished,
@@ -111,13 +112,6 @@ def is_doomed(value: Any) -> bool:
 # --- what they do, and what takes them back ------------------------------------------------------
 
 
-def _existing(host: Host, name: str) -> Link:
-    link = host[LINKS].get(name)
-    if link is None:
-        raise LookupError(f"a step for {name}, which is not there")
-    return link
-
-
 def _create_link(host: Host, args: Args) -> None:
     attributes = dict(args["attributes"])
     alias = attributes.pop("alias")
@@ -173,7 +167,7 @@ def _uncreate(_host: Host, args: Args) -> Step:
 
 
 def _set_link(host: Host, args: Args) -> None:
-    link = _existing(host, args["name"])
+    link = existing(host, args["name"])
     attributes = {**link.attributes, **args["attributes"]}
     alias = str(attributes.pop("alias", link.alias))
     if attributes.get("disable_ipv6") is True:
@@ -183,7 +177,7 @@ def _set_link(host: Host, args: Args) -> None:
 
 
 def _unset_link(host: Host, args: Args) -> Step | None:
-    link = _existing(host, args["name"])
+    link = existing(host, args["name"])
     if is_unfinished(link):
         # Whoever began it may have finished it too, and somebody else may use it by now.
         return None
@@ -319,12 +313,12 @@ def _as_it_was(host: Host, args: Args) -> Callable[[], None]:
 
 
 def _note_mtu(host: Host, args: Args) -> None:
-    link = _existing(host, args["device"])
+    link = existing(host, args["device"])
     host[LINKS][link.name] = dataclasses.replace(link, altnames=(*link.altnames, args["note"]))
 
 
 def _forget_mtu(host: Host, args: Args) -> None:
-    link = _existing(host, args["device"])
+    link = existing(host, args["device"])
     left = tuple(name for name in link.altnames if name != args["note"])
     host[LINKS][link.name] = dataclasses.replace(link, altnames=left)
 
@@ -334,7 +328,7 @@ def _delete_idle(host: Host, args: Args) -> None:
 
 
 def _remake(host: Host, args: Args) -> Step:
-    link = _existing(host, args["name"])
+    link = existing(host, args["name"])
     kept = {key: value for key, value in link.attributes.items() if key in ATTRIBUTES}
     attributes = {**kept, "alias": link.alias}
     return Step("create_link", {"kind": link.kind, "name": link.name, "attributes": attributes})
