@@ -7,6 +7,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -16,9 +17,9 @@ from benchmarks.environments import ROOT
 from benchmarks.sandbox import uninterrupted
 
 # The checkout must not be on the contender's path, where it would hide the os-vif that is
-# installed there: import our package by its place, then take the place off the path again.
+# installed there: import our packages by their place, then take the place off the path again.
 _BOOT = (
-    "import sys; sys.path.insert(0, {root!r}); import benchmarks; sys.path.pop(0);"
+    "import sys; sys.path.insert(0, {root!r}); import benchmarks, tests; sys.path.pop(0);"
     "from benchmarks.worker import main; main()"
 )
 
@@ -28,6 +29,18 @@ STOP_GRACE = 10.0
 
 class WorkerError(Exception):
     """A contender failed; the text is its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds that a request took.
+
+    :ivar seconds: from the first call's start to the last one's end
+    :ivar calls: of each call by itself; they overlap where they come from several threads
+    """
+
+    seconds: float
+    calls: tuple[float, ...]
 
 
 class Worker:
@@ -79,16 +92,20 @@ class Worker:
         """
         self._answer()
 
-    def ask(self, op: str, ports: Sequence[int], mode: str | None = None) -> float:
-        """Have the contender do `op` on port numbers `ports`; the seconds it took.
+    def ask(self, op: str, ports: Sequence[int], mode: str | None = None, threads: int = 1) -> Took:
+        """Have the contender do `op` on port numbers `ports`; what it took.
 
         :param mode: how, where the contender has several ways
+        :param threads: that many threads share the ports, each with a call at a time
         :raises WorkerError: the contender failed
         """
-        request = {"op": op, "ports": list(ports), **({"mode": mode} if mode else {})}
+        request: dict[str, object] = {"op": op, "ports": list(ports), "threads": threads}
+        if mode:
+            request["mode"] = mode
         self._requests.write(json.dumps(request) + "\n")
         self._requests.flush()
-        return float(self._answer()["seconds"])
+        answer = self._answer()
+        return Took(answer["seconds"], tuple(answer["calls"]))
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,10 @@ OURS, OURS_DAEMON = "ours", "ours-daemon"
 OLD, OLD_DAEMON = "4.3.1", "4.3.1-daemon"
 NEW, NEW_DAEMON = "5.3.0", "5.3.0-daemon"
 CNI = "cni"
+IP_BATCH = "ip-batch"
 LIBVIRT, LIBVIRT_CARD = "libvirt", "libvirt-card"
+
+_SWITCH_FLOOR = "benchmarks.openvswitch.floor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,6 @@ class Contender:
     :ivar tap: False where the end state is not a tap with IPv6 off, or not a macvtap
     :ivar alias: whether it marks the device with the VIF's id
     :ivar bulk: whether it has a bulk call
-    :ivar one_by_one: whether the bulk measure also runs it one by one (10 s a round)
     """
 
     key: str
@@ -41,7 +43,6 @@ class Contender:
     tap: bool = True
     alias: bool = False
     bulk: bool = False
-    one_by_one: bool = False
 
     @property
     def interpreter(self) -> Path:
@@ -63,6 +64,8 @@ class Contender:
             environments.install_cni()
         elif self.key in (LIBVIRT, LIBVIRT_CARD):
             environments.install_libvirt()
+        elif self.driver == _SWITCH_FLOOR:
+            environments.install_openvswitch()
 
 
 def _os_vif(
@@ -82,7 +85,6 @@ CONTENDERS = (
         "benchmarks.floor",
         alias=True,
         bulk=True,
-        one_by_one=True,
     ),
     _os_vif(
         OURS,
@@ -92,7 +94,6 @@ CONTENDERS = (
         "process",
         alias=True,
         bulk=True,
-        one_by_one=True,
     ),
     _os_vif(
         OURS_DAEMON,
@@ -103,12 +104,12 @@ CONTENDERS = (
         alias=True,
         bulk=True,
     ),
-    _os_vif(OLD, "os-vif 4.3.1", _REFERENCE, _OLD_VENV, "process", one_by_one=True),
+    _os_vif(OLD, "os-vif 4.3.1", _REFERENCE, _OLD_VENV, "process"),
     _os_vif(OLD_DAEMON, "os-vif 4.3.1, daemon", _REFERENCE, _OLD_VENV, "daemon"),
     _os_vif(NEW, "os-vif 5.3.0", _REFERENCE, _NEW_VENV, "process"),
     _os_vif(NEW_DAEMON, "os-vif 5.3.0, daemon", _REFERENCE, _NEW_VENV, "daemon"),
     Contender(
-        "ip-batch",
+        IP_BATCH,
         "ip -batch",
         "benchmarks.drivers.iproute2",
         arguments={"mode": "batch"},
@@ -128,9 +129,9 @@ CONTENDERS = (
 _SWITCH = "benchmarks.drivers.switch_plugin"
 
 SWITCH_CONTENDERS = (
-    Contender(FLOOR, "floor (one transaction)", "benchmarks.openvswitch.floor", bulk=True),
+    Contender(FLOOR, "floor (one transaction)", _SWITCH_FLOOR, bulk=True),
     _os_vif(OURS, "os-vif 6", _SWITCH, environments.OURS, "own", bulk=True),
-    _os_vif(NEW, "os-vif 5.3.0", _SWITCH, _NEW_VENV, "direct", one_by_one=True),
+    _os_vif(NEW, "os-vif 5.3.0", _SWITCH, _NEW_VENV, "direct"),
 )
 """Who plugs ports of Open vSwitch."""
 
@@ -141,7 +142,7 @@ MACVTAP_CONTENDERS = (
     *(
         replace(each, arguments={**each.arguments, "device": "macvtap"})
         for each in CONTENDERS
-        if each.key in (OURS, OURS_DAEMON, "ip-batch", "ip")
+        if each.key in (OURS, OURS_DAEMON, IP_BATCH, "ip")
     ),
     Contender(LIBVIRT, "libvirt, a card with a macvtap", _LIBVIRT, arguments={"device": "macvtap"}),
     Contender(

@@ -21,10 +21,6 @@ from tools import bootstrap
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "bench"
 CNI_PACKAGE = "containernetworking-plugins"
-LIBVIRT_PACKAGES = (
-    *("libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "qemu-system-x86"),
-    "iproute2",  # libvirt runs tc
-)
 
 OURS = "os-vif-6"
 REFERENCES = {"os-vif-4.3.1": "reference-4", "os-vif-5.3.0": "reference-5"}
@@ -139,7 +135,16 @@ def install_libvirt() -> Path:
     :raises PackagesError: apt cannot deliver
     """
     CACHE.mkdir(parents=True, exist_ok=True)
-    return debian.unpacked(CACHE / "libvirt", "libvirt", *LIBVIRT_PACKAGES)
+    return debian.unpacked(CACHE / "libvirt", "libvirt", *debian.LIBVIRT)
+
+
+def install_openvswitch() -> None:
+    """Debian's Open vSwitch, without and with DPDK, unpacked and not installed.
+
+    :raises PackagesError: apt cannot deliver
+    """
+    for name in ("openvswitch", "openvswitch-dpdk"):
+        debian.tree(name)
 
 
 def versions(environment: str) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of text, and targets: what all the families of measurements are shown with."""
+"""Tables of text, targets and gains: what all the families of measurements are shown with."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def met(target: Target[Results], measured: float) -> bool:
     return measured >= target.limit if target.at_least else measured <= target.limit
 
 
-def target_grid(
-    title: str, what: str, targets: Sequence[Target[Results]], results: Results
-) -> Grid:
-    """The targets that can be told of: a run of some contenders leaves out the others."""
+def outcomes(
+    targets: Sequence[Target[Results]], results: Results
+) -> list[tuple[str, str, str, str]]:
+    """Rows of the targets that can be told of: a run of some contenders leaves out the others."""
     rows = []
     for target in targets:
         measured = target.measured(results)
@@ -78,7 +78,56 @@ def target_grid(
         asked = f"{sign} {target.limit:g}{target.unit}"
         shown = f"{measured:.2f}{target.unit}"
         rows.append((target.text, asked, shown, "yes" if met(target, measured) else "no"))
-    return Grid(title, (what, "asked", "measured", "met"), tuple(rows))
+    return rows
+
+
+def target_grid(rows: Sequence[tuple[str, str, str, str]]) -> Grid:
+    """What `outcomes` told of, as a table."""
+    return Grid("Targets", ("ratio of medians", "asked", "measured", "met"), tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What somebody who comes from os-vif 5.3.0 wins.
+
+    :ivar text: what is faster, beginning in lower case
+    :ivar factor: how many times
+    :ivar first: whether the page's first sentence has it; the chart has all
+    """
+
+    text: str
+    factor: float
+    first: bool = False
+
+
+def gains(*found: tuple[str, float | None, bool]) -> list[Gain]:
+    """Text, factor and whether it comes first, of those of which both sides were measured."""
+    return [Gain(text, factor, first) for text, factor, first in found if factor is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """What one family of measurements brings to the page.
+
+    :ivar gains: the most telling ones, for the page's first lines
+    :ivar ratios: tables that carry over to other machines
+    :ivar durations: tables of this machine's times
+    :ivar method: a section
+    :ivar targets: rows of :func:`outcomes`
+    :ivar facts: what was measured with, beside the contenders, as (what, value)
+    """
+
+    gains: Sequence[Gain]
+    ratios: Sequence[Grid]
+    durations: Sequence[Grid]
+    method: str
+    targets: Sequence[tuple[str, str, str, str]]
+    facts: Sequence[tuple[str, str]] = ()
+
+
+def told(grids: Sequence[Grid]) -> list[Grid]:
+    """The tables there is something in."""
+    return [grid for grid in grids if any(set(row[1:]) != {NOTHING} for row in grid.rows)]
 
 
 def terminal(grid: Grid) -> Table:

@@ -22,13 +22,15 @@ project_copyright = f"%Y, {author}"
 release = importlib.metadata.version("os-vif")
 version = ".".join(release.split(".")[:2])
 
-extensions = ["sphinx.ext.autodoc", "myst_parser", "from_code"]
+extensions = ["sphinx.ext.autodoc", "myst_parser", "pictures"]
 exclude_patterns = ["_build"]
 needs_sphinx = "8.1"
 
 html_theme = "furo"
 html_title = f"os-vif {release}"
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["phone.css"]
 html_show_sphinx = False
 
 autodoc_typehints = "description"

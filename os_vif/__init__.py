@@ -5,37 +5,42 @@ Call :func:`initialize` once per process, then :func:`plug` and :func:`unplug`; 
 a dry run, a check or a clean-up, the functions of :mod:`os_vif.verbs`, which are here too.
 """
 
+import importlib
+import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from oslo_log import log as logging
-from stevedore import extension
-
 from os_vif import exception, objects, opts
-from os_vif.verbs import (
-    check,
-    examine,
-    gc,
-    list_vifs,
-    open_guest_end,
-    plan,
-    plug_many,
-    unplug_many,
-    unused_bridges,
-)
 
 if TYPE_CHECKING:
+    from oslo_log.log import KeywordArgumentAdapter
+    from stevedore import extension
+
     from os_vif.objects.host_info import HostInfo
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
     from os_vif.plugin import PluginBase
+    from os_vif.verbs import (
+        check,
+        examine,
+        gc,
+        guest_card,
+        list_vifs,
+        open_guest_end,
+        plan,
+        plug_many,
+        unplug_many,
+        unused_bridges,
+    )
 
+    LOG: KeywordArgumentAdapter
     __version__: str
 
 __all__ = [
     "check",
     "examine",
     "gc",
+    "guest_card",
     "host_info",
     "initialize",
     "list_vifs",
@@ -49,7 +54,7 @@ __all__ = [
 ]
 
 # Operators filter by this logger's name and by the words of its lines: they stay as they are.
-LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 _REFUSALS = (
     exception.NoMatchingVIFClass,
@@ -66,13 +71,21 @@ _told: set[str] = set()
 
 if not TYPE_CHECKING:  # there, any name at all would be taken for one of ours
 
-    def __getattr__(name: str) -> str:
-        """Return ``__version__``, which whoever only plugs never asks for."""
-        if name != "__version__":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import metadata
+    def __getattr__(name: str) -> Any:
+        """Return what is loaded when it is asked for: the command must answer at once."""
+        if name == "LOG":
+            from oslo_log import log
 
-        return metadata.version("os-vif")
+            return log.getLogger(__name__)
+        if name == "__version__":
+            from os_vif import installed
+
+            return installed.version()
+        if name in ("plugin", "verbs"):
+            return importlib.import_module(f"os_vif.{name}")
+        if name in __all__:
+            return getattr(importlib.import_module("os_vif.verbs"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def initialize(reset: bool = False) -> None:
@@ -85,12 +98,27 @@ def initialize(reset: bool = False) -> None:
 
     :param reset: load the plugins anew, even if they have been loaded before
     """
-    global _EXT_MANAGER  # noqa: PLW0603
     if _EXT_MANAGER is not None and not reset:
         return
     objects.register_all()
+    _load_plugins()
+
+
+def _has_others() -> bool:
+    """Tell whether a third party's plugin is installed, which may need versioned objects early."""
+    from stevedore import named
+
+    manager: named.NamedExtensionManager[Any] = named.NamedExtensionManager("os_vif", names=[])
+    return any(not point.value.startswith("os_vif.") for point in manager.list_entry_points())
+
+
+def _load_plugins() -> None:
+    """Load every plugin; ours need no versioned object until there is a VIF."""
+    global _EXT_MANAGER  # noqa: PLW0603
+    from stevedore import extension
+
     # What cannot be imported, stevedore tells.
-    stevedore = logging.getLogger("stevedore.extension").logger
+    stevedore = logging.getLogger("stevedore.extension")
     stevedore.addFilter(_is_news)
     try:
         manager: extension.ExtensionManager[Any] = extension.ExtensionManager(
@@ -106,12 +134,12 @@ def initialize(reset: bool = False) -> None:
             loaded.obj = loaded.plugin.load(name)
         except Exception as error:
             if _first_time(f"{name} {loaded.plugin} {error!r}"):
-                LOG.exception("Could not load VIF plugin %s (%s)", name, loaded.plugin)
+                _LOG.exception("Could not load VIF plugin %s (%s)", name, loaded.plugin)
         else:
-            LOG.debug("Loaded VIF plugin class '%s' with name '%s'", loaded.plugin, name)
+            _LOG.debug("Loaded VIF plugin class '%s' with name '%s'", loaded.plugin, name)
             names.append(name)
     _EXT_MANAGER = manager
-    LOG.info("Loaded VIF plugins: %s", ", ".join(sorted(names)))
+    _LOG.info("Loaded VIF plugins: %s", ", ".join(sorted(names)))
     opts.plugins_list[:] = _loaded_plugins()
 
 
@@ -128,14 +156,14 @@ def plug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
     """
     plugin = _plugin_of(vif)
     try:
-        LOG.debug("Plugging vif %s", vif)
+        _LOG.debug("Plugging vif %s", vif)
         plugin.plug(vif, instance_info)
     except Exception as err:
-        LOG.error("Failed to plug vif %(vif)s", {"vif": vif}, exc_info=True)
+        _LOG.error("Failed to plug vif %(vif)s", {"vif": vif}, exc_info=True)
         if isinstance(err, _REFUSALS):
             raise
         raise exception.PlugException(vif=vif, err=err) from err
-    LOG.info("Successfully plugged vif %s", vif)
+    _LOG.info("Successfully plugged vif %s", vif)
 
 
 def unplug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
@@ -150,14 +178,14 @@ def unplug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
     """
     plugin = _plugin_of(vif)
     try:
-        LOG.debug("Unplugging vif %s", vif)
+        _LOG.debug("Unplugging vif %s", vif)
         plugin.unplug(vif, instance_info)
     except Exception as err:
-        LOG.error("Failed to unplug vif %(vif)s", {"vif": vif}, exc_info=True)
+        _LOG.error("Failed to unplug vif %(vif)s", {"vif": vif}, exc_info=True)
         if isinstance(err, _REFUSALS):
             raise
         raise exception.UnplugException(vif=vif, err=err) from err
-    LOG.info("Successfully unplugged vif %s", vif)
+    _LOG.info("Successfully unplugged vif %s", vif)
 
 
 def host_info(permitted_vif_type_names: Collection[str] | None = None) -> "HostInfo":
@@ -214,7 +242,7 @@ def _one_per_name(
     for candidate in sorted(extensions, key=_precedence):
         first = chosen.setdefault(candidate.name, candidate)
         if first.plugin is not candidate.plugin:
-            LOG.warning(
+            _LOG.warning(
                 "VIF plugin name %s is taken by %s: %s is not loaded",
                 candidate.name,
                 first.plugin,

@@ -138,7 +138,10 @@ class InvalidField(ExceptionBase):
 
 
 class NotPrivileged(ExceptionBase):
-    """This process may not change network devices, and nobody could be found to do it for it."""
+    """This process may not change network devices, and nobody could be found to do it for it.
+
+    ``kwargs["configured"]`` tells whether the helper is one that the configuration names.
+    """
 
     msg_fmt = (
         "this needs privilege (CAP_NET_ADMIN), and the helper that has it could not be started: "
@@ -197,6 +200,12 @@ class NotDescribed(ExceptionBase):
     """The plugin acts on its own instead of describing, so nothing can be said beforehand."""
 
     msg_fmt = "plugin %(plugin_name)s does not describe what it does, so this cannot be shown"
+
+
+class NotForHypervisor(ExceptionBase):
+    """A hypervisor cannot be given what the VIF is plugged as; ``kwargs['able']`` names who can."""
+
+    msg_fmt = "%(hypervisor)s cannot be given this %(vif_class)s, %(what)s: %(reason)s; %(can)s"
 
 
 class UnusableFamily(ExceptionBase):

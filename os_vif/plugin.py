@@ -3,10 +3,10 @@
 
 import abc
 import functools
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from oslo_config import cfg
-from oslo_log import log as logging
 
 from os_vif import exception, negotiation
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from os_vif.engine.converge import Request
     from os_vif.engine.place import Place
     from os_vif.engine.topology import Topology
+    from os_vif.guest.card import End
     from os_vif.objects.base import VersionedObject
     from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
@@ -89,6 +90,28 @@ class PluginBase(abc.ABC):
         Any exception is handed to the caller as the cause of an
         :exc:`~os_vif.exception.UnplugException`.
         """
+
+    def describe_guest_end(self, vif: "VIFBase", topology: "Topology | None") -> "End":
+        """Return what the guest's card is connected to, for hypervisors to be told.
+
+        It is pure, and need not be plugged.  A plugin that says nothing has the tap or macvtap of
+        its topology, if there is one.
+
+        :param topology: what :meth:`TopologyPlugin.describe_host` describes; None of a plugin that
+            acts on its own
+        :raises NotDescribed: the plugin does not say
+        :raises InvalidField: a value of the VIF cannot be used
+        """
+        from os_vif.guest.card import end_of
+
+        found = None if topology is None else end_of(topology)
+        if found is None:
+            raise exception.NotDescribed(
+                f"plugin {vif.plugin} does not say what a hypervisor is to be told of this "
+                f"{vif.obj_name()}",
+                plugin_name=vif.plugin,
+            )
+        return found
 
     @classmethod
     def load(cls, plugin_name: str) -> Self:

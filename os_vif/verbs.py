@@ -10,58 +10,29 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
+from os_vif.outcomes import Findings, Outcome
 from os_vif.plugin import TopologyPlugin
 
 if TYPE_CHECKING:
     from os_vif.engine.converge import Request
-    from os_vif.engine.family import Caution, Shared
+    from os_vif.engine.family import Diagnosis, Shared
     from os_vif.engine.place import Place
-    from os_vif.engine.plugged import Plugged
+    from os_vif.engine.plugged import Held, Plugged
     from os_vif.engine.step import Step
+    from os_vif.engine.topology import Topology
+    from os_vif.guest.card import Card
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
     from os_vif.plugin import PluginBase
 
 Pair = tuple["VIFBase", "InstanceInfo | None"]
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one VIF.
-
-    :ivar vif: the VIF.
-    :ivar steps: what was done, in order; empty if the host was as described already.
-    :ivar error: why it failed; None if it did not.
-    :ivar told: whether ``steps`` tells what was done; a third party's plugin keeps it to itself.
-    :ivar warnings: what plugging saw and does not put right: of those :func:`examine` finds, what
-        needs no look of its own.
-    """
-
-    vif: VIFBase
-    steps: tuple[Step, ...] = ()
-    error: Exception | None = None
-    told: bool = True
-    warnings: tuple[Caution, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Findings:
-    """What a look at one VIF found.
-
-    :ivar vif: the VIF.
-    :ivar steps: as :func:`check`, one a drift; empty if all is as described.
-    :ivar warnings: what may keep the guest from its network, or do the host harm, all the same.
-    :ivar error: why it could not be told; None if it could.
-    """
-
-    vif: VIFBase
-    steps: tuple[Step, ...] = ()
-    warnings: tuple[Caution, ...] = ()
-    error: Exception | None = None
+_NO_OWNERS: Mapping[str, str] = MappingProxyType({})
 
 
 def plugin_of(vif: VIFBase) -> PluginBase:
@@ -85,29 +56,42 @@ def place_of(plugin_name: str) -> Place | None:
 
 
 def describe(
-    vif: VIFBase, instance_info: InstanceInfo | None = None, *, unplugging: bool = False
+    vif: VIFBase,
+    instance_info: InstanceInfo | None = None,
+    *,
+    unplugging: bool = False,
+    owner: str = "",
 ) -> Request:
     """Return what the engine is to do for a VIF, checked against what its plugin takes.
 
+    :param owner: as :func:`plug_many` has owners
     :raises NotDescribed: the plugin does things itself
     :raises ExceptionBase: the plugin refuses the VIF
     """
     plugin = plugin_of(vif)
     if not isinstance(plugin, TopologyPlugin):
         raise exception.NotDescribed(plugin_name=vif.plugin)
-    return plugin.request(vif, instance_info, unplugging=unplugging)
+    request = plugin.request(vif, instance_info, unplugging=unplugging)
+    if owner:
+        mark = dataclasses.replace(request.topology.mark, owner=owner)
+        request.topology = dataclasses.replace(request.topology, mark=mark)
+    return request
 
 
 def _request(
-    vif: VIFBase, instance_info: InstanceInfo | None, unplugging: bool, with_bridge: bool
+    pair: Pair, unplugging: bool, with_bridge: bool, owners: Mapping[str, str] = _NO_OWNERS
 ) -> Request:
-    request = describe(vif, instance_info, unplugging=unplugging)
+    vif, instance_info = pair
+    owner = owners.get(vif.id, "") if owners else ""
+    request = describe(vif, instance_info, unplugging=unplugging, owner=owner)
     if with_bridge and unplugging:
         request.shared = describe(vif, instance_info).topology
     return request
 
 
-def plug_many(pairs: Iterable[Pair], *, together: bool = False) -> list[Outcome]:
+def plug_many(
+    pairs: Iterable[Pair], *, together: bool = False, owners: Mapping[str, str] = _NO_OWNERS
+) -> list[Outcome]:
     """Plug many VIFs in one go; one that fails does not stop the others.
 
     Of two that have one MAC address in one place of a network, or one logical port of Open vSwitch
@@ -115,8 +99,10 @@ def plug_many(pairs: Iterable[Pair], *, together: bool = False) -> list[Outcome]
 
     :param pairs: each VIF with the guest it belongs to
     :param together: all or nothing: when one fails the others are taken back
+    :param owners: by a VIF's id, who takes it away once it no longer exists: letters, digits, '-',
+        '.' and '_', 24 at most.  It stands in the marks; :func:`gc` leaves another owner's.
     """
-    return _many(list(pairs), unplugging=False, together=together)
+    return _many(list(pairs), unplugging=False, together=together, owners=owners)
 
 
 def unplug_many(pairs: Iterable[Pair], *, with_bridge: bool = False) -> list[Outcome]:
@@ -131,22 +117,30 @@ def unplug_many(pairs: Iterable[Pair], *, with_bridge: bool = False) -> list[Out
 
 
 def _many(
-    pairs: Sequence[Pair], *, unplugging: bool, together: bool, with_bridge: bool = False
+    pairs: Sequence[Pair],
+    *,
+    unplugging: bool,
+    together: bool,
+    with_bridge: bool = False,
+    owners: Mapping[str, str] = _NO_OWNERS,
 ) -> list[Outcome]:
     from os_vif.engine import converge
+    from os_vif.engine.claims import conflicts_of
 
     outcomes: dict[int, Outcome] = {}
     requests: dict[int, Request] = {}
     others: list[int] = []
     for position, (vif, instance_info) in enumerate(pairs):
         try:
-            requests[position] = _request(vif, instance_info, unplugging, with_bridge)
+            requests[position] = _request((vif, instance_info), unplugging, with_bridge, owners)
         except exception.NotDescribed:
             others.append(position)
         except Exception as error:
             outcomes[position] = Outcome(vif, error=error)
     if not unplugging:
-        outcomes |= _conflicting(pairs, requests)
+        named = {at: (pairs[at][0], request.topology) for at, request in requests.items()}
+        refused = conflicts_of(named).items()
+        outcomes |= {at: Outcome(pairs[at][0], error=why) for at, why in refused}
     requests = {at: request for at, request in requests.items() if at not in outcomes}
     if together and (outcomes or others):
         for position in others:
@@ -160,10 +154,8 @@ def _many(
         else:
             converge.plug(list(requests.values()), together=together)
         for position, request in requests.items():
-            vif = pairs[position][0]
-            outcomes[position] = Outcome(
-                vif, tuple(request.done), request.error, warnings=tuple(request.cautions)
-            )
+            steps, seen = tuple(request.done), tuple(request.cautions)
+            outcomes[position] = Outcome(pairs[position][0], steps, request.error, warnings=seen)
         for position in others:
             outcomes[position] = _one_by_one(*pairs[position], unplugging=unplugging)
     done = [outcomes[position] for position in range(len(pairs))]
@@ -173,38 +165,12 @@ def _many(
 
 def _log_those_done(outcomes: Sequence[Outcome], *, unplugging: bool) -> None:
     """Log what plug and unplug log; what failed is told to the caller, who says so."""
-    import os_vif
-
     verb = "unplugged" if unplugging else "plugged"
-    if os_vif.LOG.isEnabledFor(logging.INFO):
+    log = logging.getLogger("os_vif")  # plug's, as operators know it
+    if log.isEnabledFor(logging.INFO):
         for outcome in outcomes:
             if outcome.error is None:
-                os_vif.LOG.info("Successfully %s vif %s", verb, outcome.vif)
-
-
-def _conflicting(pairs: Sequence[Pair], requests: dict[int, Request]) -> dict[int, Outcome]:
-    """Return, by position, which VIFs want what one before them has, each with its error.
-
-    Who has the name, or the socket, that another one wants too is seen on the host.
-    """
-    from os_vif.engine.claims import claims_of
-
-    if len(requests) < 2:
-        return {}
-    found: dict[int, Outcome] = {}
-    taken: dict[Any, str] = {}
-    for position, request in requests.items():
-        vif = pairs[position][0]
-        for claim in claims_of(vif, request.topology):
-            if claim.kind in ("name", "path"):
-                continue
-            first = taken.setdefault(claim, vif.id)
-            if first != vif.id:
-                reason = f"VIF {first} of the same call has it"
-                error = exception.ResourceConflict(resource=str(claim), reason=reason)
-                found[position] = Outcome(vif, error=error)
-                break
-    return found
+                log.info("Successfully %s vif %s", verb, outcome.vif)
 
 
 def _one_by_one(vif: VIFBase, instance_info: InstanceInfo | None, *, unplugging: bool) -> Outcome:
@@ -223,34 +189,50 @@ def plan(
     *,
     unplugging: bool = False,
     with_bridge: bool = False,
+    partial: bool = False,
 ) -> list[Step]:
     """Return the steps that plugging (or unplugging) would take now, and touch nothing.
 
     :param with_bridge: unplugging, as :func:`unplug_many` has it
+    :param partial: what it takes privilege to see (rules of iptables, say) is planned as if it
+        were missing, where this process has none and the configuration names no helper.
+        :func:`examine` says what that was.
+    :raises NotPrivileged: there is such a thing, and ``partial`` was not asked for
     :raises ExceptionBase: what plugging would raise: the VIF is refused, something is in the way
     """
     from os_vif.engine import examine as looking
 
-    request = _request(vif, instance_info, unplugging, with_bridge)
-    return looking.plan(request, unplugging=unplugging)
+    request = _request((vif, instance_info), unplugging, with_bridge)
+    return looking.plan(request, unplugging=unplugging, partial=partial).steps
 
 
-def check(vif: VIFBase, instance_info: InstanceInfo | None = None) -> list[Step]:
+def check(
+    vif: VIFBase, instance_info: InstanceInfo | None = None, *, partial: bool = False
+) -> list[Step]:
     """Return what is missing of a plugged VIF, one step a drift; empty if all is well.
 
     A step that only lets a device be found the faster, as of a VIF that an earlier release has
     plugged, is no drift; plugging takes it along.
 
+    :param partial: what it takes privilege to see is not checked, where :func:`plan` would plan
+        it as if it were missing
     :raises ExceptionBase: as :func:`plan`
     """
+    from os_vif.engine import examine as looking
     from os_vif.engine.steps import tells_drift
 
-    steps = plan(vif, instance_info)
+    seen = looking.plan(_request((vif, instance_info), False, False), partial=partial)
+    steps = [step for step in seen.steps if step not in seen.assumed]
     return steps if any(tells_drift(step, steps) for step in steps) else []
 
 
 def examine(
-    pairs: Iterable[Pair], *, unplugging: bool = False, with_bridge: bool = False
+    pairs: Iterable[Pair],
+    *,
+    unplugging: bool = False,
+    with_bridge: bool = False,
+    partial: bool = False,
+    owners: Mapping[str, str] = _NO_OWNERS,
 ) -> list[Findings]:
     """Return what is missing of VIFs, as :func:`check`, and what to be warned of beside it.
 
@@ -261,6 +243,8 @@ def examine(
     :param pairs: each VIF with the guest it belongs to; one that fails does not stop the others
     :param unplugging: of unplug instead, which warns of nothing
     :param with_bridge: unplugging, as :func:`unplug_many` has it
+    :param partial: as for :func:`plan`; each VIF's findings say what could not be seen
+    :param owners: as :func:`plug_many` has them
     """
     from os_vif.engine import examine as looking
 
@@ -269,13 +253,21 @@ def examine(
     requests: dict[int, Request] = {}
     for position, (vif, instance_info) in enumerate(pairs):
         try:
-            requests[position] = _request(vif, instance_info, unplugging, with_bridge)
+            requests[position] = _request((vif, instance_info), unplugging, with_bridge, owners)
         except Exception as error:
             findings[position] = Findings(vif, error=error)
-    found = looking.examine(list(requests.values()), unplugging=unplugging)
+    found = looking.examine(list(requests.values()), unplugging=unplugging, partial=partial)
     for position, seen in zip(requests, found, strict=True):
         vif = pairs[position][0]
-        findings[position] = Findings(vif, tuple(seen.steps), tuple(seen.cautions), seen.error)
+        findings[position] = Findings(
+            vif,
+            tuple(seen.steps),
+            tuple(seen.cautions),
+            seen.error,
+            tuple(seen.unseen),
+            tuple(seen.assumed),
+            tuple(seen.changes),
+        )
     return [findings[position] for position in range(len(pairs))]
 
 
@@ -298,6 +290,25 @@ def open_guest_end(vif: VIFBase, queues: int = 1) -> list[int]:
     return guest_end.open_guest_end(describe(vif).topology, queues)
 
 
+def guest_card(
+    vif: VIFBase, instance_info: InstanceInfo | None = None, topology: Topology | None = None
+) -> Card:
+    """Return what plugging a VIF makes known of its guest's card, for :mod:`os_vif.guest`.
+
+    Nothing is looked at, and the VIF need not be plugged.
+
+    :param topology: the VIF's, where it is known already
+    :raises NotDescribed: the plugin does not say what the guest is connected to
+    :raises ExceptionBase: the plugin refuses the VIF
+    """
+    from os_vif.guest.card import card_of
+
+    plugin = plugin_of(vif)
+    if topology is None and isinstance(plugin, TopologyPlugin):
+        topology = describe(vif, instance_info).topology
+    return card_of(vif, plugin.describe_guest_end(vif, topology))
+
+
 def list_vifs(vif_id: str | None = None) -> list[Plugged]:
     """Return the VIFs this host holds, by the marks on their devices, sorted by id.
 
@@ -306,6 +317,16 @@ def list_vifs(vif_id: str | None = None) -> list[Plugged]:
     from os_vif.engine import inventory
 
     return inventory.plugged(vif_id, _databases())
+
+
+def held_vifs() -> list[Held]:
+    """Return the same of all, with what it takes to say what would plug them again.
+
+    That takes some more looks than the list: settings of bridges' ports, what bridges join.
+    """
+    from os_vif.engine import inventory
+
+    return inventory.held(_databases())
 
 
 def _databases() -> set[Any]:
@@ -321,6 +342,18 @@ def _topology_plugins() -> list[tuple[str, TopologyPlugin]]:
     return [(name, plugin) for name, plugin in loaded if isinstance(plugin, TopologyPlugin)]
 
 
+def diagnose(name: str) -> list[Diagnosis]:
+    """Return what is so of the host itself, apart from VIFs; what is wrong says what mends it.
+
+    :param name: what to examine: ``ovn`` for what ovn-controller needs of a chassis
+    :raises InvalidField: there is nothing of this name
+    :raises OSError: it could not be looked at
+    """
+    from os_vif.engine import inventory
+
+    return inventory.diagnose(name, _databases())
+
+
 def lost_back_ends() -> list[str]:
     """Return the names of devices that are gone, and whose back ends still run.
 
@@ -331,18 +364,20 @@ def lost_back_ends() -> list[str]:
     return [item.name for item in inventory.abandoned() if item.told]
 
 
-def unused_bridges(live: Collection[str]) -> list[Shared]:
+def unused_bridges(live: Collection[str], *, owner: str = "") -> list[Shared]:
     """Return the bridges and VLAN devices of ours that no VIF of ``live`` uses, nor anybody else.
 
     They are what ``gc(live, bridges=True)`` takes away.  A bridge with an uplink that nobody has
     noted on it, or with an address and no uplink, is used.
 
     :param live: ids of the VIFs that still exist
+    :param owner: as :func:`gc` has it
     """
     from os_vif.engine import inventory
 
     databases = _databases()
-    gone = [item for item in inventory.plugged(None, databases) if item.mark.vif_id not in live]
+    held = inventory.plugged(None, databases)
+    gone = [it for it in held if it.mark.vif_id not in live and it.mark.owner == owner]
     return inventory.idle(gone, TopologyPlugin.PRIVILEGED_SECTION, databases)
 
 
@@ -352,9 +387,12 @@ def gc(
     dry_run: bool = False,
     bridges: bool = False,
     described: Iterable[Pair] = (),
+    owner: str = "",
+    found: Sequence[Plugged] | None = None,
 ) -> list[Plugged]:
     """Remove everything of VIFs that no longer exist, and return it.
 
+    VIFs of another owner stay, and so do, where none is named, those that have any.
     What VIFs share (bridges, VLAN devices) stays.  Devices that a process was killed over before
     it could say whose they are go too.
 
@@ -364,6 +402,8 @@ def gc(
         (:func:`unused_bridges`); uplinks get back addresses, routes and MTU
     :param described: of those that still exist, what they are like: what such a VIF has elsewhere,
         of an earlier description, goes, unless a program has it open
+    :param owner: whose VIFs may go, as :func:`plug_many` had owners; '' for those that have none
+    :param found: what :func:`list_vifs` has just found, instead of another look
     :raises StepFailed: the system refused
     """
     from os_vif.engine import examine as looking
@@ -372,8 +412,8 @@ def gc(
     if not dry_run:
         inventory.remove_abandoned()
     databases = _databases()
-    held = inventory.plugged(None, databases)
-    gone = [item for item in held if item.mark.vif_id not in live]
+    held = inventory.plugged(None, databases) if found is None else found
+    gone = [it for it in held if it.mark.vif_id not in live and it.mark.owner == owner]
     there = {item.mark.vif_id: item.mark for item in held}
     for vif, instance_info in described:
         if vif.id not in live or vif.id not in there:
@@ -383,8 +423,19 @@ def gc(
             elsewhere = looking.elsewhere(request, {there[vif.id]}, databases)
             gone += [] if elsewhere is None else [elsewhere]
     if gone and not dry_run:
-        sections = {name: plugin.PRIVILEGED_SECTION for name, plugin in _topology_plugins()}
-        inventory.remove(gone, TopologyPlugin.PRIVILEGED_SECTION, databases, sections)
+        remove(gone)
     if bridges and not dry_run:
         inventory.dissolve(TopologyPlugin.PRIVILEGED_SECTION, databases)
     return gone
+
+
+def remove(gone: Sequence[Plugged]) -> list[Step]:
+    """Remove what the host holds of VIFs, but not what they share; return what was done.
+
+    :param gone: as :func:`list_vifs` has found them
+    :raises StepFailed: the system refused
+    """
+    from os_vif.engine import inventory
+
+    sections = {name: plugin.PRIVILEGED_SECTION for name, plugin in _topology_plugins()}
+    return inventory.remove(gone, TopologyPlugin.PRIVILEGED_SECTION, _databases(), sections)

@@ -243,7 +243,6 @@ class ForkServer:
                     text=True,
                     env=self._began_with,
                     pass_fds=numbers,
-                    process_group=0,  # Ctrl-C is for the tests and their commands
                 )
             assert process.stdout
             said = process.stdout.readline()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -32,6 +32,33 @@ def _join(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns failed: these tests need root")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, or one worker is still busy when the others have nothing left.
+
+    Groups (``xdist_group``) come first by themselves, the largest before the others.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch the packages that a test is going to need: no time limit runs yet.
+
+    And the test will be on a host that has no network.
+    """
+    if session.config.option.collectonly:
+        return
+    files = {item.path for item in session.items}
+    for name, (user, *_packages) in {**debian.TREES, **debian.OF_RELEASE}.items():
+        if any(debian.is_wanted_by(user, file) for file in files):
+            # The tests that need it say so themselves when it cannot be had.
+            with contextlib.suppress(debian.PackagesError):
+                debian.tree(name)
+
+
+def pytest_unconfigure() -> None:
+    PrivateHost.end_closed()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the packages whose version may be why a test fails."""
     if others := debian.differences(debian.unpacked_versions(), debian.verified()):
@@ -42,7 +69,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class PrivateHost:
-    """A network namespace, held open by the process :attr:`pid`."""
+    """A network namespace, held open by the process :attr:`pid`.
+
+    The kernel takes namespaces down one after the other, for tens of milliseconds each and with
+    locks that every other test waits for, but all at once those that go at once.
+    """
+
+    AT_ONCE = 16
+    """How many go together."""
+    _closed: ClassVar[list[subprocess.Popen[bytes]]] = []
 
     def __init__(self) -> None:
         if os.geteuid():
@@ -58,8 +93,18 @@ class PrivateHost:
         self.pid = self._holder.pid
 
     def close(self) -> None:
-        """End the holder; the kernel takes the rest down."""
-        self._holder.communicate()
+        """Leave the namespace, which goes together with those of other hosts."""
+        self._closed.append(self._holder)
+        if len(self._closed) >= self.AT_ONCE:
+            self.end_closed()
+
+    @classmethod
+    def end_closed(cls) -> None:
+        """Have all namespaces go that nobody needs any more."""
+        for holder in cls._closed:
+            holder.kill()
+        while cls._closed:
+            cls._closed.pop().communicate()
 
     def argv(self, *command: str) -> list[str]:
         """Return the command line that runs ``command`` here, for subprocess or pexpect."""
@@ -137,6 +182,10 @@ class HostWithRun(PrivateHost):
         script = 'mount --bind "$1" /run && echo ready && exec cat >/dev/null'
         own = ("unshare", "--mount", "--propagation", "private", "--")
         self._hold(*host.argv(*own, "sh", "-c", script, "sh", folder))
+
+    def close(self) -> None:
+        """End the holder: the folder goes next."""
+        self._holder.communicate()
 
     def argv(self, *command: str) -> list[str]:
         """Return the command line that runs ``command`` here, in the same folder."""

@@ -14,6 +14,7 @@ what is unpacked.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import functools
 import json
@@ -24,37 +25,97 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache"
 VERIFIED = Path(__file__).with_name("debian-versions.toml")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+"""Of Debian's package debian-archive-keyring: what all its suites are signed with."""
 _NOTE = "debian-versions.json"
 """In the root of an unpacked tree: what it is for, and the versions of what was asked for."""
 
+TREES = {
+    "openvswitch": ("Open vSwitch", "openvswitch-switch", "openvswitch-common"),
+    "openvswitch-dpdk": (
+        *("Open vSwitch", "openvswitch-switch", "openvswitch-common"),
+        *("openvswitch-switch-dpdk", "librte-meta-mempool"),
+    ),
+    "dpdk": ("DPDK", "dpdk-dev"),
+    "lldpad": ("lldpad", "lldpad"),
+    "ovn": ("OVN", "ovn-central", "ovn-host", "ovn-common"),
+    "radvd": ("radvd", "radvd"),
+    "dnsmasq": ("dnsmasq", "dnsmasq-base"),
+    "sudo": ("sudo", "sudo"),
+    "shells": ("zsh and fish", "zsh", "fish"),
+}
+"""The folders in :data:`CACHE` that ``make test`` needs: what each is for, and its packages."""
+
+LIBVIRT = (
+    *("libvirt-daemon", "libvirt-daemon-driver-qemu", "libvirt-clients", "qemu-system-x86"),
+    "iproute2",  # libvirt runs tc
+)
+_WITH_LIBVIRT = (*LIBVIRT, "dash", "libxml2-utils", "openvswitch-switch")
+
+OF_RELEASE = {
+    "libvirt9": ("libvirt 9", "bookworm", *_WITH_LIBVIRT, "virtinst"),
+    "libvirt11": ("libvirt 11", "trixie", *_WITH_LIBVIRT),
+    "ovn25": ("OVN 25", "trixie", "ovn-central", "ovn-host", "ovn-common", "openvswitch-switch"),
+}
+"""More folders, for ``make test-lab`` alone: what each is for, and packages of which release."""
+
+_GUESTS = ("tests/functional/test_guest_boots.py", "tests/functional/test_guest_refused.py")
+
 WANTED_BY = {
     "Open vSwitch": (
-        *("tests/functional/test_ovs*.py", "tests/cli/test_switch.py", "tests/docs"),
-        *("tests/examples", "tests/lab/devices"),
+        *("tests/functional/test_ov*.py", "tests/functional/test_way_back_ovs.py"),
+        *("tests/functional/test_fast_path*.py", "tests/functional/test_mtu.py"),
+        *("tests/functional/test_one_place.py", "tests/functional/test_privilege.py"),
+        *("tests/cli/test_switch.py", "tests/cli/test_export.py", "tests/docs"),
+        *("tests/examples", "tests/lab/devices", "tests/upgrade"),
+        "tests/functional/test_guest_*.py",
     ),
     "DPDK": (
         *("tests/functional/test_fast_path*.py", "tests/functional/test_testpmd*.py"),
+        *("tests/functional/test_back_ends.py", "tests/functional/test_socket_theft.py"),
+        *("tests/functional/test_fp_vdev.py", "tests/functional/test_guest_boots.py"),
         *("tests/cli/test_fast_path.py", "tests/examples"),
     ),
     "lldpad": (
         *("tests/functional/test_vdp.py", "tests/functional/test_vsi*.py"),
         *("tests/cli/test_port_profiles.py", "tests/examples"),
     ),
+    "OVN": (
+        *("tests/functional/test_ovn*.py", "tests/functional/test_northbound*.py"),
+        *("tests/cli/test_network.py", "tests/docs", "tests/functional/test_demo_ovn.py"),
+    ),
+    "OVN 25": ("tests/functional/test_ovn_lab*.py",),
     "radvd": ("tests/functional/test_router_advertisements.py",),
-    "lab": ("tests/lab", "tests/functional/test_ovs_vhost_user.py"),
+    "dnsmasq": (
+        *("tests/functional/test_dnsmasq*.py", "tests/functional/test_host_network.py"),
+        "tests/functional/test_guest_internet.py",
+        *("tests/cli/test_demo.py", "tests/docs", "tests/examples", "os_vif/cli/demo"),
+    ),
+    "lab": (
+        *("tests/lab", "tests/functional/test_demo_vm.py", "tests/functional/test_run_guest.py"),
+        *("tests/functional/test_ovn_lab_migration.py", *_GUESTS),
+        "tests/functional/test_guest_internet.py",
+    ),
     "libvirt": ("benchmarks",),
-    "sudo": ("tests/docs/test_sudoers.py",),
+    "libvirt 9": ("tests/functional/test_guest_libvirt*.py", *_GUESTS),
+    "libvirt 11": ("tests/functional/test_guest_libvirt*.py",),
+    "sudo": ("tests/cli/test_sudo.py", "tests/docs/test_sudoers.py"),
+    "zsh and fish": ("tests/cli/test_completion.py",),
 }
 """Which tests need what the packages are for (:attr:`Apt.user`)."""
+
+_PAUSES_S = (2.0, 10.0)
+"""Before apt is asked once more, and once again."""
 
 _UNKNOWN = re.compile(
     r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate"
@@ -80,6 +141,22 @@ class Apt:
     """What the packages are for, at the start of each line about them."""
     settings: tuple[str, ...] = ()
     """More of apt's settings, as for its option ``-o``: ``Dir::Etc::sourceparts=FOLDER``."""
+
+    def _ask(self, command: str, *arguments: str, cwd: Path | None = None) -> str:
+        """Run a command that needs the package lists; where it fails, again with new lists.
+
+        A source that does not answer for a moment is but a warning to ``apt-get update``, which
+        ends with 0 then, and without the source's packages: they are as unknown as misspelt ones.
+        """
+        for pause in _PAUSES_S:
+            try:
+                return self._run(command, *arguments, cwd=cwd)
+            except PackagesError as error:
+                say(f"{error}; once more in {pause:g} s", self.user)
+            time.sleep(pause)
+            with suppress(PackagesError):
+                self._run("apt-get", "update")
+        return self._run(command, *arguments, cwd=cwd)
 
     def _run(self, command: str, *arguments: str, cwd: Path | None = None) -> str:
         status = self.folder / "status"
@@ -130,7 +207,7 @@ class Apt:
             (self.folder / name / "partial").mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
         say("reading the package lists (apt-get update)", self.user)
-        self._run("apt-get", "update")
+        self._ask("apt-get", "update")
 
     def dependency(self, package: str) -> str:
         """The one package that the metapackage ``package`` stands for now."""
@@ -141,12 +218,12 @@ class Apt:
 
     def dependencies(self, package: str) -> list[str]:
         """The packages that ``package`` depends on."""
-        lines = self._run("apt-cache", "depends", "--important", package).splitlines()
+        lines = self._ask("apt-cache", "depends", "--important", package).splitlines()
         return [line.split(":")[1].strip() for line in lines if "Depends:" in line]
 
     def version(self, package: str) -> str:
         """The version of ``package`` that would be had now."""
-        shown = self._run("apt-cache", "show", "--no-all-versions", package)
+        shown = self._ask("apt-cache", "show", "--no-all-versions", package)
         return next(line.split()[1] for line in shown.splitlines() if line.startswith("Version:"))
 
     def archive_of(self, suite: str) -> str:
@@ -160,11 +237,32 @@ class Apt:
             raise PackagesError(f"{self.user} needs {suite}, and no source of this machine has it")
         return said.split()[0]
 
+    def with_suite(self, name: str, *, alone: bool = False) -> Apt:
+        """Return the same for another of Debian's suites, from where this machine has its own.
+
+        :param name: as ``bookworm-backports``; its packages are preferred
+        :param alone: whether packages come from nowhere else
+        :raises PackagesError: this is no Debian, or its archive has no such suite
+        """
+        sources = self.folder / "sources"
+        sources.mkdir()
+        if not alone:
+            for path in Path("/etc/apt/sources.list.d").iterdir():
+                (sources / path.name).symlink_to(path)
+        line = f"deb [signed-by={KEYRING}] {self.archive_of(suite())} {name} main\n"
+        (sources / f"{name}.list").write_text(line)
+        settings = [f"Dir::Etc::sourceparts={sources}", f"APT::Default-Release={name}"]
+        if alone:
+            settings.append("Dir::Etc::sourcelist=/dev/null")
+        other = dataclasses.replace(self, settings=tuple(settings))
+        other.update()
+        return other
+
     def unpack(self, package: str, into: Path) -> dict[str, str]:
         """Download ``package`` alone and unpack it below ``into``; return its version by name."""
         folder = self.folder / "archives"
         say(f"downloading {package}", self.user)
-        self._run("apt-get", "download", package, cwd=folder)
+        self._ask("apt-get", "download", package, cwd=folder)
         return self._extract(into)
 
     def unpack_closure(self, into: Path, *packages: str) -> dict[str, str]:
@@ -173,7 +271,7 @@ class Apt:
         :returns: all their versions by name
         """
         say(f"downloading {' and '.join(packages)} and the libraries needed", self.user)
-        self._run("apt-get", "install", "--yes", "--download-only", *packages)
+        self._ask("apt-get", "install", "--yes", "--download-only", *packages)
         return self._extract(into)
 
     def _extract(self, into: Path) -> dict[str, str]:
@@ -187,6 +285,11 @@ class Apt:
 
 
 # --- which versions -------------------------------------------------------------------------------
+
+
+def is_wanted_by(user: str, test: Path) -> bool:
+    """Tell whether the file of a test is among those that need what packages are for."""
+    return any(test.match(pattern) or test.parent.match(pattern) for pattern in WANTED_BY[user])
 
 
 def suite() -> str:
@@ -272,20 +375,32 @@ def command(tree: Path, program: str) -> list[str]:
     return [str(loaders[0]), "--library-path", path, str(tree / program)]
 
 
-def unpacked(tree: Path, user: str, *packages: str) -> Path:
+def tree(name: str) -> Path:
+    """Return the root of one of :data:`TREES` or of :data:`OF_RELEASE`, fetched on first use.
+
+    :raises PackagesError: apt cannot deliver
+    """
+    if name in OF_RELEASE:
+        user, release, *packages = OF_RELEASE[name]
+        return unpacked(CACHE / name, user, *packages, release=release)
+    return unpacked(CACHE / name, *TREES[name])
+
+
+def unpacked(tree: Path, user: str, *packages: str, release: str = "") -> Path:
     """Return ``tree``, the root of ``packages`` and all they depend on, fetched on first use.
 
     :param user: what the packages are for
+    :param release: codename of the one of Debian's that they are of; else this machine's own
     :raises PackagesError: apt cannot deliver
     """
-    found = _fetched(tree, user, packages)
+    found = _fetched(tree, user, packages, release)
     if isinstance(found, str):
         raise PackagesError(found)
     return found
 
 
 @functools.cache  # a failure too: a hundred tests need not wait for a missing network each
-def _fetched(tree: Path, user: str, packages: tuple[str, ...]) -> Path | str:
+def _fetched(tree: Path, user: str, packages: tuple[str, ...], release: str) -> Path | str:
     tree.parent.mkdir(exist_ok=True)
     with locked(tree.with_suffix(".lock")):
         if tree.exists():
@@ -294,6 +409,8 @@ def _fetched(tree: Path, user: str, packages: tuple[str, ...]) -> Path | str:
             with tempfile.TemporaryDirectory(prefix="apt-", dir=tree.parent) as folder:
                 apt = Apt(Path(folder), user)
                 apt.update()
+                if release not in ("", suite()):
+                    apt = apt.with_suite(release, alone=True)
                 with complete_or_absent(tree) as partial:
                     versions = apt.unpack_closure(partial, *packages)
                     note(partial, user, {name: versions[name] for name in packages})
@@ -309,8 +426,11 @@ def complete_or_absent(tree: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(tree, ignore_errors=True)
     partial.mkdir()
-    yield partial
-    partial.rename(tree)
+    try:
+        yield partial
+        partial.rename(tree)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import os
 import select
 import shutil
@@ -13,14 +14,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from os_vif.host.vhost_user.system import testpmd
 from os_vif.host.vhost_user.system.testpmd import ROOT
 from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import debian, witness
 from tests.conftest import PrivateHost
-from tests.openvswitch import CACHE
+from tests.debian import CACHE
 from tests.vhost_user import FrontEnd
 
 DEVICE = "fp0"
@@ -30,20 +31,12 @@ PROGRAM = "usr/bin/dpdk-testpmd"
 _DRIVERS = ("net_tap", "net_vhost", "net_virtio", "mempool_ring")
 
 
-def prepare() -> Path:
-    """Return the root of the unpacked programs, fetched on first use.
-
-    :raises PackagesError: apt cannot deliver
-    """
-    return debian.unpacked(CACHE / "dpdk", "DPDK", "dpdk-dev")
-
-
 def settings(**fields: Any) -> Settings:
     """Return settings with which the unpacked program runs.
 
     It ends after a minute by itself, should a test be killed that was to stop it.
     """
-    tree = prepare()
+    tree = debian.tree("dpdk")
     # Drivers by name, not by folder: DPDK refuses folders below a world-writable one, and a
     # checkout may well be in /tmp.
     drivers = [
@@ -158,6 +151,24 @@ def seen(**wanted: Any) -> testpmd.Testpmd:
         time.sleep(0.01)
 
 
+@contextlib.contextmanager
+def turn() -> Iterator[None]:
+    """Wait until fewer than two other tests have processes that poll."""
+    with contextlib.ExitStack() as stack:
+        slots = [stack.enter_context((CACHE / f"polling-{it}.lock").open("w")) for it in (1, 2)]
+        while not any(_taken(slot) for slot in slots):
+            time.sleep(0.05)
+        yield
+
+
+def _taken(slot: TextIO) -> bool:
+    try:
+        fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def kill(pid: int) -> None:
     process = os.pidfd_open(pid)
     try:
@@ -165,6 +176,15 @@ def kill(pid: int) -> None:
         assert select.select([process], [], [], 30)[0]
     finally:
         os.close(process)
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs: one that has ended may wait for its parent to hear of it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
 
 
 def processes() -> dict[int, str]:

@@ -36,6 +36,11 @@ def python_of(name: str, lock: str, *, ours: bool = False) -> str:
         return _made_once(folder, lock, wanted, ours=ours)
 
 
+def clients() -> str:
+    """Return the Python that has Nova, Kuryr and Zun, and this checkout as their os-vif."""
+    return python_of("clients", "clients", ours=True)
+
+
 def _made_once(folder: Path, lock: str, wanted: str, *, ours: bool) -> str:
     python, made_for = folder / "bin" / "python", folder / "made-for"
     if made_for.exists() and made_for.read_text() == wanted:

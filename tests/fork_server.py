@@ -13,6 +13,7 @@ sees to that. The server ends when its standard input does, which is when the te
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -37,9 +38,16 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 LATER = {
     "os_vif.cli.configuration",  # reads OVS_RUNDIR
     "os_vif.engine.privilege",  # adds sections to the configuration
+    "os_vif.host.openvswitch.system.binding",
     "os_vif.host.openvswitch.system.changes",
     "os_vif.host.openvswitch.system.rows",
+    "os_vif.host.openvswitch.system.settings",
     "os_vif.host.openvswitch.system.transactions",
+    "os_vif.host.ovn.system.following",
+    "os_vif.host.ovn.system.neighbours",
+    "os_vif.host.ovn.system.rows",
+    "os_vif.host.ovn.system.southbound",
+    "os_vif.host.ovn.system.transactions",
     "os_vif.system.ovsdb",  # imports ovs, which reads it too
 }
 """What the command imports by itself, each time."""
@@ -52,6 +60,8 @@ LIBRARIES = ("oslo_privsep.daemon", "oslo_privsep.priv_context", "rich.progress"
 
 def prepare() -> set[str]:
     """Import the command and what it imports later; return the variables that were looked at."""
+    # The first to be registered is the last to run.
+    atexit.register(_leave)
     before, path = _state(), list(sys.path)
     with _reads() as variables, warnings.catch_warnings():
         # As in the command: deprecations of libraries are for those who install them.
@@ -67,7 +77,48 @@ def prepare() -> set[str]:
     assert not early, f"what imports one of {early} belongs into LATER too"
     after = _state()
     assert after == before, f"importing has changed {before} to {after}"
+    for name in sys.modules.keys() - TO_THE_END:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(sys.modules[name]))
+        KEPT.append(name)
     return variables
+
+
+# An interpreter that ends takes apart every module it finds, and then goes through every name.  A
+# child would write to nearly all pages that it shares with the server, which takes it longer than
+# most commands do: what was loaded before is kept, and what comes after the modules is left out.
+
+KEPT: list[str] = []
+TO_THE_END = {"__main__", "builtins", "sys", "warnings", "_warnings"}
+"""Modules that an interpreter uses as it takes others apart."""
+ENDED: list[int] = []
+"""The code with which this process ends, once that is known."""
+
+
+class _Last:
+    def __init__(self, code: int) -> None:
+        # Whatever else has names here has none in the end.
+        self.code, self.streams, self.leave = code, (sys.stdout, sys.stderr), os._exit
+
+    def __del__(self) -> None:
+        try:
+            for stream in self.streams:
+                stream.flush()  # what was said while modules went
+        finally:
+            self.leave(self.code)
+
+
+def _leave() -> None:
+    for name in KEPT:
+        sys.modules.pop(name, None)
+    if not ENDED:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        return  # the interpreter meets the same, and ends with another code
+    # What is found here goes after all modules.
+    sys._last = _Last(ENDED[0])  # type: ignore[attr-defined]
 
 
 def _state() -> Any:
@@ -143,6 +194,7 @@ def serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
                 warnings.simplefilter("ignore")  # eventlet's, of forks
                 pid = os.fork()
             if not pid:
+                signal.signal(signal.SIGINT, INTERRUPTED)
                 for other in (client, listener, *(item[1] for item in running.values())):
                     other.close()
                 return json.loads(message), descriptors
@@ -225,13 +277,26 @@ code = compile(Path(script).read_bytes(), script, "exec")
 # A child that collects garbage would otherwise write to every page it shares with the server.
 gc.collect()
 gc.freeze()
+# Ctrl-C is for the tests and their commands.  A group of this server's own would be no way out:
+# with each command that ends in the tests' group, whose parent is in another one, the kernel
+# looks whether that leaves the group orphaned, and hangs up all of it if a test has stopped a
+# process in it (exit_notify in kernel/exit.c; POSIX, _Exit()).
+INTERRUPTED = signal.getsignal(signal.SIGINT)
+if INTERRUPTED != signal.SIG_IGN:  # served_command.py compares what is ignored
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
 print(f"ready {json.dumps(sorted(read))}", flush=True)  # noqa: T201
 asked = serve(requests)
 if asked:
     become(script, *asked)
     this = sys.modules["__main__"]
     sys.modules["__main__"] = _main(script)
-    exec(code, sys.modules["__main__"].__dict__)  # noqa: S102
+    try:
+        exec(code, sys.modules["__main__"].__dict__)  # noqa: S102
+    except SystemExit as end:
+        if end.code is None or type(end.code) is int:
+            ENDED.append((end.code or 0) & 0xFF)
+        raise
+    ENDED.append(0)
 else:
     address = Path(requests.getsockname())
     address.unlink()

@@ -8,16 +8,21 @@ what the guest's kernel does not get, or does not answer, no guest would.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 
 from tests import guest
 from tests.conftest import PrivateHost
+
+ANNOUNCE_PAUSES = (0.05, 0.15, 0.25, 0.35)
+"""Seconds, as QEMU's announce-initial and announce-step have them."""
 
 
 class KernelGuest:
@@ -26,12 +31,17 @@ class KernelGuest:
     :param descriptor: the guest's end, with a virtio header before each frame; it is closed here.
     :param mac: of ``eth0``.
     :param addresses: with their prefixes.
+    :param hasty: it does not wait to see whether others have its addresses (RFC 4862, DAD), nor to
+        ask for a router.
     :ivar host: the guest's inside, to run things in.
     """
 
-    def __init__(self, descriptor: int, mac: str, *addresses: str) -> None:
+    def __init__(self, descriptor: int, mac: str, *addresses: str, hasty: bool = False) -> None:
         self._outer = descriptor
         self.host = PrivateHost()
+        if hasty:
+            names = ("accept_dad", "router_solicitation_delay")
+            self.host.run("sysctl", "-qw", *(f"net.ipv6.conf.default.{it}=0" for it in names))
         with self.host.enter():
             self._inner = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
             flags = guest.IFF_TAP | guest.IFF_NO_PI | guest.IFF_VNET_HDR
@@ -42,19 +52,58 @@ class KernelGuest:
         self._end, self._ended = os.pipe()
         for one in (self._outer, self._inner):
             os.set_blocking(one, False)
+        self._elsewhere, self._closing = threading.Event(), False
         self._relay = threading.Thread(target=self._run)
         self._relay.start()
 
     def _run(self) -> None:
-        other = {self._outer: self._inner, self._inner: self._outer}
+        while not self._closing:
+            self._relay_between(self._outer, self._inner)
+
+    def _relay_between(self, outer: int, inner: int) -> None:
+        """Relay, until something else is to be done."""
+        other = {outer: inner, inner: outer}
         while True:
             for one in select.select([*other, self._end], [], [])[0]:
                 if one == self._end:
+                    os.read(self._end, 1)
+                    self._elsewhere.set()
                     return
-                with contextlib.suppress(OSError):  # EIO: the other one is not up; it is lost
+                try:
                     os.write(other[one], os.read(one, 70000))
+                except OSError as error:
+                    # EIO: the other one is not up, and the frame is lost.
+                    if error.errno == errno.EBADFD and one == outer:
+                        del other[outer]  # its device is gone: it is readable for ever
+
+    def move(self, descriptor: int, announced: bytes = b"") -> None:
+        """Go on with another descriptor, as a guest does that migrates; the other one is closed.
+
+        :param announced: a frame that goes out over there, as a hypervisor sends it
+        """
+        before, self._outer = self._outer, descriptor
+        os.set_blocking(descriptor, False)
+        self._elsewhere.clear()
+        os.write(self._ended, b"m")
+        assert self._elsewhere.wait(30), "the relay does not move"
+        os.close(before)
+        if announced:
+            self.announce(announced)
+
+    def announce(self, frame: bytes) -> None:
+        """Send a frame that is not the guest's kernel's, five times, as QEMU does (``announce``).
+
+        The first may be lost: a port hears nothing in the moment in which its tap is opened.
+        """
+        for pause in (*ANNOUNCE_PAUSES, 0.0):
+            os.write(self._outer, guest.VNET_HEADER + frame)
+            time.sleep(pause)
 
     def close(self) -> None:
+        """Switch it off; once is enough."""
+        if self._closing:
+            return
+        self._closing = True
         os.close(self._ended)
         self._relay.join()
         for one in (self._outer, self._inner, self._end):
@@ -115,9 +164,11 @@ def reaches(host: PrivateHost, address: str, seconds: int = 30) -> bool:
 
 
 @contextlib.contextmanager
-def kernel_guest(descriptor: int, mac: str, *addresses: str) -> Iterator[KernelGuest]:
+def kernel_guest(
+    descriptor: int, mac: str, *addresses: str, hasty: bool = False
+) -> Iterator[KernelGuest]:
     """Provide a guest with a real kernel for a while."""
-    made = KernelGuest(descriptor, mac, *addresses)
+    made = KernelGuest(descriptor, mac, *addresses, hasty=hasty)
     try:
         yield made
     finally:

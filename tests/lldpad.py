@@ -26,7 +26,6 @@ from typing import Any
 from os_vif.host.port_profiles.resources import ANY_VLAN, Vsi
 from os_vif.host.port_profiles.system import vdp
 from tests import debian, vifs
-from tests.openvswitch import CACHE
 
 DAEMON = "usr/sbin/lldpad"
 ASK = "usr/sbin/vdptool"
@@ -49,14 +48,6 @@ nearest_customer_bridge : {{
 
 Both sides must want the reflective relay, or no side begins VDP. Delays are 2**16 * 10 us, so
 that what the station says no more leaves the switch after a second."""
-
-
-def prepare() -> Path:
-    """Return the root of the unpacked programs, fetched on first use.
-
-    :raises PackagesError: apt cannot deliver
-    """
-    return debian.unpacked(CACHE / "lldpad", "lldpad", "lldpad")
 
 
 PROBES = range(0xF000, 0xFFFF)
@@ -119,7 +110,7 @@ class Lldpad:
         :param host: :class:`tests.conftest.PrivateHost`
         :param role: ``station``, ``bridge``, or ``none`` for an lldpad without EVB
         """
-        self._tree = prepare()
+        self._tree = debian.tree("lldpad")
         self._host = host
         self._interface = interface
         self._folder = Path(tempfile.mkdtemp(prefix="lldpad-"))

@@ -32,9 +32,9 @@ from os_vif.host.links.questions import (
     USERS,
     Function,
     Link,
-    former_mtu,
     words_behind,
 )
+from os_vif.host.links.questions.mtu_notes import former_mtu
 from os_vif.host.routes.questions import (
     ADDRESSES,
     ANEW,
@@ -170,7 +170,7 @@ class World:
         self._look_at_shared(host, about.get(BRIDGE_PORTS, set()) & self.links.keys())
         users = [user for name in about.get(STANDING, ()) for user in host[USERS].get(name, ())]
         host[LINKS].update({user: copy.deepcopy(self.links[user]) for user in users})
-        for bridge in about.get(BRIDGED, ()):
+        for bridge, _own in about.get(BRIDGED, ()):
             if bridge in self.links:
                 host[ADDRESSES][bridge] = tuple(self.addresses.get(bridge, ()))
         for destination in about.get(ROUTES_TO, ()):
@@ -239,6 +239,7 @@ class World:
             kind: self._handler(kind, getattr(self, f"_{kind}"))
             for kind in (
                 "create_link",
+                "note_guest",
                 "set_link",
                 "delete_links",
                 "delete_unused",
@@ -430,6 +431,9 @@ class World:
 
     def _hold_mtu(self, name: str) -> None:
         self._have(name)
+
+    def _note_guest(self, name: str, alias: str) -> None:
+        self._have(name).alias = alias
 
     def _note_mtu(self, device: str, note: str) -> None:
         self._mark(device, note)

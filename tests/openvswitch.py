@@ -8,26 +8,21 @@ one in userspace: bridges need ``datapath_type=netdev``.
 
 from __future__ import annotations
 
+import array
 import concurrent.futures
+import fcntl
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from tests import debian
-
-CACHE = Path(__file__).resolve().parent.parent / ".cache"
-_SWITCH = ("openvswitch-switch", "openvswitch-common")
-PACKAGES = {
-    "openvswitch": _SWITCH,
-    "openvswitch-dpdk": (*_SWITCH, "openvswitch-switch-dpdk", "librte-meta-mempool"),
-}
-"""What each tree below the cache is made of."""
+from tests import certificates, debian
 
 DPDK_DAEMON = "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 DAEMON = "usr/lib/openvswitch-switch/ovs-vswitchd"
@@ -42,13 +37,23 @@ DPDK_ARGUMENTS = (
 )
 
 
-def prepare(*, dpdk: bool = False) -> Path:
-    """Return the root of the unpacked programs, fetched on first use.
+_SIOCETHTOOL, _ETHTOOL_STXCSUM = 0x8946, 0x17  # linux/sockios.h, linux/ethtool.h
 
-    :raises PackagesError: apt cannot deliver
+
+def no_offload(device: str) -> None:
+    """Do as ``ethtool -K DEVICE tx off`` does, where the calling thread is.
+
+    A veth leaves checksums to hardware that is not there, and the userspace datapath drops all
+    that has none.
     """
-    name = "openvswitch-dpdk" if dpdk else "openvswitch"
-    return debian.unpacked(CACHE / name, "Open vSwitch", *PACKAGES[name])
+    value = array.array("I", [_ETHTOOL_STXCSUM, 0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sP16x", device.encode(), value.buffer_info()[0])
+        fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
+
+
+_INITIALISED: dict[Path, bytes] = {}
+"""What the database of a switch without bridges holds, by the tree of its programs."""
 
 
 class Switch:
@@ -65,16 +70,23 @@ class Switch:
     """
 
     def __init__(
-        self, host: Any, *, tcp: bool = False, ssl: bool = False, dpdk: bool = False
+        self,
+        host: Any,
+        *,
+        tcp: bool = False,
+        ssl: bool = False,
+        dpdk: bool = False,
+        tree: str = "openvswitch",
     ) -> None:
         """Start both.
 
         :param host: :class:`tests.conftest.PrivateHost`
+        :param tree: whose programs, of :mod:`tests.debian`
         :param tcp: also listen on 127.0.0.1:6640
         :param ssl: also listen on 127.0.0.1:6641, for clients with a certificate
         :param dpdk: with DPDK, for ports of type ``dpdkvhostuser`` and ``dpdkvhostuserclient``
         """
-        self._tree = prepare(dpdk=dpdk)
+        self._tree = debian.tree("openvswitch-dpdk" if dpdk else tree)
         self._host = host
         # Not pytest's own folder: the path of a unix socket has 107 bytes at most.
         self.folder = Path(tempfile.mkdtemp(prefix="ovs-"))
@@ -89,15 +101,9 @@ class Switch:
         self._starter = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         try:
             if ssl:
-                self._certify()
-            self._tool(
-                "usr/bin/ovsdb-tool",
-                "create",
-                f"{self.folder}/conf.db",
-                f"{self._tree}/usr/share/openvswitch/vswitch.ovsschema",
-            )
+                certificates.make(self.certificates, self._tree)
+            self._make_database()
             self.start_server()
-            self.vsctl("--no-wait", "init")
             if dpdk:
                 self._configure_dpdk()
             self.start_vswitchd()
@@ -203,6 +209,17 @@ class Switch:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _make_database(self) -> None:
+        """Make the one that ovs-vsctl has initialised, once for each tree."""
+        database = self.folder / "conf.db"
+        if self._tree not in _INITIALISED:
+            schema = f"{self._tree}/usr/share/openvswitch/vswitch.ovsschema"
+            first = '["Open_vSwitch", {"op": "insert", "table": "Open_vSwitch", "row": {}}]'
+            self._tool("usr/bin/ovsdb-tool", "create", str(database), schema)
+            self._tool("usr/bin/ovsdb-tool", "transact", str(database), first)
+            _INITIALISED[self._tree] = database.read_bytes()
+        database.write_bytes(_INITIALISED[self._tree])
+
     def _tool(self, program: str, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
             [*self.argv(program), *arguments],
@@ -260,6 +277,9 @@ class Switch:
         finally:
             process.kill()
             process.wait()
+        if daemon == "server" and "vswitchd" in self._daemons:
+            # Until it has another it asks for one without a pause, and would take a processor.
+            os.setpriority(os.PRIO_PROCESS, self.pid("vswitchd"), 10)
 
     def _configure_dpdk(self) -> None:
         # Drivers by name, not by folder: DPDK refuses folders below a world-writable one, and a
@@ -273,23 +293,4 @@ class Switch:
             # Microseconds a polling thread may sleep: it would take a whole processor. Renamed in
             # 3.3; what a release does not know it ignores.
             *("other_config:pmd-maxsleep=500", "other_config:pmd-sleep-max=500"),
-        )
-
-    def _certify(self) -> None:
-        self.certificates.mkdir()
-        self._certificate("ca")
-        for name in ("server", "client"):
-            self._certificate(name, "ca")
-        self._certificate("stranger")
-
-    def _certificate(self, name: str, issuer: str = "") -> None:
-        """Make a key, and a certificate signed by ``issuer`` or by itself."""
-        folder = self.certificates
-        signed = ["-CA", f"{folder}/{issuer}.pem", "-CAkey", f"{folder}/{issuer}.key"]
-        self._tool(
-            "usr/bin/openssl",
-            *("req", "-config", f"{self._tree}/etc/ssl/openssl.cnf", "-x509", "-batch", "-nodes"),
-            *("-days", "2", "-subj", f"/CN={name}", *(signed if issuer else ())),
-            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"),
         )

@@ -10,12 +10,12 @@ import concurrent.futures
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests import debian
 from tests.conftest import PrivateHost
-from tests.openvswitch import CACHE
 
 DAEMON = "usr/sbin/radvd"
 PREFIX = "2001:db8:9::/64"
@@ -31,14 +31,6 @@ interface wire0 {{
     route {behind} {{ AdvRouteLifetime {route}; }};
 }};
 """
-
-
-def prepare() -> Path:
-    """Return the root of the unpacked program, fetched on first use.
-
-    :raises PackagesError: apt cannot deliver
-    """
-    return debian.unpacked(CACHE / "radvd", "radvd", "radvd")
 
 
 class Router:
@@ -58,7 +50,7 @@ class Router:
         valid: int = 40,
         preferred: int = 30,
     ) -> None:
-        self._tree = prepare()
+        self._tree = debian.tree("radvd")
         self.host = PrivateHost()
         self._folder = tempfile.TemporaryDirectory(prefix="radvd-")
         self._file = Path(self._folder.name, "radvd.conf")
@@ -72,10 +64,22 @@ class Router:
         self.host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
         self.host.run("ip", "addr", "add", f"{ADDRESS}/64", "dev", "wire0", "nodad")
         self.host.run("ip", "addr", "add", f"{BEYOND}/128", "dev", "lo")
+        # It speaks at once, and not when nobody has answered for its address.
+        self.host.run("sysctl", "-qw", "net.ipv6.conf.wire0.accept_dad=0")
         self.host.run("ip", "link", "set", "wire0", "up")
         before()
         host.run("ip", "link", "set", "eth0", "up")
+        self._until_it_can_speak()
         self.start()
+
+    def _until_it_can_speak(self) -> None:
+        """Wait for the address to speak from: the first words would be lost, the next come late."""
+        deadline = time.monotonic() + 30
+        show = ("ip", "-6", "-oneline", "addr", "show", "dev", "wire0", "scope", "link")
+        while not (said := self.host.run(*show, "-tentative").stdout):
+            assert time.monotonic() < deadline, self.host.run(*show).stdout
+            time.sleep(0.01)
+        assert "fe80::" in said
 
     def start(self) -> None:
         command = debian.command(self._tree, DAEMON)
@@ -85,6 +89,11 @@ class Router:
             self._daemon = self._starter.submit(
                 subprocess.Popen, [*argv, "-n", "-u", "root", *options], stderr=log
             ).result()
+
+    def advertise(self) -> None:
+        """Say all now that would be said within four seconds."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """Take the router away, without a word to the hosts."""

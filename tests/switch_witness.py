@@ -99,10 +99,11 @@ def _interfaces(tables: Tables) -> Rows:
 
 
 def ids(switch: Switch, name: str) -> dict[str, str]:
-    """Return an interface's external_ids without our own mark."""
+    """Return an interface's external_ids without our own mark, and the guest's name beside it."""
     row = interface(switch, name)
     assert row is not None, f"no port {name}"
-    return {key: value for key, value in row["external_ids"].items() if key != MARK_KEY}
+    ours = (MARK_KEY, f"{MARK_KEY}-guest")
+    return {key: value for key, value in row["external_ids"].items() if key not in ours}
 
 
 def _many(value: Any) -> list[Any]:

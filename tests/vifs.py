@@ -102,10 +102,13 @@ def configured(group: str, **options: Any) -> Iterator[None]:
     """Set options of a plugin for a while; ``group`` is the plugin's name."""
     os_vif.initialize()
     section = f"os_vif_{group}"
+    before = {name: cfg.CONF._get_opt_info(name, section).get("override") for name in options}
     for name, value in options.items():
         cfg.CONF.set_override(name, value, section)
     try:
         yield
     finally:
-        for name in options:
+        for name, value in before.items():
             cfg.CONF.clear_override(name, section)
+            if value is not None:  # within another such block
+                cfg.CONF.set_override(name, value, section)

@@ -25,6 +25,7 @@ VOLATILE = frozenset(
         "ifindex",
         "link_index",
         "hello_timer",
+        "forward_delay_timer",
         "tcn_timer",
         "topology_change_timer",
         "gc_timer",
@@ -58,6 +59,21 @@ def ask(command: str) -> list[dict[str, Any]]:
     """Return what ``ip -j command`` says."""
     said = run("ip", "-json", *command.split()).strip()
     return list(json.loads(said)) if said else []
+
+
+def ask_all(*commands: str) -> list[list[dict[str, Any]]]:
+    """Return what ``ip -details -j`` says to each of several commands, in one process.
+
+    Not for those that say nothing at all where there is nothing.
+    """
+    said = run("ip", "-details", "-json", "-batch", "-", input="\n".join(commands) + "\n")
+    answers, decoder = [], json.JSONDecoder()
+    while said := said.lstrip():
+        answer, end = decoder.raw_decode(said)
+        answers.append(answer)
+        said = said[end:]
+    assert len(answers) == len(commands), f"{commands}: {answers}"
+    return answers
 
 
 def link(name: str) -> dict[str, Any] | None:
@@ -95,18 +111,44 @@ def rules(tool: str = "iptables", chain: str = "FORWARD") -> list[str]:
 
 
 def snapshot() -> dict[str, Any]:
-    """Return all there is to see, without what changes by itself."""
+    """Return all there is to see, without what changes by itself.
+
+    Devices that come or go meanwhile, as Open vSwitch's do when its daemons end, are in all of it
+    or in nothing.
+    """
+    missing = None
+    for _attempt in range(_ATTEMPTS):
+        before = _configured("ipv4")
+        try:
+            found = _look()
+        except FileNotFoundError as error:
+            missing = error
+        else:
+            if _configured("ipv4") == before:
+                return found
+    raise AssertionError(f"devices come and go: {_ATTEMPTS} looks saw each another") from missing
+
+
+_ATTEMPTS = 20
+
+
+def _configured(family: str) -> list[Path]:
+    return sorted(Path(f"/proc/sys/net/{family}/conf").iterdir())
+
+
+def _look() -> dict[str, Any]:
     settings = {
-        f"{family}/{device.name}": {
-            name: (device / name).read_text().strip() for name in names if (device / name).exists()
-        }
+        f"{family}/{device.name}": {name: (device / name).read_text().strip() for name in names}
         for family, names in (
             ("ipv4", ("arp_ignore", "arp_announce", "proxy_arp", "forwarding", "rp_filter")),
             ("ipv6", ("disable_ipv6", "forwarding", "accept_ra", "proxy_ndp")),
         )
-        for device in sorted(Path(f"/proc/sys/net/{family}/conf").iterdir())
+        for device in _configured(family)
     }
-    links = sorted(ask("-details link show"), key=lambda item: str(item["ifname"]))
+    links, addresses_, routes_, proxies = ask_all(
+        "link show", "addr show", "route show table all", "neigh show proxy"
+    )
+    links.sort(key=lambda item: str(item["ifname"]))
     for link_ in links:
         # Those of a VIF's devices are numbered, in no order.
         names = link_.get("altnames", ())
@@ -119,15 +161,17 @@ def snapshot() -> dict[str, Any]:
                 for one in item.get("addr_info", ())
                 if not (one["family"] == "inet6" and one["scope"] == "link")
             ]
-            for item in ask("addr show")
+            for item in addresses_
         },
         "routes": sorted(
             str(_steady(item))
-            for family in ("-4", "-6")
-            for item in ask(f"{family} route show table all")
-            if not str(item["dst"]).startswith(("fe80", "ff00")) and item.get("dev") != "lo"
+            for item in routes_
+            if not str(item["dst"]).startswith(("fe80", "ff00"))
+            and item.get("dev") != "lo"
+            # The kernel gives an address of IPv6 its own route a moment after the address.
+            and not (item.get("type") in ("local", "anycast") and ":" in str(item["dst"]))
         ),
-        "proxies": sorted(str(_steady(item)) for item in ask("neigh show proxy")),
+        "proxies": sorted(str(_steady(item)) for item in proxies),
         "rules": {
             tool: [
                 line.partition("[")[0]
@@ -150,7 +194,9 @@ def _steady(item: Any) -> Any:
         kept = {key: _steady(value) for key, value in item.items() if key not in VOLATILE}
         if "flags" in kept and isinstance(kept["flags"], list):
             kept["flags"] = sorted(
-                str(flag) for flag in kept["flags"] if flag not in ("LOWER_UP", "NO-CARRIER")
+                str(flag)
+                for flag in kept["flags"]
+                if flag not in ("LOWER_UP", "NO-CARRIER", "linkdown")
             )
         return kept
     if isinstance(item, list):

@@ -38,6 +38,9 @@ LOCKS = ROOT / "requirements"
 CACHE = ROOT / ".cache"
 LOG = CACHE / "bootstrap.log"
 
+# Megabytes that the wheels of a lock have, on x86_64: said before they are fetched.
+DOWNLOAD_MB = {"build": 1, "run": 13, "test": 21, "lint": 37, "docs": 18}
+
 LOG_LINES_SHOWN = 15
 APT_LOCK_TIMEOUT_S = 300
 
@@ -95,10 +98,10 @@ class Step:
         self._live = sys.stderr.isatty()
         self._show(f"{what} ...", end="" if self._live else "\n")
 
-    def tick(self) -> None:
-        """Bring the elapsed time up to date, on a terminal."""
+    def tick(self, progress: str = "") -> None:
+        """Bring how far it is and the elapsed time up to date, on a terminal."""
         if self._live:
-            self._show(f"{self._what} ... {self._elapsed():.0f} s")
+            self._show(f"{self._what} ... {progress}{self._elapsed():.0f} s")
 
     def done(self) -> None:
         """Say that the step has succeeded."""
@@ -116,8 +119,13 @@ class Step:
         print(f"{start}bootstrap: {text}", end=end, file=sys.stderr, flush=True)
 
 
-def run_logged(what: str, *commands: "list[str]", env: "dict[str, str] | None" = None) -> str:
+def run_logged(
+    what: str, *commands: "list[str]", env: "dict[str, str] | None" = None, packages: int = 0
+) -> str:
     """Run `commands` one after the other as one step; return what they wrote.
+
+    Args:
+        packages: how many pip is to name, where it is told how far it is
 
     Raises:
         BootstrapError: one failed; the message carries the last lines it wrote.
@@ -140,7 +148,8 @@ def run_logged(what: str, *commands: "list[str]", env: "dict[str, str] | None" =
                         status = process.wait(timeout=1)
                         break
                     except subprocess.TimeoutExpired:
-                        step.tick()
+                        written = LOG.read_bytes()[start:].decode(errors="replace")
+                        step.tick(how_far(written, packages))
             if status != 0:
                 break
         log.seek(start)
@@ -154,6 +163,18 @@ def run_logged(what: str, *commands: "list[str]", env: "dict[str, str] | None" =
         )
     step.done()
     return output
+
+
+def how_far(output: str, packages: int) -> str:
+    """Return how many of `packages` pip has come to, by what it wrote; '' if none are counted."""
+    met = len(re.findall("^(?:Collecting|Requirement already satisfied:) ", output, re.MULTILINE))
+    return f"{min(met, packages)} of {packages} packages, " if packages else ""
+
+
+def locked_packages(names: "list[str]") -> "set[str]":
+    """Return what is locked under `names`."""
+    texts = [(LOCKS / f"{name}.txt").read_text() for name in names]
+    return {found for text in texts for found in re.findall(f"(?m)^{PINNED}", text)}
 
 
 def apt_install(packages: "list[str]", why: str) -> None:
@@ -234,7 +255,9 @@ class Environment:
         if self._stamp.get("key") != self._key:
             self._create()
             self._stamp = {}
-        wanted = sorted({*extras, *self._stamp.get("extras", [])})
+        there = self._stamp.get("extras", [])
+        wanted = sorted({*extras, *there})
+        self._announce([name for name in wanted if name not in there], fresh=not self._stamp)
         self._install(wanted)
         self._stamp = {"key": self._key, "project": self._project, "extras": wanted}
         STAMP.write_text(json.dumps(self._stamp) + "\n")
@@ -258,6 +281,19 @@ class Environment:
         )
 
     @staticmethod
+    def _announce(extras: "list[str]", *, fresh: bool) -> None:
+        """Say what is going to be fetched, and how much that is."""
+        names = [*(["build", "run"] if fresh else []), *extras]
+        if names:
+            megabytes = sum(DOWNLOAD_MB[name] for name in names)
+            print(
+                f"bootstrap: {len(locked_packages(names))} Python packages, some {megabytes} MB,"
+                " come from the package index, this once (or from pip's cache)",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    @staticmethod
     def _install(extras: "list[str]") -> None:
         stamp = STAMP.read_bytes() if STAMP.exists() else None
         STAMP.unlink(missing_ok=True)
@@ -270,6 +306,7 @@ class Environment:
                 [*pip, "--no-deps", "--no-build-isolation", "--editable", "."],
                 # pip's own five tries take most of a minute when there is no network at all.
                 env={"PIP_RETRIES": os.environ.get("PIP_RETRIES", "2")},
+                packages=len(locked_packages(["build", "run", *extras])),
             )
         except BootstrapError as error:
             if stamp is not None:  # what is locked is added to; what was there stays as it was

@@ -6,13 +6,12 @@ The VIF is a VIFBridge, with the tap made by us, or a VIFDirect, which is a macv
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import os_vif
 from benchmarks.drivers import Driver
-from benchmarks.drivers.unprivileged import drop_privileges
+from benchmarks.drivers.unprivileged import through_daemon
 from benchmarks.port import BRIDGE, CARD, MTU, Port
 
 NETWORK = "0f1a9a44-11d3-4c3c-9d3b-2a8c9f6f5e01"
@@ -112,12 +111,10 @@ def connect(arguments: dict[str, str]) -> Driver:
     os_vif.initialize()
     cfg.CONF.set_override("create_tap", True, "os_vif_linux_bridge")
     macvtap = arguments.get("device") == "macvtap"
-    if arguments["privilege"] == "daemon":
-        from os_vif.engine import privilege
+    driver = Direct() if macvtap else Ours()
+    if arguments["privilege"] == "process":
+        return driver
+    from os_vif.engine import privilege
 
-        context = privilege.default if macvtap else privilege.linux_bridge
-        command = f"{sys.prefix}/bin/privsep-helper"
-        cfg.CONF.set_override("helper_command", command, context.cfg_section)
-        context.start()
-        drop_privileges()
-    return Direct() if macvtap else Ours()
+    context = privilege.default if macvtap else privilege.linux_bridge
+    return through_daemon(driver, context, context.cfg_section, arguments)

@@ -10,10 +10,9 @@ os-vif pays: the plug call that comes before them is left out.
 from __future__ import annotations
 
 import importlib
-import sys
 
 from benchmarks.drivers import Driver
-from benchmarks.drivers.unprivileged import drop_privileges
+from benchmarks.drivers.unprivileged import through_daemon
 from benchmarks.port import BRIDGE, MTU, Port
 
 
@@ -40,10 +39,5 @@ def connect(arguments: dict[str, str]) -> Driver:
     cfg.CONF([], project="benchmarks")
     if arguments["privilege"] == "process":
         privsep.vif_plug.set_client_mode(False)
-    else:
-        cfg.CONF.set_override(
-            "helper_command", f"{sys.prefix}/bin/privsep-helper", "vif_plug_ovs_privileged"
-        )
-        privsep.vif_plug.start()
-        drop_privileges()
-    return Reference()
+        return Reference()
+    return through_daemon(Reference(), privsep.vif_plug, "vif_plug_ovs_privileged", arguments)

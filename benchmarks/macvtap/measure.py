@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rounds on a network card: one macvtap at a time, then many."""
+"""The rounds on a network card: one macvtap at a time."""
 
 from __future__ import annotations
 
@@ -15,26 +15,19 @@ from benchmarks.macvtap.sandbox import CardSandbox
 from benchmarks.measure import Tick, turned
 from benchmarks.port import port
 
-AT_ONCE, EACH = "at once", "one by one"
-_OPS = {AT_ONCE: "{}_many", EACH: "{}"}
-
 
 @dataclass(frozen=True, slots=True)
 class MacvtapPlan:
     """How much of everything.
 
     :ivar rounds: of plug and unplug, after `warmup` discarded ones
-    :ivar storm: macvtaps at a time
-    :ivar storm_rounds: none of them discarded: the contenders are warm by then
     """
 
-    rounds: int = 100
+    rounds: int = 50
     warmup: int = 5
-    storm: int = 100
-    storm_rounds: int = 5
 
 
-MACVTAP_QUICK = MacvtapPlan(rounds=10, warmup=2, storm=50, storm_rounds=1)
+MACVTAP_QUICK = MacvtapPlan(rounds=5, warmup=1)
 
 
 @dataclass(slots=True)
@@ -42,23 +35,14 @@ class MacvtapSamples:
     """What was measured.
 
     :ivar single: seconds by (contender key, "plug" or "unplug")
-    :ivar storm: seconds by (contender key, way, "plug" or "unplug"), for all the macvtaps
     """
 
     single: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    storm: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
-
-
-def storm_ways(contender: Contender) -> list[str]:
-    """How a contender plugs many macvtaps; libvirt's guest has not the slots for it."""
-    there = ((AT_ONCE, contender.bulk), (EACH, contender.one_by_one))
-    return [way for way, has in there if has]
 
 
 def ticks(contenders: Sequence[Contender], plan: MacvtapPlan) -> int:
     """How many ticks a whole run makes."""
-    ways = sum(len(storm_ways(each)) for each in contenders)
-    return 1 + len(contenders) + plan.warmup + plan.rounds + ways * plan.storm_rounds
+    return 1 + len(contenders) + plan.warmup + plan.rounds
 
 
 def _verify(worker: Worker, sandbox: CardSandbox, number: int) -> None:
@@ -75,22 +59,10 @@ def _verify(worker: Worker, sandbox: CardSandbox, number: int) -> None:
         raise WorkerError(f"{contender.label}: {'; '.join(faults)}")
 
 
-def _storm(worker: Worker, sandbox: CardSandbox, way: str, numbers: Sequence[int]) -> list[float]:
-    took = []
-    for op, expected in (("plug", len(numbers)), ("unplug", 0)):
-        took.append(worker.ask(_OPS[way].format(op), numbers))
-        found = len(sandbox.macvtaps())
-        if found != expected:
-            raise WorkerError(
-                f"{worker.contender.label}: {found} macvtaps after {op}, not {expected}"
-            )
-    return took
-
-
 def sharing(
     contenders: Sequence[Contender], plan: MacvtapPlan, samples: MacvtapSamples, tick: Tick
 ) -> None:
-    """Single calls in turn, then the storms.
+    """Single calls in turn.
 
     :raises WorkerError: a contender failed or did not reach the end state
     """
@@ -107,18 +79,9 @@ def sharing(
             for worker in turned(workers, turn):
                 number = next(numbers)
                 for op in ("plug", "unplug"):
-                    seconds = worker.ask(op, [number])
+                    seconds = worker.ask(op, [number]).seconds
                     if turn >= 0:
                         samples.single.setdefault((worker.contender.key, op), []).append(seconds)
-        for turn in range(plan.storm_rounds):
-            for worker in turned(workers, turn):
-                for way in storm_ways(worker.contender):
-                    tick(f"{plan.storm} macvtaps, {way}: {worker.contender.label}")
-                    ports = list(itertools.islice(numbers, plan.storm))
-                    took = _storm(worker, sandbox, way, ports)
-                    for op, seconds in zip(("plug", "unplug"), took, strict=True):
-                        key = (worker.contender.key, way, op)
-                        samples.storm.setdefault(key, []).append(seconds)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.contenders import FLOOR, LIBVIRT, LIBVIRT_CARD, Contender
-from benchmarks.macvtap.measure import AT_ONCE, MacvtapPlan, MacvtapSamples, storm_ways
+from benchmarks.macvtap.measure import MacvtapPlan, MacvtapSamples
 from benchmarks.statistics import Summary, ratio, summarize
-from benchmarks.tables import Grid, median_p90, times
+from benchmarks.tables import Chapter, Grid, median_p90, times, told
 
 SHARE = "libvirt, the first less the second"
 
@@ -25,11 +25,6 @@ class MacvtapResults:
     def single(self, key: str, op: str) -> Summary | None:
         """Of one plug or unplug; None if it was not measured."""
         found = self.samples.single.get((key, op))
-        return summarize(found) if found else None
-
-    def storm(self, key: str, way: str, op: str) -> Summary | None:
-        """Of plugging or unplugging many; None if it was not measured."""
-        found = self.samples.storm.get((key, way, op))
         return summarize(found) if found else None
 
     def libvirt_share(self, op: str) -> float | None:
@@ -55,19 +50,6 @@ def _single_ratios(results: MacvtapResults) -> Grid:
     return Grid(title, ("contender", "plug / floor", "unplug / floor"), tuple(rows))
 
 
-def _storm_ratios(results: MacvtapResults) -> Grid:
-    rows = []
-    for contender in results.contenders:
-        for way in storm_ways(contender):
-            row = [f"{contender.label}, {way}"]
-            for op in ("plug", "unplug"):
-                mine = results.storm(contender.key, way, op)
-                row.append(times(ratio(mine, results.storm(FLOOR, AT_ONCE, op))))
-            rows.append(tuple(row))
-    title = f"{results.plan.storm} macvtaps on one card: ratios of medians to floor at once"
-    return Grid(title, ("contender", "plug / floor", "unplug / floor"), tuple(rows))
-
-
 def _single_times(results: MacvtapResults) -> Grid:
     rows = []
     for contender in results.contenders:
@@ -79,34 +61,10 @@ def _single_times(results: MacvtapResults) -> Grid:
     return Grid(title, ("contender", "plug", "p90", "unplug", "p90"), tuple(rows))
 
 
-def _storm_times(results: MacvtapResults) -> Grid:
-    rows = []
-    for contender in results.contenders:
-        for way in storm_ways(contender):
-            row = [f"{contender.label}, {way}"]
-            for op in ("plug", "unplug"):
-                mine = results.storm(contender.key, way, op)
-                row.append(median_p90(mine)[0])
-            rows.append(tuple(row))
-    title = f"{results.plan.storm} macvtaps on one card, this machine's times: median, ms"
-    return Grid(title, ("contender", "plug all", "unplug all"), tuple(rows))
-
-
-def grids(results: MacvtapResults) -> list[Grid]:
-    """All tables, ratios first."""
-    return [
-        _single_ratios(results),
-        _storm_ratios(results),
-        _single_times(results),
-        _storm_times(results),
-    ]
-
-
-def method(results: MacvtapResults) -> str:
-    """What was done, as a section of the page."""
+def _method(results: MacvtapResults) -> str:
     plan = results.plan
     return f"""\
-## Macvtap: method
+## Method: macvtap
 
 - A macvtap in mode `bridge` with its MAC, an MTU of 1500, an alias and IPv6 disabled, up, on a
   card that is up already: one end of a veth, in a private network namespace that all contenders
@@ -122,7 +80,15 @@ def method(results: MacvtapResults) -> str:
 - Rounds: in each, every contender plugs and unplugs one fresh macvtap, another contender first
   each time. {plan.warmup} rounds are discarded, {plan.rounds} counted. Before, `ip` has looked at
   one plug and unplug of each; a contender that misses the end state ends the run.
-- {plan.storm} macvtaps: {plan.storm_rounds} rounds. "At once" is `plug_many` and `unplug_many`
-  for this library; the floor and `ip` delete by link group. "One by one" is a loop over the
-  single call.
 """
+
+
+def chapter(results: MacvtapResults) -> Chapter:
+    """All of it: no gain, since os-vif 5.3.0 has nothing to compare with."""
+    return Chapter(
+        gains=[],
+        ratios=told([_single_ratios(results)]),
+        durations=told([_single_times(results)]),
+        method=_method(results),
+        targets=[],
+    )

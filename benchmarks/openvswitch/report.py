@@ -7,18 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.contenders import FLOOR, NEW, OURS, Contender
-from benchmarks.openvswitch.measure import (
-    AT_ONCE,
-    EACH,
-    SwitchPlan,
-    SwitchSamples,
-    storm_ways,
-)
-from benchmarks.openvswitch.modes import HYBRID, MODES, TAP
+from benchmarks.openvswitch.measure import SwitchPlan, SwitchSamples
+from benchmarks.openvswitch.modes import HYBRID, MODES, OWN_BRIDGE, TAP, VHOST_USER
+from benchmarks.processes import MEGABYTE
 from benchmarks.statistics import Summary, ratio, summarize
-from benchmarks.tables import NOTHING, Grid, Target, median_p90, milliseconds, target_grid, times
-
-_MEGABYTE = 1_000_000
+from benchmarks.tables import (
+    NOTHING,
+    Chapter,
+    Grid,
+    Target,
+    gains,
+    median_p90,
+    outcomes,
+    times,
+    told,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,6 @@ class SwitchResults:
     def single(self, key: str, mode: str, others: int, op: str) -> Summary | None:
         """Of one plug or unplug; None if it was not measured."""
         found = self.samples.single.get((key, mode, others, op))
-        return summarize(found) if found else None
-
-    def storm(self, key: str, way: str, count: int, op: str) -> Summary | None:
-        """Of plugging or unplugging `count` ports; None if it was not measured."""
-        found = self.samples.storm.get((key, way, count, op))
         return summarize(found) if found else None
 
     def modes(self, others: int) -> list[str]:
@@ -62,22 +60,6 @@ def _over_floor(mode: str) -> Callable[[SwitchResults], float | None]:
     return measured
 
 
-def _storm_over(count: int) -> Callable[[SwitchResults], float | None]:
-    def measured(results: SwitchResults) -> float | None:
-        mine = results.storm(OURS, AT_ONCE, count, "plug")
-        return ratio(mine, results.storm(FLOOR, AT_ONCE, count, "plug"))
-
-    return measured
-
-
-def _storm_gain(count: int) -> Callable[[SwitchResults], float | None]:
-    def measured(results: SwitchResults) -> float | None:
-        mine = results.storm(OURS, AT_ONCE, count, "plug")
-        return ratio(results.storm(NEW, EACH, count, "plug"), mine)
-
-    return measured
-
-
 def _memory_growth(results: SwitchResults) -> float | None:
     first, last = (results.samples.memory.get((OURS, n)) for n in _ends(results))
     return last / first if first and last else None
@@ -92,25 +74,21 @@ def _ends(results: SwitchResults) -> tuple[int, int]:
     return results.plan.levels[0], results.plan.levels[-1]
 
 
-def _targets(plan: SwitchPlan) -> list[Target[SwitchResults]]:
-    made = [Target(f"plug / floor: {name}", 1.5, _over_floor(mode)) for mode, name in MODES.items()]
-    made += [
-        Target(f"os-vif 5.3.0 / plug: {MODES[mode]}", limit, _gain_of(mode), at_least=True)
-        for mode, limit in ((TAP, 3.0), (HYBRID, 5.0))
-    ]
-    for count in plan.storms:
-        made += [
-            Target(f"{count} ports at once / one transaction", 1.5, _storm_over(count)),
-            Target(
-                f"os-vif 5.3.0 one by one / {count} ports at once",
-                20.0,
-                _storm_gain(count),
-                at_least=True,
-            ),
-        ]
-    made.append(Target("client's memory, most other ports / none", 1.1, _memory_growth))
-    made.append(Target("client's idle CPU with most other ports", 1.0, _idle_at_most, unit=" ms/s"))
-    return made
+_OVER_FLOOR = {TAP: 1.5, HYBRID: 1.6, OWN_BRIDGE: 1.5, VHOST_USER: 1.5}
+_GAINS = {TAP: 3.0, HYBRID: 5.0}
+
+TARGETS: Sequence[Target[SwitchResults]] = (
+    *(
+        Target(f"Open vSwitch: plug / floor, {MODES[mode]}", limit, _over_floor(mode))
+        for mode, limit in _OVER_FLOOR.items()
+    ),
+    *(
+        Target(f"Open vSwitch: os-vif 5.3.0 / plug, {MODES[mode]}", limit, _gain_of(mode), True)
+        for mode, limit in _GAINS.items()
+    ),
+    Target("Open vSwitch: client's memory, most other ports / none", 1.1, _memory_growth),
+    Target("Open vSwitch: client's idle CPU, most other ports", 1.0, _idle_at_most, unit=" ms/s"),
+)
 
 
 def _single_ratios(results: SwitchResults, others: int) -> Grid:
@@ -132,26 +110,6 @@ def _single_ratios(results: SwitchResults, others: int) -> Grid:
     return Grid(title, tuple(columns), tuple(rows))
 
 
-def _storm_ratios(results: SwitchResults) -> Grid:
-    rows = []
-    for count in results.plan.storms:
-        for contender in results.contenders:
-            for way in storm_ways(contender):
-                row = [f"{count} ports, {way}: {contender.label}"]
-                for op in ("plug", "unplug"):
-                    mine = results.storm(contender.key, way, count, op)
-                    row += [
-                        times(ratio(mine, results.storm(FLOOR, AT_ONCE, count, op))),
-                        times(ratio(results.storm(NEW, EACH, count, op), mine), 1),
-                    ]
-                rows.append(tuple(row))
-    columns = ["storm"]
-    for op in ("plug", "unplug"):
-        columns += [f"{op} / floor", f"5.3.0 / {op}"]
-    title = "Open vSwitch, many ports until the last has its number: ratios of medians"
-    return Grid(title, tuple(columns), tuple(rows))
-
-
 def _single_times(results: SwitchResults, op: str) -> Grid:
     rows = []
     for mode, name in MODES.items():
@@ -167,20 +125,6 @@ def _single_times(results: SwitchResults, op: str) -> Grid:
     return Grid(title, tuple(columns), tuple(rows))
 
 
-def _storm_times(results: SwitchResults) -> Grid:
-    rows = []
-    for count in results.plan.storms:
-        for contender in results.contenders:
-            for way in storm_ways(contender):
-                row = [f"{count} ports, {way}: {contender.label}"]
-                for op in ("plug", "unplug"):
-                    mine = results.storm(contender.key, way, count, op)
-                    row.append(milliseconds(mine.median) if mine else NOTHING)
-                rows.append(tuple(row))
-    title = "Open vSwitch, many ports, this machine's times: median, ms"
-    return Grid(title, ("storm", "plug all", "unplug all"), tuple(rows))
-
-
 def _at_rest(results: SwitchResults) -> Grid:
     first, last = _ends(results)
     columns = ["client", f"MB, {first} ports", f"MB, {last} ports", "more MB"]
@@ -189,33 +133,20 @@ def _at_rest(results: SwitchResults) -> Grid:
     for contender in results.contenders:
         held = [results.samples.memory.get((contender.key, n)) for n in (first, last)]
         busy = [results.samples.idle.get((contender.key, n)) for n in (first, last)]
-        row = [NOTHING if each is None else f"{each / _MEGABYTE:.1f}" for each in held]
+        row = [NOTHING if each is None else f"{each / MEGABYTE:.1f}" for each in held]
         known = [each for each in held if each is not None]
-        row.append(f"{(known[1] - known[0]) / _MEGABYTE:.1f}" if len(known) > 1 else NOTHING)
+        row.append(f"{(known[1] - known[0]) / MEGABYTE:.1f}" if len(known) > 1 else NOTHING)
         row += [NOTHING if each is None else f"{each * 1000:.2f}" for each in busy]
         rows.append((contender.label, *row))
     title = "Open vSwitch, a client at rest: resident memory and CPU time"
     return Grid(title, tuple(columns), tuple(rows))
 
 
-def grids(results: SwitchResults) -> list[Grid]:
-    """All tables there is something for, ratios first."""
-    made = [
-        target_grid("Open vSwitch: targets", "without other ports", _targets(results.plan), results)
-    ]
-    made += [_single_ratios(results, others) for others in results.plan.levels]
-    made += [_storm_ratios(results), _at_rest(results)]
-    made += [_single_times(results, op) for op in ("plug", "unplug")]
-    made.append(_storm_times(results))
-    return [grid for grid in made if any(set(row[1:]) != {NOTHING} for row in grid.rows)]
-
-
-def method(results: SwitchResults) -> str:
-    """What was done, as a section of the page."""
+def _method(results: SwitchResults) -> str:
     plan = results.plan
     others = ", ".join(str(level) for level in plan.levels)
     return f"""\
-## Open vSwitch: method
+## Method: Open vSwitch
 
 - A private network namespace with its own ovsdb-server and ovs-vswitchd
   {results.samples.version}, datapath in userspace (`netdev`), without traffic. All contenders
@@ -229,17 +160,29 @@ def method(results: SwitchResults) -> str:
   it need not look for them to unplug.
 - Rounds: in each, every contender plugs and unplugs one fresh port, another contender first each
   time; at every number of other ports ({others}; taps, on the same bridge), one switch after the
-  other. {plan.warmup} rounds are discarded, {plan.rounds} counted.
+  other. {plan.warmup} rounds are discarded, {plan.rounds} counted; {plan.crowded} with other ports.
 - vhost-user needs a switch with DPDK (`--no-huge`, no guest connected), here without other ports.
   Its polling thread takes a good part of a CPU: compare these rows with each other only.
-- Many ports: VIFOpenVSwitch with a tap. "At once" is one transaction for the floor and
-  `plug_many` for this library, {plan.storm_rounds} rounds; "8 threads" and "one by one" are
-  loops over the single call, one round.
 - os-vif 5.3.0 may return before Open vSwitch has given a port its number; the time until it has
   is not counted.
-- ovs-vswitchd takes about as long as one of the kernel's RCU waits to let go of each device,
-  whoever asks for it, so that unplugging many costs everybody the same.
 - At rest: after the rounds the contenders keep their connections and are left alone for
   {plan.idle:g} s; memory is what /proc calls VmRSS, CPU time what the scheduler counted. There is
   no traffic: what a replica of the database costs while statistics change is not seen here.
 """
+
+
+def chapter(results: SwitchResults) -> Chapter:
+    """All of it."""
+    found = [
+        ("one plug on Open vSwitch", _gain_of(TAP)(results), True),
+        ("one hybrid plug on Open vSwitch", _gain_of(HYBRID)(results), False),
+    ]
+    levels = results.plan.levels
+    return Chapter(
+        gains=gains(*found),
+        ratios=told([*(_single_ratios(results, n) for n in levels), _at_rest(results)]),
+        durations=told([_single_times(results, op) for op in ("plug", "unplug")]),
+        method=_method(results),
+        targets=outcomes(TARGETS, results),
+        facts=[("Open vSwitch (Debian)", results.samples.version)],
+    )

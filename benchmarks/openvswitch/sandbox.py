@@ -7,13 +7,19 @@ import contextlib
 import json
 import os
 import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.client import Worker, WorkerError
+from benchmarks.contenders import NEW
 from benchmarks.openvswitch.modes import HYBRID, OWN_BRIDGE, SWITCH, TAP, VHOST_USER, device
 from benchmarks.port import MTU, Port
 from benchmarks.sandbox import PREFIX, delete_namespaces, ip, uninterrupted
 from tests.openvswitch import Switch
+
+_PATIENCE = 10.0
+"""Seconds, not counted, until ports that a contender has called plugged have to be."""
 
 
 class SwitchSandbox:
@@ -65,6 +71,25 @@ class SwitchSandbox:
     def ports(self) -> int:
         """How many ports the integration bridge has."""
         return len(self.switch.vsctl("list-ports", SWITCH).split())
+
+    def expect(self, worker: Worker, ports: int) -> None:
+        """Look whether the integration bridge has so many ports, all with their numbers.
+
+        :param worker: who is to have made it so
+        :raises WorkerError: it has not
+        """
+        # os-vif 5.3.0 makes the port before its tap and does not wait for the second try.
+        deadline = time.monotonic() + (_PATIENCE if worker.contender.key == NEW else 0)
+        while True:
+            found, unattached = self.ports(), self.unattached()
+            if found == ports and not unattached:
+                return
+            if time.monotonic() >= deadline:
+                raise WorkerError(
+                    f"{worker.contender.label}: {found} ports, not {ports};"
+                    f" {len(unattached)} without a number: {', '.join(unattached[:3])}"
+                )
+            time.sleep(0.1)
 
     @property
     def version(self) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from os_vif.cli.options import Taught, shared_options
+from os_vif.cli import naming
+from os_vif.cli.options import Taught, shared_options, wait_for_option
 from os_vif.cli.plugging import (
     CHUNK,
     as_result,
@@ -17,18 +18,22 @@ from os_vif.cli.plugging import (
     files_argument,
     label_of,
     name_of,
+    only_option,
+    prune_option,
     shown_as,
     with_bridge_option,
 )
-from os_vif.cli.privilege import explain
+from os_vif.cli.privilege import explain, tell_unseen
 from os_vif.cli.session import Exit, Session
 
 if TYPE_CHECKING:
-    from os_vif.cli.specs.reader import Entry
+    from os_vif.cli.naming import Described
+    from os_vif.cli.specs.batch import Entry
     from os_vif.engine.converge import Request
-    from os_vif.engine.family import Caution
-    from os_vif.engine.step import Step
-    from os_vif.verbs import Findings
+    from os_vif.engine.family import Caution, Unseen, Use
+    from os_vif.engine.plugged import Plugged
+    from os_vif.engine.step import Change, Step
+    from os_vif.outcomes import Findings
 
 
 class _Planned(NamedTuple):
@@ -38,8 +43,11 @@ class _Planned(NamedTuple):
     request: Request | None
     devices: list[str]
     steps: list[Step]
+    changes: list[Change]
     warnings: Sequence[Caution]
     error: str | None
+    unseen: Sequence[Unseen] = ()
+    assumed: Sequence[Step] = ()
 
 
 strict_option = click.option("--strict", is_flag=True, help="With a warning, exit with 3.")
@@ -47,34 +55,55 @@ strict_option = click.option("--strict", is_flag=True, help="With a warning, exi
 
 @click.command("plan", cls=Taught)
 @files_argument
+@only_option
 @click.option("--unplug", "unplugging", is_flag=True, help="The steps of unplug instead of plug.")
 @with_bridge_option
+@prune_option
 @strict_option
+@wait_for_option
 @shared_options
 @click.pass_obj
 def plan(
-    session: Session, files: tuple[str, ...], *, unplugging: bool, with_bridge: bool, strict: bool
+    session: Session,
+    files: tuple[str, ...],
+    *,
+    only: tuple[str, ...],
+    unplugging: bool,
+    with_bridge: bool,
+    prune: bool,
+    strict: bool,
 ) -> int:
     """Show the steps that plug would take now.
 
-    Nothing is touched. With --unplug, the steps of unplug (--with-bridge as there). The host is
+    Nothing is touched. With --unplug, the steps of unplug (--with-bridge as there); with --prune,
+    those of plug --prune. The host is
     looked at, so a VIF that is plugged already has no steps, and a device that stands in the way is
     reported as plug would report it (exit code 1). What would keep the guest from its network all
     the same, or do the host harm, is a warning, as check has them.
 
+    What takes privilege to see (FORWARD rules) is planned as if it were missing, where you have
+    none and no helper; a line on standard error says so.
+
     Examples:
       os-vif plan web.yaml
+      os-vif plan --only tap-web guests.yaml
       os-vif plan --unplug web.yaml
+      os-vif plan --prune /etc/guests
 
     With --json: "vifs", each with id, plugin, file, line, devices, state (to_do, nothing_to_do,
-    failed), steps (kind, args, words), warnings (device, words) and error.
+    failed), steps (kind, args, words, before, after, assumed), warnings (device, words), unseen
+    (what, needs) and error.
     """
     if with_bridge and not unplugging:
         raise click.UsageError("--with-bridge goes with --unplug")
-    results = []
-    number = 0
-    voice = _Warnings(session)
-    for vif in _planned(session, files, unplugging=unplugging, with_bridge=with_bridge):
+    if prune and (unplugging or only):
+        raise click.UsageError("--prune goes without --unplug and --only")
+    found = naming.described(session, files, only, unplugging=unplugging, tell=not unplugging)
+    voice = Warnings(session)
+    results = _pruned(session, found, voice) if prune else []
+    number = sum(len(result["steps"]) for result in results)
+    planned = _planned(session, found, unplugging=unplugging, with_bridge=with_bridge)
+    for vif in planned:
         state = "failed" if vif.error else "to_do" if vif.steps else "nothing_to_do"
         result = _result(vif, state)
         results.append(result)
@@ -88,17 +117,21 @@ def plan(
         )
         for step in result["steps"]:
             number += 1
-            session.say((f"  {number:>3}. ", "quiet"), step["words"])
+            unless = [("  (unless it is so already)", "quiet")] if step["assumed"] else []
+            session.say((f"  {number:>3}. ", "quiet"), step["words"], *unless)
         voice.tell(result)
+    tell_unseen(session, planned, "planned as if they were missing")
     return _finish(session, results, Exit.DRIFT if strict and voice.heard else Exit.DONE)
 
 
 @click.command("check", cls=Taught)
 @files_argument
+@only_option
 @strict_option
+@wait_for_option
 @shared_options
 @click.pass_obj
-def check(session: Session, files: tuple[str, ...], *, strict: bool) -> int:
+def check(session: Session, files: tuple[str, ...], *, only: tuple[str, ...], strict: bool) -> int:
     """Compare the host with the VIFs of FILE...
 
     Nothing is touched. Each thing that is not as described takes one line. The exit code is 0 if
@@ -106,26 +139,31 @@ def check(session: Session, files: tuple[str, ...], *, strict: bool) -> int:
 
     Examples:
       os-vif check web.yaml
+      os-vif check --only tap-web guests.yaml
       os-vif check -q rack7/*.yaml || os-vif plug rack7/*.yaml
 
     A warning is something that plug does not put right and that may keep the guest from its
     network, a firewall's rule for example. The VIF is healthy and the exit code is 0; with --strict
     it is 3. What takes root to see is warned of only to root, or where a daemon of ours looks.
 
+    What takes privilege to see (FORWARD rules) is not checked, where you have none and no helper; a
+    line on standard error says so, and the exit code is that of the rest.
+
     A port of Open vSwitch whose device the hypervisor has yet to make is waiting, which is well.
 
-    With --json: "vifs", as for plan, with the states healthy, waiting, drifted and failed, and
-    "drifts": device, words, missing, attribute, expected.
+    With --json: "vifs", as for plan (no step is assumed), with the states healthy, waiting, drifted
+    and failed, and "drifts": device, words, missing, attribute, expected, before, after.
     """
     from os_vif.cli.drift import drifts_of
 
     results = []
     drifted = 0
-    voice = _Warnings(session)
-    planned = _planned(session, files, unplugging=False)
+    voice = Warnings(session)
+    found = _planned(session, naming.described(session, files, only), unplugging=False)
+    planned = [_certain(vif) for vif in found]
     waiting = _waiting(planned)
     for vif in planned:
-        drifts = drifts_of(vif.steps)
+        drifts = drifts_of(vif.steps, vif.changes)
         awaited = waiting.get(vif.entry.vif.id, ())
         state = (
             "failed" if vif.error else "drifted" if drifts else "waiting" if awaited else "healthy"
@@ -138,6 +176,8 @@ def check(session: Session, files: tuple[str, ...], *, strict: bool) -> int:
                 "missing": drift.missing,
                 "attribute": drift.attribute or None,
                 "expected": drift.expected,
+                "before": drift.before,
+                "after": None if drift.before is None else drift.expected,
             }
             for drift in drifts
         ]
@@ -159,11 +199,50 @@ def check(session: Session, files: tuple[str, ...], *, strict: bool) -> int:
                 *_whose(drift.device, result),
             )
         voice.tell(result)
+    tell_unseen(session, planned, "not checked")
     bad = drifted or (strict and voice.heard)
     return _finish(session, results, Exit.DRIFT if bad else Exit.DONE)
 
 
-class _Warnings:
+class Checked(NamedTuple):
+    """What VIFs of files differ in from the host.
+
+    :ivar drifts: by id, device and words of each thing; None where it could not be told.
+    :ivar errors: why, for JSON.
+    """
+
+    drifts: dict[str, list[dict[str, str]] | None]
+    errors: list[dict[str, Any]]
+
+    def said(self, vif_id: str) -> str:
+        """Return in a word what is so of a VIF."""
+        found = self.drifts.get(vif_id, ())
+        if found is None:
+            return "?"
+        return "-" if vif_id not in self.drifts else str(len(found)) if found else "no"
+
+
+def drifts_of_files(session: Session, file: str) -> Checked:
+    """Compare the host with the VIFs of a file or folder; say what could not be told, and why."""
+    from os_vif.cli.drift import drifts_of
+
+    checked = Checked({}, [])
+    planned = _planned(session, naming.described(session, [file], tell=False), unplugging=False)
+    for vif in map(_certain, planned):
+        found = [
+            {"device": it.device, "words": it.words} for it in drifts_of(vif.steps, vif.changes)
+        ]
+        vif_id = str(vif.entry.vif.id)
+        checked.drifts[vif_id] = None if vif.error else found
+        if vif.error:
+            checked.errors.append({"type": "Failed", "message": vif.error, "vif": vif_id})
+            if not session.json:
+                session.error(failure_of(_result(vif, "failed")))
+    tell_unseen(session, planned, "not checked")
+    return checked
+
+
+class Warnings:
     """Says each warning once: what VIFs share is one thing.
 
     :ivar heard: whether there was any.
@@ -182,6 +261,17 @@ class _Warnings:
             if what not in self._said:
                 self._said.add(what)
                 self._session.say(("warning", "warn"), "  ", (what[0], "title"), f"  {what[1]}")
+
+
+def _certain(vif: _Planned) -> _Planned:
+    certain = [
+        (step, change)
+        for step, change in zip(vif.steps, vif.changes, strict=True)
+        if step not in vif.assumed
+    ]
+    return vif._replace(
+        steps=[step for step, _ in certain], changes=[change for _, change in certain], assumed=()
+    )
 
 
 def _well(state: str, result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -208,35 +298,92 @@ def _whose(device: str, result: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _planned(
-    session: Session, files: Sequence[str], *, unplugging: bool, with_bridge: bool = False
+    session: Session, these: Described, *, unplugging: bool, with_bridge: bool = False
 ) -> list[_Planned]:
     """Plan every VIF by itself; what fails has its error instead of steps."""
-    batch = session.read(files, tell=not unplugging)
+    entries, requests, _owners = these
     from os_vif import verbs
-    from os_vif.cli.specs import reader
+    from os_vif.engine import inventory
 
-    requests = reader.describe_all(batch, unplugging=unplugging)
     findings: list[Findings] = []
-    pairs = [(entry.vif, entry.instance) for entry in batch.entries]
+    pairs = [(entry.vif, entry.instance) for entry in entries]
     with session.progress("looking", len(pairs)) as advance:
         for start in range(0, len(pairs), CHUNK):
             chunk = pairs[start : start + CHUNK]
-            findings += verbs.examine(chunk, unplugging=unplugging, with_bridge=with_bridge)
+            findings += verbs.examine(
+                chunk,
+                unplugging=unplugging,
+                with_bridge=with_bridge,
+                partial=True,
+                owners=naming.owners_of(these.entries),
+            )
             advance(len(chunk))
     planned = []
+    uses = inventory.uses_of({str(it.vif.id) for it in entries}) if unplugging else {}
     before: set[str] = set()
-    for entry, request, found in zip(batch.entries, requests, findings, strict=True):
+    for entry, request, found in zip(entries, requests, findings, strict=True):
         steps: list[Step] = []
+        changes: list[Change] = []
         # What VIFs share (a bridge) is missing only once.
-        for step in found.steps:
+        for step, change in zip(found.steps, found.changes, strict=True):
             key = _identity(step)
             if key not in before:
                 before.add(key)
                 steps.append(step)
+                changes.append(change)
         devices = shown_as(request, entry, unplugging=unplugging)
         error = explain(found.error) if found.error else None
-        planned.append(_Planned(entry, request, devices, steps, found.warnings, error))
+        held = [_held_open(use) for use in uses.get(str(entry.vif.id), ())]
+        planned.append(
+            _Planned(
+                entry,
+                request,
+                devices,
+                steps,
+                changes,
+                (*found.warnings, *held),
+                error,
+                found.unseen,
+                found.assumed,
+            )
+        )
     return planned
+
+
+def _pruned(session: Session, found: Described, voice: Warnings) -> list[dict[str, Any]]:
+    from os_vif.cli import removing
+
+    gone = removing.no_longer_named(found.owners, found.entries)
+    return plan_removal(session, gone, voice, "  the files no longer name it")
+
+
+def plan_removal(
+    session: Session, gone: Sequence[Plugged], voice: Warnings, why: str = ""
+) -> list[dict[str, Any]]:
+    """Say what taking VIFs away by their marks would do; return that, for JSON."""
+    from os_vif.cli import removing
+    from os_vif.engine import inventory
+
+    uses = inventory.uses(gone)
+    results = []
+    number = 0
+    for item in gone:
+        result = removing.as_result(item, "to_do", inventory.plan_removal(item))
+        held = [_held_open(use) for use in uses.get(item.mark.vif_id, ())]
+        session.say(*label_of(result), (why, "quiet"))
+        for step in result["steps"]:
+            step |= {"before": {}, "after": {}, "assumed": False}
+            number += 1
+            session.say((f"  {number:>3}. ", "quiet"), step["words"])
+        results.append({**result, "warnings": as_warnings(held), "unseen": []})
+        voice.tell(results[-1])
+    return results
+
+
+def _held_open(use: Use) -> Caution:
+    from os_vif.engine.family import Caution
+
+    return Caution(use.device, f"{use}; it is taken away only with --force")
 
 
 def _identity(step: Step) -> str:
@@ -247,8 +394,15 @@ def _identity(step: Step) -> str:
 
 
 def _result(vif: _Planned, state: str) -> dict[str, Any]:
+    from os_vif.engine.steps import describe
+
     result = as_result(vif.entry, vif.devices, state, vif.steps, vif.error)
+    for step, change, shown in zip(vif.steps, vif.changes, result["steps"], strict=True):
+        shown["words"] = describe(step, change.before)
+        shown["before"], shown["after"] = dict(change.before), dict(change.after)
+        shown["assumed"] = step in vif.assumed
     result["warnings"] = as_warnings(vif.warnings)
+    result["unseen"] = [{"what": item.what, "needs": item.needs} for item in vif.unseen]
     return result
 
 

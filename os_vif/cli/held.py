@@ -34,7 +34,7 @@ def as_plugged(item: Plugged) -> tuple[Topology, Guest]:
     odd: list[str] = []
     resources = _told(lambda picture: _drawable(picture, item, odd))
     # The beginning of an id is enough to name it here, and leaves room for more guests.
-    name = f"guest {item.mark.instance[:8]}" if item.mark.instance else "guest"
+    name = item.mark.guest or f"guest {item.mark.instance[:8]}".strip()
     lines = [f"VIF {item.mark.vif_id[:8]}", *([] if resources else [state_of(item)]), *odd]
     return Topology(item.mark, tuple(resources)), Guest(name, tuple(lines))
 
@@ -64,6 +64,18 @@ def state_of(item: Plugged) -> str:
     return "up" if all(_told(lambda picture: picture.up(item))) else "down"
 
 
+def is_open(item: Plugged) -> bool | None:
+    """Return whether a program has the guest's end of a VIF open; None where that does not show."""
+    found = _told(lambda picture: picture.opened(item))
+    return any(found) if found else None
+
+
+def has_carrier(item: Plugged) -> bool | None:
+    """Return whether all that a VIF has of devices have a carrier; None where it has none."""
+    found = _told(lambda picture: picture.carriers(item))
+    return all(found) if found else None
+
+
 def as_json(item: Plugged) -> dict[str, Any]:
     """Return a VIF for JSON."""
     found: dict[str, list[Any]] = {}
@@ -73,7 +85,11 @@ def as_json(item: Plugged) -> dict[str, Any]:
         "id": item.mark.vif_id,
         "plugin": item.mark.plugin,
         "instance": item.mark.instance or None,
+        "guest": item.mark.guest or None,
+        "owner": item.mark.owner or None,
         "state": state_of(item).replace(" ", "_"),
+        "open": is_open(item),
+        "carrier": has_carrier(item),
         **found,
     }
 
@@ -105,10 +121,20 @@ def names_of(item: Plugged) -> list[str]:
     return [name for name, _place in _told(lambda picture: picture.names(item))]
 
 
+def bridges_of(item: Plugged) -> list[str]:
+    """Return the names of what a VIF's things are on: bridges, of the kernel and Open vSwitch's."""
+    return [str(place) for _name, place in _told(lambda picture: picture.names(item)) if place]
+
+
 def beside(item: Plugged) -> list[str]:
     """Return what sorts VIFs so that those which share something are drawn side by side."""
     found = _told(lambda picture: [list(picture.beside(item))])
     return next((shared for shared in reversed(found) if shared), [])
+
+
+def columns() -> dict[str, Callable[[Plugged], str]]:
+    """Return the columns of a list that only families know, by title."""
+    return dict(_told(lambda picture: picture.columns.items()))
 
 
 def waiting_of(item: Plugged) -> tuple[str, ...]:

@@ -1,82 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``list``, ``show`` and ``gc``: what this host holds."""
+"""``show`` and ``gc``: what this host holds."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from os_vif.cli import held
-from os_vif.cli.options import Taught, shared_options
-from os_vif.cli.privilege import explain
+from os_vif.cli import completions, drawn, held, naming
+from os_vif.cli.options import Taught, force_option, shared_options
+from os_vif.cli.privilege import explain, tell_unseen
 from os_vif.cli.session import Exit, Failure, Session
-from os_vif.cli.table import Column, print_table
 
 if TYPE_CHECKING:
-    from os_vif.cli.specs.reader import Entry
-    from os_vif.drawing.scene import Fault, Guest, Scene
-    from os_vif.engine.family import Shared
+    from os_vif.cli.specs.batch import Entry
+    from os_vif.drawing.scene import Fault, Guest
+    from os_vif.engine.family import Shared, Use
     from os_vif.engine.plugged import Plugged
     from os_vif.engine.step import Drift
     from os_vif.engine.topology import Topology
-
-# --- list -------------------------------------------------------------------------------------
-
-
-@click.command("list", cls=Taught)
-@shared_options
-@click.pass_obj
-def list_(session: Session) -> int:
-    """List the VIFs that are plugged on this host.
-
-    The host itself is the only record: every device made for a VIF carries the VIF's id (as its
-    alias; ip link shows it), and so does every port of Open vSwitch (in its external_ids). A PCI
-    function that a guest has is marked on its card's network device, or on lo (as an altname). This
-    works without privilege, but then forwarding rules are not seen. Where Open vSwitch is not
-    running, its ports are not seen.
-
-    Examples:
-      os-vif list
-      os-vif list --json | jq -r '.vifs[].id'
-
-    With --json: "vifs", each with id, plugin, instance, state (up, down, port_error, device_gone,
-    back_end_gone, rules_only), devices (name, kind, up, mac, mtu, master; of a macvtap also link
-    and mode; of a fast path's tap the socket, and whether it listens there), ports of Open vSwitch
-    (name, bridge, type, iface_id, ofport, error), bridges (of Open vSwitch, the VIF's own),
-    functions of PCI (address, card, vf, driver, mac, vlan) and rules.
-    """
-    session.start()
-    from os_vif import verbs
-
-    found = verbs.list_vifs()
-    if not found:
-        session.say(("no VIF is plugged on this host", "quiet"))
-    else:
-        columns = [Column(title) for title in ("VIF", "STATE", "DEVICES", "PLUGIN", "INSTANCE")]
-        rows = [
-            (
-                item.mark.vif_id,
-                held.state_of(item),
-                held.places_of(item) or "-",
-                item.mark.plugin,
-                item.mark.instance or "-",
-            )
-            for item in found
-        ]
-        print_table(session, columns, rows)
-    return session.finish(Exit.DONE, vifs=[held.as_json(item) for item in found])
-
 
 # --- show -------------------------------------------------------------------------------------
 
 
 @click.command("show", cls=Taught)
-@click.argument("targets", nargs=-1, metavar="[FILE|VIF|DEVICE]...")
-@click.option("--svg", "svg", metavar="FILE", help="Write the picture to this file, as SVG.")
+@click.argument(
+    "targets",
+    nargs=-1,
+    metavar="[FILE|VIF|DEVICE|GUEST]...",
+    shell_complete=completions.files_or_plugged,
+)
+@click.option(
+    "--svg",
+    "svg",
+    metavar="FILE",
+    shell_complete=completions.files,
+    help="Write the picture to this file, as SVG.",
+)
 @click.option("--no-check", is_flag=True, help="Of a file, draw what it asks for, unchecked.")
 @shared_options
 @click.pass_obj
@@ -85,8 +47,8 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
 
     FILE is a specification ('-' for standard input): it is drawn as it should be, and what the
     host lacks or has otherwise is marked in red. VIF is the id of a plugged VIF, or the beginning
-    of one, and DEVICE the name of its device: they are drawn as they are. Without an argument,
-    every plugged VIF is drawn.
+    of one, DEVICE the name of its device, GUEST that of its guest, or its UUID: they are drawn as
+    they are. Without an argument, every plugged VIF is drawn.
 
     Examples:
       os-vif show web.yaml
@@ -101,32 +63,27 @@ def show(session: Session, targets: tuple[str, ...], svg: str | None, no_check: 
     """
     from os_vif.drawing.scene import scene_of
 
-    files = [target for target in targets if target == "-" or Path(target).is_file()]
-    if files and len(files) < len(targets):
-        others = [target for target in targets if target not in files]
-        raise Failure(
-            f"{', '.join(others)}: no such file; files and plugged VIFs are drawn apart",
-            Exit.BAD_INPUT,
-        )
+    if svg is not None:
+        drawn.check_svg(session, svg)
     faults: dict[str, Fault] = {}
     code = Exit.DONE
-    if files:
-        vifs, faults, seen = _from_files(session, files, look=not no_check)
+    if naming.files_of(targets):
+        vifs, faults, seen = _from_files(session, targets, look=not no_check)
         code = Exit.DONE if seen else Exit.FAILED
     else:
-        session.start()
+        session.start(objects=False)
         # Those of one bridge side by side, so that they are drawn on the same one.
-        chosen = sorted(_chosen(targets), key=held.beside)
+        chosen = sorted(naming.plugged(targets), key=held.beside)
         vifs = [held.as_plugged(item) for item in chosen]
         faults = {key: fault for item in chosen for key, fault in held.faults_of(item).items()}
     scene = scene_of(vifs, faults)
     if svg is not None:
-        _write_svg(session, svg, scene)
+        drawn.write_svg(session, svg, scene)
     elif not vifs:
         session.say(("no VIF is plugged on this host", "quiet"))
     elif not session.json and not session.quiet:
-        _draw(session, vifs, faults)
-    return session.finish(code, parts=_parts(scene))
+        drawn.draw(session, vifs, faults)
+    return session.finish(code, parts=drawn.parts_of(scene))
 
 
 def _from_files(
@@ -134,25 +91,28 @@ def _from_files(
 ) -> tuple[list[tuple[Topology, Guest]], dict[str, Fault], bool]:
     """Return what is to be drawn, what is wrong with it, and whether that could be found out."""
     seen = True
-    batch = session.read(files)
+    batch = session.read(files, some=True)
     from os_vif import exception, verbs
-    from os_vif.cli.drift import drifts_of, faults_of
+    from os_vif.cli.drift import drifts_in, faults_of
     from os_vif.cli.specs import reader
 
     vifs = []
-    drifts: list[Drift] = []
-    warnings: dict[tuple[str, str], None] = {}
     for entry, request in zip(batch.entries, reader.describe_all(batch), strict=True):
         if request is None:
             raise Failure(str(exception.NotDescribed(plugin_name=entry.vif.plugin)))
         vifs.append((request.topology, guest_of(entry)))
-        if look:
-            [found] = verbs.examine([(entry.vif, entry.instance)])
-            drifts += drifts_of(found.steps)
-            warnings |= dict.fromkeys((it.device, it.words) for it in found.warnings)
-            if found.error:  # the picture is worth showing all the same
-                session.error(f"{entry.vif.id}: not checked: {explain(found.error)}")
-                seen = False
+    drifts: list[Drift] = []
+    warnings: dict[tuple[str, str], None] = {}
+    pairs = [(entry.vif, entry.instance) for entry in batch.entries]
+    owners = naming.owners_of(batch.entries)
+    findings = verbs.examine(pairs, partial=True, owners=owners) if look else []
+    for found in findings:
+        drifts += drifts_in(found)
+        warnings |= dict.fromkeys((it.device, it.words) for it in found.warnings)
+        if found.error:  # the picture is worth showing all the same
+            session.error(f"{found.vif.id}: not checked: {explain(found.error)}")
+            seen = False
+    tell_unseen(session, findings, "not checked")
     for device, words in warnings if not session.json else ():
         session.warn(f"{device}: {words}")
     return vifs, faults_of(drifts), seen
@@ -173,84 +133,29 @@ def guest_of(entry: Entry) -> Guest:
     return Guest(name, tuple(lines))
 
 
-def _chosen(targets: Sequence[str]) -> list[Plugged]:
-    """Return the plugged VIFs that are meant; all of them without targets."""
-    from os_vif import verbs
-    from os_vif.cli.specs.reading import suggest
-
-    found = verbs.list_vifs()
-    if not targets:
-        return found
-    chosen = []
-    for target in targets:
-        hits = [
-            item
-            for item in found
-            if item.mark.vif_id.startswith(target) or target in held.names_of(item)
-        ]
-        if not hits:
-            names = [name for item in found for name in held.names_of(item)]
-            names += [item.mark.vif_id for item in found]
-            hint = suggest(target, names) if names else "no VIF is plugged on this host"
-            raise Failure(
-                f"{target!r} is neither a file nor the id or device of a plugged VIF; {hint}",
-                Exit.BAD_INPUT,
-            )
-        if len(hits) > 1:
-            ids = ", ".join(item.mark.vif_id for item in hits)
-            raise Failure(f"{target!r} may mean any of {ids}", Exit.BAD_INPUT)
-        chosen += hits
-    return chosen
-
-
-def _draw(session: Session, vifs: list[tuple[Topology, Guest]], faults: dict[str, Fault]) -> None:
-    from os_vif.drawing import text
-
-    width = session.out.width if session.out.is_terminal else 100
-    for number, scene in enumerate(text.fitting(vifs, faults, width)):
-        if number:
-            session.say("")
-        session.draw(text.draw(scene, ascii_only=session.ascii_only))
-
-
-def _write_svg(session: Session, name: str, scene: Scene) -> None:
-    from os_vif.drawing import svg
-
-    picture = svg.draw(scene)
-    try:
-        if name == "-":
-            sys.stdout.write(picture)
-        else:
-            Path(name).write_text(picture, encoding="utf-8")
-            session.say("wrote ", (name, "title"))
-    except OSError as error:
-        raise Failure(f"--svg {name}: {error.strerror}") from None
-
-
-def _parts(scene: Scene) -> list[dict[str, Any]]:
-    return [
-        {
-            "key": part.key,
-            "kind": part.kind,
-            "title": part.title,
-            "lines": part.lines,
-            "below": part.below,
-            "missing": bool(part.fault and part.fault.missing),
-            "faults": list(part.fault.notes) if part.fault else [],
-        }
-        for part in scene.parts.values()
-    ]
-
-
 # --- gc ---------------------------------------------------------------------------------------
 
 
 @click.command("gc", cls=Taught)
-@click.option("--keep", "keep", metavar="FILE", multiple=True, help="Keep the VIFs of this file.")
-@click.option("--keep-id", metavar="ID", multiple=True, help="Keep the VIF with this id.")
+@click.option(
+    "--keep",
+    metavar="FILE",
+    multiple=True,
+    shell_complete=completions.files,
+    help="Keep the VIFs in it.",
+)
+@click.option(
+    "--keep-id",
+    metavar="ID",
+    multiple=True,
+    shell_complete=completions.ids,
+    help="Keep the VIF with this id.",
+)
 @click.option("--keep-none", is_flag=True, help="Keep nothing: remove every VIF of this host.")
+@click.option("--owner", metavar="NAME", default="", help="Only VIFs of this owner (see plug).")
 @click.option("--bridges", is_flag=True, help="Also bridges of ours that nobody uses.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+@force_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @shared_options
 @click.pass_obj
@@ -260,8 +165,10 @@ def gc(
     keep: tuple[str, ...],
     keep_id: tuple[str, ...],
     keep_none: bool,
+    owner: str,
     bridges: bool,
     dry_run: bool,
+    force: bool,
     yes: bool,
 ) -> int:
     """Remove what is left of VIFs that no longer exist.
@@ -272,6 +179,9 @@ def gc(
     goes what it has elsewhere, of an earlier description, unless a program has it open. With
     --bridges, what is shared and nobody uses any more goes too; uplinks get back the host's
     addresses and routes, and their MTU.
+    A VIF whose tap or macvtap a program has open stays, and that is an error, unless --force is
+    given. VIFs that have an owner ('owner:' of a file, see plug) are left; --owner NAME is about
+    those of this owner, and no others.
     On a terminal you are shown what goes, and asked.
 
     Examples:
@@ -279,26 +189,40 @@ def gc(
       os-vif gc --keep web.yaml --yes
       os-vif gc --keep-none
       os-vif gc --keep web.yaml --bridges
+      os-vif gc --owner rack7 --keep /etc/guests
 
     With --json: "removed" (or, with --dry-run, "would_remove"), as the "vifs" of list; and "ended"
-    ("would_end"), the names of taps that are gone and whose back ends were not; and "bridges"
-    ("would_remove_bridges"), each with name and uplinks.
+    ("would_end"), the names of taps that are gone and whose back ends were not; "bridges"
+    ("would_remove_bridges"), each with name and uplinks; and "in_use", the ids of VIFs that stay
+    because a program has them open; and "owned", how many VIFs were left to each owner.
     """
+    _need_owner(owner)
     if keep_none == bool(keep or keep_id):
         raise click.UsageError("say what to keep: --keep FILE, --keep-id ID, or else --keep-none")
     live = set(keep_id)
     described = []
     if keep:
-        for entry in session.read(keep).entries:
+        for entry in session.read(keep, some=True).entries:
             live.add(str(entry.vif.id))
             described.append((entry.vif, entry.instance))
     else:
-        session.start()
+        session.start(objects=False)
     from os_vif import verbs
+    from os_vif.engine import inventory
 
-    doomed = verbs.gc(live, dry_run=True, described=described)
+    found = verbs.list_vifs()
+    doomed = verbs.gc(live, dry_run=True, described=described, owner=owner, found=found)
+    owned = (
+        {} if owner else _tell_owned(session, [it for it in found if it.mark.vif_id not in live])
+    )
+    gone = [item for item in doomed if item.mark.vif_id not in live]
+    uses = {} if force else inventory.uses(gone)
+    doomed = [item for item in doomed if item.mark.vif_id not in uses]
+    spared = _spared(session, uses)
+    known = set(live)
+    live |= set(uses)
     lost = verbs.lost_back_ends()
-    unused = verbs.unused_bridges(live) if bridges else []
+    unused = verbs.unused_bridges(live, owner=owner) if bridges else []
     as_json = [held.as_json(item) for item in doomed]
     for item in doomed:
         devices = held.things_of(item)
@@ -307,7 +231,7 @@ def gc(
             "  ",
             (devices, "title"),
             (f"  VIF {item.mark.vif_id}", "quiet"),
-            ("  which is elsewhere now" if item.mark.vif_id in live else "", "quiet"),
+            ("  which is elsewhere now" if item.mark.vif_id in known else "", "quiet"),
         )
     for name in lost:
         session.say(
@@ -327,21 +251,57 @@ def gc(
     named = [{"name": it.name, "uplinks": list(it.uplinks)} for it in unused]
     if not doomed and not lost and not unused:
         session.say(("nothing to remove", "quiet"))
+    code = Exit.FAILED if spared else Exit.DONE
+    left = {"in_use": sorted(uses), "owned": owned}
     if dry_run:
-        return session.finish(
-            Exit.DONE, would_remove=as_json, would_end=lost, would_remove_bridges=named
-        )
+        would = {"would_remove": as_json, "would_end": lost, "would_remove_bridges": named}
+        return session.finish(code, errors=spared, **would, **left)
     many = _many(doomed, lost, unused)
     if many and not yes:
-        _ask(many)
+        from os_vif.cli import removing
+
+        removing.ask(many)
     try:
-        gone = verbs.gc(live, bridges=bridges, described=described)
+        gone = verbs.gc(live, bridges=bridges, described=described, owner=owner)
     except Exception as error:
         raise Failure(explain(error)) from error
     if many:
         session.say(("removed", "good"), f"  {_many(gone, lost, unused)}")
     removed = [held.as_json(item) for item in gone]
-    return session.finish(Exit.DONE, removed=removed, ended=lost, bridges=named)
+    return session.finish(code, errors=spared, removed=removed, ended=lost, bridges=named, **left)
+
+
+def _need_owner(owner: str) -> None:
+    from os_vif import exception
+    from os_vif.engine import checks
+
+    try:
+        checks.owner(owner or "nobody")
+    except exception.InvalidField as error:
+        said = f"--owner {owner}: expected {error.kwargs['expected']}"
+        raise Failure(said, Exit.BAD_INPUT) from None
+
+
+def _tell_owned(session: Session, left: Iterable[Plugged]) -> dict[str, int]:
+    """Say how many VIFs are left because they have owners; return that, by owner."""
+    owned = dict(sorted(Counter(it.mark.owner for it in left if it.mark.owner).items()))
+    for owner, count in owned.items():
+        those = "1 VIF that has" if count == 1 else f"{count} VIFs that have"
+        session.say((f"left {those} the owner {owner}; see --owner {owner}", "quiet"))
+    return owned
+
+
+def _spared(session: Session, uses: Mapping[str, Sequence[Use]]) -> list[dict[str, Any]]:
+    """Say which VIFs stay because programs have them open; return that as errors."""
+    from os_vif.cli import removing
+
+    errors = []
+    for vif_id, found in uses.items():
+        message = f"VIF {vif_id}: {explain(removing.in_use(found))}"
+        errors.append({"type": "Failed", "message": message, "vif": vif_id})
+        if not session.json:
+            session.error(message)
+    return errors
 
 
 def _many(vifs: Sequence[Plugged], back_ends: Sequence[str], shared: Sequence[Shared]) -> str:
@@ -353,12 +313,3 @@ def _many(vifs: Sequence[Plugged], back_ends: Sequence[str], shared: Sequence[Sh
     return " and ".join(
         f"{count} {what}{'s' if count > 1 else ''}" for count, what in counted if count
     )
-
-
-def _ask(many: str) -> None:
-    if not sys.stdin.isatty():
-        raise Failure(
-            f"{many} would be removed: say --yes, or --dry-run to see which", Exit.BAD_INPUT
-        )
-    if not click.confirm(f"Remove {many}?", err=True):
-        raise Failure("nothing was removed")

@@ -10,7 +10,7 @@ import ctypes
 import errno
 import os
 
-from os_vif.cli.specs.reading import suggest
+from os_vif.cli.suggest import suggest
 
 # linux/sched.h
 CLONE_NEWUSER = 0x10000000

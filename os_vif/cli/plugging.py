@@ -6,21 +6,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from os_vif.cli.options import Taught, shared_options
+from os_vif.cli import completions
+from os_vif.cli.options import Taught, force_option, shared_options, wait_for_option
 from os_vif.cli.privilege import explain
 from os_vif.cli.session import Exit, Session
 
 if TYPE_CHECKING:
-    from os_vif.cli.specs.reader import Entry
+    from os_vif.cli.specs.batch import Entry
     from os_vif.engine.converge import Request
     from os_vif.engine.family import Caution
     from os_vif.engine.step import Step
-    from os_vif.verbs import Outcome
+    from os_vif.outcomes import Outcome
 
 CHUNK = 50
 """VIFs per call of the library where progress is shown; all-or-nothing takes one call."""
@@ -42,7 +43,23 @@ _STATES = {
 with_bridge_option = click.option(
     "--with-bridge", is_flag=True, help="Take away a bridge of ours too, if nobody else uses it."
 )
-files_argument = click.argument("files", nargs=-1, required=True, metavar="FILE...")
+# plan is the one to be shown.
+dry_run_option = click.option("--dry-run", is_flag=True, hidden=True)
+files_argument = click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", shell_complete=completions.files
+)
+only_option = click.option(
+    "--only",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=completions.ids,
+    help="Only the VIF with this id (or its beginning), device or guest; may be repeated.",
+)
+
+
+prune_option = click.option(
+    "--prune", is_flag=True, help="Unplug what the owner of the files has and they no longer name."
+)
 
 
 def devices_of(request: Request | None, entry: Entry) -> list[str]:
@@ -141,37 +158,91 @@ def _made(steps: Sequence[Step]) -> set[tuple[str, str]]:
 
 @click.command("plug", cls=Taught)
 @files_argument
+@only_option
 @click.option(
     "--all-or-nothing", is_flag=True, help="If one VIF fails, take back what the others got."
 )
+@prune_option
+@click.option("--force", is_flag=True, help="With --prune, also what a program has open.")
+@dry_run_option
+@wait_for_option
 @shared_options
-@click.pass_obj
-def plug(session: Session, files: tuple[str, ...], all_or_nothing: bool) -> int:
+@click.pass_context
+def plug(
+    context: click.Context,
+    files: tuple[str, ...],
+    *,
+    only: tuple[str, ...],
+    all_or_nothing: bool,
+    prune: bool,
+    force: bool,
+    dry_run: bool,
+) -> int:
     """Make the host ready for the VIFs of FILE...
 
-    FILE may be '-', standard input. Plugging is convergent: what is missing is made, what has
-    drifted is repaired, and a VIF that is as it should be is left alone ("already plugged"). One
-    VIF that fails takes back its own steps and does not stop the others. If any file has a
-    mistake, nothing is touched.
+    FILE may be '-', standard input, or a folder, of which *.yaml, *.yml and *.json are read in the
+    order of their names; an empty one is no mistake. Plugging is convergent: what is missing is
+    made, what has drifted is repaired, and a VIF that is as it should be is left alone ("already
+    plugged"). One VIF that fails takes back its own steps and does not stop the others. If any file
+    has a mistake, nothing is touched.
+
+    'owner: NAME' beside 'vifs:' says whose the VIFs are. With --prune, those of the same owner that
+    FILE... no longer names are unplugged first; name all files of the owner. One that a program has
+    open is left, which is an error, unless --force is given. plan --prune shows what would go.
 
     Examples:
       os-vif plug web.yaml
+      os-vif plug --only tap-web guests.yaml
       os-vif plug --all-or-nothing rack7/*.yaml
+      os-vif plug --prune /etc/guests
       echo '{type: tap, name: tap0, mac: "52:54:00:12:34:56"}' | os-vif plug -
 
     With --json: "vifs", each with id, plugin, file, line, devices, state (plugged, repaired,
-    already_plugged, failed, not_attempted), steps, warnings and error; and "seconds".
+    already_plugged, failed, not_attempted), steps, warnings and error; and "seconds". What --prune
+    took away is among them, as unplug NAME has it.
     """
-    return _many(session, files, unplugging=False, together=all_or_nothing)
+    if force and not prune:
+        raise click.UsageError("--force goes with --prune")
+    if prune and all_or_nothing:
+        raise click.UsageError("--prune and --all-or-nothing: what was unplugged is not taken back")
+    if prune and only:
+        raise click.UsageError("--prune and --only: what is not named is not gone")
+    if dry_run:
+        return _plan(context, files, only, prune=prune)
+    together = all_or_nothing
+    return _many(
+        context.obj, files, only, unplugging=False, together=together, prune=prune, force=force
+    )
 
 
 @click.command("unplug", cls=Taught)
-@files_argument
+@click.argument(
+    "targets",
+    nargs=-1,
+    required=True,
+    metavar="FILE...|VIF|DEVICE|GUEST...",
+    shell_complete=completions.files_or_plugged,
+)
+@only_option
 @with_bridge_option
+@dry_run_option
+@force_option
 @shared_options
-@click.pass_obj
-def unplug(session: Session, files: tuple[str, ...], with_bridge: bool) -> int:
+@click.pass_context
+def unplug(
+    context: click.Context,
+    targets: tuple[str, ...],
+    *,
+    only: tuple[str, ...],
+    with_bridge: bool,
+    dry_run: bool,
+    force: bool,
+) -> int:
     """Take away what plug made.
+
+    Instead of FILE, a plugged VIF can be named, as for show: by its id or the beginning of that, by
+    a device, by its guest (all of the guest's VIFs). What carries its mark goes, whatever a file
+    says of it.
 
     What others may use stays: bridges, VLAN devices, uplinks. Only devices that are the VIF's own
     are deleted, many of them at once. Unplugging what is not plugged is no error.
@@ -181,68 +252,159 @@ def unplug(session: Session, files: tuple[str, ...], with_bridge: bool) -> int:
     that anybody else has a port, a rule or a device on stays, and so does one that os-vif has not
     made.
 
+    A VIF whose tap or macvtap a program has open is left as it is, and that is an error, which
+    names the program where it can be seen; --force takes it away all the same.
+
     Examples:
       os-vif unplug web.yaml
+      os-vif unplug tap-web
+      os-vif unplug --only tap-web guests.yaml
       os-vif unplug --with-bridge web.yaml
       os-vif unplug --json rack7/*.yaml
 
-    With --json: as plug, with the states unplugged, not_plugged and failed.
+    With --json: as plug, with the states unplugged, not_plugged and failed; file and line are null
+    where the VIF was named.
     """
-    return _many(session, files, unplugging=True, together=False, with_bridge=with_bridge)
+    from os_vif.cli import naming
+
+    session = context.obj
+    if naming.files_of(targets):
+        if dry_run:
+            return _plan(context, targets, only, unplugging=True, with_bridge=with_bridge)
+        return _many(
+            session,
+            targets,
+            only,
+            unplugging=True,
+            together=False,
+            with_bridge=with_bridge,
+            force=force,
+        )
+    if only:
+        raise click.UsageError("--only chooses from FILE...; without files, name the VIFs alone")
+    if with_bridge:
+        raise click.UsageError(
+            "--with-bridge goes with FILE..., which names the bridge; os-vif gc --bridges takes "
+            "away those that nobody uses"
+        )
+    return _named(session, targets, force=force, dry_run=dry_run)
+
+
+def _plan(
+    context: click.Context, files: Sequence[str], only: Sequence[str], **options: bool
+) -> int:
+    from os_vif.cli.checking import plan
+
+    context.obj.command = "plan"
+    found: int = context.invoke(plan, files=files, only=only, **options)
+    return found
+
+
+def _named(session: Session, words: Sequence[str], *, force: bool, dry_run: bool) -> int:
+    """Unplug what is there of VIFs, by the marks."""
+    session.start(objects=False)
+    from os_vif.cli import checking, naming, removing
+
+    if dry_run:
+        session.command = "plan"
+        results = checking.plan_removal(session, naming.plugged(words), checking.Warnings(session))
+        return session.finish(Exit.DONE, vifs=results)
+    begun = time.monotonic()
+    results = removing.take_away(naming.plugged(words), force=force)
+    return _conclude(session, results, time.monotonic() - begun)
 
 
 def _many(
     session: Session,
     files: Sequence[str],
+    only: Sequence[str],
     *,
     unplugging: bool,
     together: bool,
     with_bridge: bool = False,
+    force: bool = False,
+    prune: bool = False,
 ) -> int:
-    batch = session.read(files, tell=not unplugging)
-    from os_vif import verbs
-    from os_vif.cli.specs import reader
+    from os_vif.cli.naming import described, owners_of
 
-    requests = reader.describe_all(batch, unplugging=unplugging)
-    pairs = [(entry.vif, entry.instance) for entry in batch.entries]
+    entries, requests, owners = described(
+        session, files, only, unplugging=unplugging, tell=not unplugging
+    )
+    from os_vif import verbs
+    from os_vif.cli import removing
+
+    refused = removing.those_in_use(entries) if unplugging and not force else {}
+    whose = owners_of(entries)
+    pairs = [(it.vif, it.instance) for it in entries if str(it.vif.id) not in refused]
     begun = time.monotonic()
-    outcomes: list[Outcome] = []
+    results = []
+    if prune:  # first, as names and addresses may be others' now
+        results = removing.take_away(removing.no_longer_named(owners, entries), force=force)
+    done: list[Outcome] = []
     with session.progress("unplugging" if unplugging else "plugging", len(pairs)) as advance:
         # Every deletion costs the kernel a wait, so chunks of those are as large as can be.
-        size = len(pairs) if together else CHUNK * (10 if unplugging else 1)
+        size = max(len(pairs), 1) if together else CHUNK * (10 if unplugging else 1)
         for start in range(0, len(pairs), size):
             chunk = pairs[start : start + size]
             if unplugging:
-                outcomes += verbs.unplug_many(chunk, with_bridge=with_bridge)
+                done += verbs.unplug_many(chunk, with_bridge=with_bridge)
             else:
-                outcomes += verbs.plug_many(chunk, together=together)
+                done += verbs.plug_many(chunk, together=together, owners=whose)
             advance(len(chunk))
     seconds = time.monotonic() - begun
+    rest = iter(done)
+    found = [refused.get(str(entry.vif.id)) or next(rest) for entry in entries]
+    results += results_of(entries, requests, found, unplugging=unplugging)
+    warn_of(session, results)
+    return _conclude(session, results, seconds)
+
+
+def results_of(
+    entries: Sequence[Entry],
+    requests: Sequence[Request | None],
+    outcomes: Sequence[Outcome],
+    *,
+    unplugging: bool,
+) -> list[dict[str, Any]]:
+    """Return what became of VIFs, for JSON."""
     results = []
-    for entry, request, outcome in zip(batch.entries, requests, outcomes, strict=True):
+    for entry, request, outcome in zip(entries, requests, outcomes, strict=True):
         devices = shown_as(request, entry, unplugging=unplugging)
         state = _state(outcome, request, unplugging=unplugging)
         error = explain(outcome.error) if outcome.error else None
         result = as_result(entry, devices, state, outcome.steps, error)
-        result["warnings"] = as_warnings(outcome.warnings)
-        results.append(result)
+        results.append(result | {"warnings": as_warnings(outcome.warnings)})
+    return results
+
+
+def warn_of(session: Session, results: Sequence[Mapping[str, Any]]) -> None:
+    """Say what plugging warned of, once each; in JSON the results have it."""
     for device, words in dict.fromkeys(
         (it["device"], it["words"])
         for result in ([] if session.json else results)
         for it in result["warnings"]
     ):
         session.warn(f"{device}: {words}")
-    _report(session, results, seconds)
-    failed = [result for result in results if result["error"] is not None]
-    errors = [
-        {"type": "Failed", "message": result["error"], "vif": result["id"]} for result in failed
+
+
+def errors_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return why VIFs failed, for JSON."""
+    return [
+        {"type": "Failed", "message": result["error"], "vif": result["id"]}
+        for result in results
+        if result["error"] is not None
     ]
-    code = Exit.FAILED if failed else Exit.DONE
+
+
+def _conclude(session: Session, results: list[dict[str, Any]], seconds: float) -> int:
+    _report(session, results, seconds)
+    errors = errors_of(results)
+    code = Exit.FAILED if errors else Exit.DONE
     return session.finish(code, errors=errors, vifs=results, seconds=round(seconds, 6))
 
 
 def _report(session: Session, results: list[dict[str, Any]], seconds: float) -> None:
-    width = max(len(_STATES[result["state"]][0]) for result in results)
+    width = max((len(_STATES[result["state"]][0]) for result in results), default=0)
     for result in results:
         if result["state"] == "failed" and not session.json:
             session.error(failure_of(result))
@@ -264,7 +426,8 @@ def name_of(result: dict[str, Any]) -> str:
 
 def failure_of(result: dict[str, Any]) -> str:
     """Return why a VIF failed, with its place in the file."""
-    return f"{result['file']}:{result['line']}: {name_of(result)}: {result['error']}"
+    place = f"{result['file']}:{result['line']}: " if result["file"] else ""
+    return f"{place}{name_of(result)}: {result['error']}"
 
 
 def label_of(result: dict[str, Any]) -> list[str | tuple[str, str]]:

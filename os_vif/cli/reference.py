@@ -12,7 +12,6 @@ from os_vif.cli.options import Taught, shared_options
 from os_vif.cli.plugging import devices_of, files_argument
 from os_vif.cli.session import Exit, Session
 from os_vif.cli.specs import types
-from os_vif.cli.specs.reading import suggest
 from os_vif.cli.table import Column, print_table
 from os_vif.specs import Field, Group, ListOf, VIFType
 
@@ -20,6 +19,8 @@ from os_vif.specs import Field, Group, ListOf, VIFType
 def _known(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     for name in () if ctx.resilient_parsing else value:
         if name not in types.all_types():
+            from os_vif.cli.suggest import suggest
+
             suggestion = suggest(name, types.all_types())
             raise click.BadParameter(f"there is no type {name!r}; {suggestion}", ctx, param)
     return value
@@ -79,7 +80,7 @@ def types_(session: Session, names: tuple[str, ...]) -> int:
                         "required": field.required,
                         "default": field.default or None,
                     }
-                    for path, field in _flat(row.fields, "")
+                    for path, field in all_fields(row.fields, "")
                 ],
             }
             for row in rows
@@ -93,7 +94,7 @@ def _one_type(session: Session, row: VIFType) -> None:
     session.say("")
     for line in row.example.splitlines():
         session.say(("    " + line, "tap"))
-    for path, field in _flat(row.fields, ""):
+    for path, field in all_fields(row.fields, ""):
         if isinstance(field.kind, Group):
             continue
         many = isinstance(field.kind, ListOf)
@@ -109,15 +110,16 @@ def _one_type(session: Session, row: VIFType) -> None:
         )
 
 
-def _flat(fields: tuple[Field, ...], path: str) -> list[tuple[str, Field]]:
+def all_fields(fields: tuple[Field, ...], path: str) -> list[tuple[str, Field]]:
+    """Return fields and those in them, each with its path."""
     found = []
     for field in fields:
         inner = f"{path}{field.name}"
         found.append((inner, field))
         if isinstance(field.kind, Group):
-            found += _flat(field.kind.fields, f"{inner}.")
+            found += all_fields(field.kind.fields, f"{inner}.")
         elif isinstance(field.kind, ListOf) and isinstance(field.kind.of, Group):
-            found += _flat(field.kind.of.fields, f"{inner}[].")
+            found += all_fields(field.kind.of.fields, f"{inner}[].")
     return found
 
 
@@ -150,7 +152,8 @@ def validate(session: Session, files: tuple[str, ...]) -> int:
     """Check files without looking at the host.
 
     It takes no privilege. Every mistake of every file is reported, with its line, and what would
-    be right. What only the host can tell (is the uplink there?) is plan's to find out.
+    be right. What only the host can tell (is the uplink there?) is plan's to find out. Networks and
+    routers are looked at as for OVN, if the files have an owner.
 
     Examples:
       os-vif validate web.yaml
@@ -163,7 +166,13 @@ def validate(session: Session, files: tuple[str, ...]) -> int:
     from os_vif.cli.specs import reader
 
     results: list[dict[str, Any]] = []
-    for entry, request in zip(batch.entries, reader.describe_all(batch), strict=True):
+    requests = reader.describe_all(batch)
+    if batch.owners and (batch.networks or batch.routers):
+        from os_vif.cli.specs import wanted
+
+        if wanted.is_meant(batch):
+            session.unheard(wanted.of_batch(batch).warnings)
+    for entry, request in zip(batch.entries, requests, strict=True):
         devices = devices_of(request, entry)
         results.append(
             {
@@ -227,16 +236,24 @@ def _range(item: Any) -> str:
 def completion(context: click.Context, shell: str) -> int:
     """Print the completion script of a shell.
 
-    To install it:
-      bash  os-vif completion bash > ~/.local/share/bash-completion/completions/os-vif
-      zsh   os-vif completion zsh > "${fpath[1]}/_os-vif"
-      fish  os-vif completion fish > ~/.config/fish/completions/os-vif.fish
-    """
-    from click.shell_completion import get_completion_class
+    Beside subcommands and options it completes files, types, the options and values of --set,
+    network namespaces, and names and ids of what is plugged.
 
-    cls = get_completion_class(shell)
-    if cls is None:
-        raise click.UsageError(f"click has no completion for {shell}")
-    root = context.find_root().command
-    click.echo(cls(root, {}, "os-vif", "_OS_VIF_COMPLETE").source())
+    To install it for bash:
+      os-vif completion bash > ~/.os-vif-completion.bash
+      echo '. ~/.os-vif-completion.bash' >> ~/.bashrc
+
+    For zsh, unless its fpath has a folder of yours already:
+      mkdir -p ~/.zsh/completions
+      os-vif completion zsh > ~/.zsh/completions/_os-vif
+      echo 'fpath=(~/.zsh/completions $fpath)' >> ~/.zshrc
+      echo 'autoload -Uz compinit; compinit' >> ~/.zshrc
+
+    For fish:
+      mkdir -p ~/.config/fish/completions
+      os-vif completion fish > ~/.config/fish/completions/os-vif.fish
+    """
+    from os_vif.cli import shells
+
+    click.echo(shells.of(shell, context.find_root().command).source())
     return int(Exit.DONE)

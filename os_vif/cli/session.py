@@ -17,41 +17,47 @@ import enum
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from os_vif.cli.specs.nodes import BadInput
-from os_vif.specs import Problem
+import click
+
+from os_vif.cli.specs.refused import BadInput
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from os_vif.cli.specs.reader import Batch
+    from os_vif.cli.config_files import Placed
+    from os_vif.cli.specs.batch import Batch
+    from os_vif.cli.specs.wanted import Logical
     from os_vif.drawing.text import Run
+    from os_vif.engine.plugged import Plugged
+    from os_vif.specs import Problem
 
-STYLES = {
-    "good": "green",
-    "fault": "bold red",
-    "bad": "bold red",
-    "warn": "yellow",
-    "quiet": "dim",
-    "title": "bold",
-    "guest": "blue",
-    "tap": "cyan",
-    "veth": "cyan",
-    "bridge": "yellow",
-    "vlan": "magenta",
-    "port": "cyan",
-    "socket": "magenta",
-    "process": "blue",
-    "switch": "green",
-    "edge": "dim",
+STYLES: dict[str, dict[str, Any]] = {
+    "good": {"fg": "green"},
+    "fault": {"fg": "red", "bold": True},
+    "bad": {"fg": "red", "bold": True},
+    "warn": {"fg": "yellow"},
+    "quiet": {"dim": True},
+    "title": {"bold": True},
+    "guest": {"fg": "blue"},
+    "tap": {"fg": "cyan"},
+    "veth": {"fg": "cyan"},
+    "bridge": {"fg": "yellow"},
+    "vlan": {"fg": "magenta"},
+    "port": {"fg": "cyan"},
+    "socket": {"fg": "magenta"},
+    "process": {"fg": "blue"},
+    "switch": {"fg": "green"},
+    "router": {"fg": "yellow"},
+    "edge": {"dim": True},
 }
+"""How each is shown on a terminal, as :func:`click.style` takes it."""
 
 
 _TOLD = 20
-"""So many warnings of one kind are told; JSON has all."""
+"""So many errors, or warnings of one kind, are told; JSON has all."""
 
 
 class Exit(enum.IntEnum):
@@ -61,6 +67,8 @@ class Exit(enum.IntEnum):
     FAILED = 1
     BAD_INPUT = 2
     DRIFT = 3
+    NOT_RUNNABLE = 126
+    NO_PROGRAM = 127
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -86,25 +94,29 @@ class Session:
         self.verbosity = 0
         self.config_files: list[str] = []
         self.settings: list[str] = []
+        self.netns = ""
+        self.found: list[Plugged] | None = None
         self.progress_from = 20
-        self._out: Console | None = None
-        self._err: Console | None = None
         self._unused: list[Problem] | None = None
 
     # --- starting -------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, *, objects: bool = True) -> None:
         """Load library, configuration and settings, for what reads no specifications.
 
+        :param objects: the versioned objects too; what only looks at the host needs none
         :raises BadInput: a setting cannot be used
         """
         from os_vif.cli import configuration
 
-        self._load()
+        self._load(objects=objects)
         configuration.apply({}, self.settings)
 
-    def _load(self) -> None:
-        """Load library and configuration; after the namespace was entered, before specs."""
+    def _load(self, *, objects: bool) -> Placed:
+        """Load library and configuration; after the namespace was entered, before specs.
+
+        :returns: where the configuration files set which option
+        """
         from os_vif.cli import configuration
 
         level = (logging.ERROR, logging.WARNING, logging.DEBUG)[min(self.verbosity, 2)]
@@ -114,49 +126,81 @@ class Session:
         if not self.verbosity:
             # Its errors come as exceptions too, and those are told once, in our words.
             logging.getLogger("oslo.privsep").setLevel(logging.CRITICAL + 1)
-        configuration.start(self.config_files)
+        placed, unheard = configuration.start(self.config_files, objects=objects)
+        if unheard:
+            self._unused = unheard
+            for problem in () if self.json else unheard:
+                self.warn(str(problem))
+        return placed
 
-    def read(self, files: Sequence[str], *, tell: bool = False) -> Batch:
+    def read(self, files: Sequence[str], *, tell: bool = False, some: bool = False) -> Batch:
         """Start, read specifications and apply the options in them.
 
         :param tell: warn of what they say and nothing hears
+        :param some: at least one VIF must be there, in folders too
         :raises BadInput: with every problem
         """
-        from os_vif.cli import configuration
         from os_vif.cli.specs import reader
 
+        placed = self._begin(files)
+        batch = reader.read_files(files)
+        if not batch.entries:
+            where = f"there is no VIF in {', '.join(files)}"
+            if some:
+                raise Failure(where, Exit.BAD_INPUT)
+            if not self.json:
+                self.note(f"{where}: nothing to do")
+        self._apply(batch, placed)
+        if tell:
+            from os_vif.cli.specs.unused import unused
+
+            self.unheard(unused(batch))
+        return batch
+
+    def read_networks(self, files: Sequence[str]) -> Logical:
+        """Start, read what specifications want of OVN, and apply the options in them.
+
+        :raises BadInput: with every problem
+        """
+        from os_vif.cli.specs import wanted
+
+        placed = self._begin(files)
+        found = wanted.read(files)
+        self._apply(found.batch, placed)
+        self.unheard(found.warnings)
+        return found
+
+    def _begin(self, files: Sequence[str]) -> Placed:
         if list(files).count("-") > 1:
             raise Failure("'-' (standard input) can be read only once", Exit.BAD_INPUT)
         if "-" in files and sys.stdin.isatty() and not self.quiet:
             self.note("reading VIFs from the terminal; end with Ctrl-D")
-        self._load()
-        batch = reader.read_files(files)
-        configuration.apply(batch.options, self.settings, batch.said)
-        if tell:
-            from os_vif.cli.specs.unused import unused
+        return self._load(objects=True)
 
-            self._unused = unused(batch)
-            for problem in () if self.json else self._unused[:_TOLD]:
-                self.warn(str(problem))
-            if len(self._unused) > _TOLD and not self.json:
-                self.warn(f"and {len(self._unused) - _TOLD} more that reach nothing (see --json)")
-        return batch
+    def _apply(self, batch: Batch, placed: Placed) -> None:
+        from os_vif.cli import configuration
+
+        batch.placed = placed | configuration.apply(batch.options, self.settings, batch.said)
+
+    def unheard(self, found: Sequence[Problem]) -> None:
+        """Warn of what was said and will not be as it may be meant."""
+        self._unused = [*(self._unused or ()), *found]
+        for problem in () if self.json else found[:_TOLD]:
+            self.warn(str(problem))
+        if len(found) > _TOLD and not self.json:
+            self.warn(f"and {len(found) - _TOLD} more that reach nothing (see --json)")
 
     # --- speaking -------------------------------------------------------------------------
 
     @property
-    def out(self) -> Console:
-        """Standard output; where it is no terminal nothing is wrapped or cut off."""
-        if self._out is None:
-            self._out = _console(sys.stdout)
-        return self._out
+    def width(self) -> int:
+        """So many columns a picture may have."""
+        return shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else 100
 
     @property
-    def err(self) -> Console:
-        """Standard error."""
-        if self._err is None:
-            self._err = _console(sys.stderr)
-        return self._err
+    def columns(self) -> int | None:
+        """So many columns a line of a table may have; None where no terminal is to be filled."""
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
     def say(self, *runs: str | tuple[str, str]) -> None:
         """Write a line to standard output, unless ``--json`` or ``--quiet``.
@@ -164,38 +208,43 @@ class Session:
         :param runs: texts, or texts with a style of :data:`STYLES`
         """
         if not self.json and not self.quiet:
-            _write(self.out, runs)
+            _write(sys.stdout, runs)
 
     def draw(self, lines: Iterable[list[Run]]) -> None:
         """Write a picture to standard output."""
         for line in lines:
-            _write(self.out, line)
+            _write(sys.stdout, line)
 
     def note(self, message: str) -> None:
         """Write a line to standard error, unless ``--quiet``."""
         if not self.quiet:
-            _write(self.err, [(message, "quiet")])
+            _write(sys.stderr, [(message, "quiet")])
 
     def warn(self, message: str) -> None:
         """Write a warning to standard error, unless ``--quiet``."""
         if not self.quiet:
-            _write(self.err, [("warning: ", "warn"), message])
+            _write(sys.stderr, [("warning: ", "warn"), message])
 
     def problems(self, problems: Sequence[Problem]) -> None:
         """Write what is wrong with the input, with the lines it is in."""
-        for problem in problems:
-            _write(self.err, [("error: ", "bad"), str(problem)])
+        for problem in problems[:_TOLD]:
+            _write(sys.stderr, [("error: ", "bad"), str(problem)])
             mark = problem.mark
             if mark and mark.text.strip():
-                _excerpt(self.err, mark.line, mark.column, mark.width, mark.text)
+                _excerpt(sys.stderr, mark.line, mark.column, mark.width, mark.text)
+        if len(problems) > _TOLD:
+            _write(
+                sys.stderr,
+                [("error: ", "bad"), f"and {len(problems) - _TOLD} more; --json has all"],
+            )
         many = f"{len(problems)} errors" if len(problems) > 1 else "1 error"
-        _write(self.err, [(f"{many}; nothing was touched", "quiet")])
+        _write(sys.stderr, [(f"{many}; nothing was touched", "quiet")])
 
     def error(self, message: str) -> None:
         """Write an error to standard error."""
-        _write(self.err, [("error: ", "bad"), message])
+        _write(sys.stderr, [("error: ", "bad"), message])
 
-    def finish(self, code: Exit, *, errors: Sequence[dict[str, Any]] = (), **result: Any) -> int:
+    def finish(self, code: int, *, errors: Sequence[dict[str, Any]] = (), **result: Any) -> int:
         """End the run: with ``--json`` write the object; return the exit code."""
         if self.json:
             whole = {
@@ -219,42 +268,34 @@ class Session:
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show a bar on a terminal while many are worked on; yields what advances it."""
         wanted = total >= self.progress_from and not self.quiet and not self.json
-        if not wanted or not self.err.is_terminal:
+        if not wanted or not _is_terminal(sys.stderr):
             yield lambda _count: None
             return
+        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.progress import TimeElapsedColumn as Elapsed
 
         columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), Elapsed())
-        with Progress(*columns, console=self.err, transient=True) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=total)
             yield lambda count: bar.advance(task, count)
 
 
-def _console(stream: Any) -> Console:
-    from rich.console import Console
-    from rich.theme import Theme
-
-    class Piped(Console):
-        def on_broken_pipe(self) -> None:
-            # Rich would end the process with 1, which means that the work failed.
-            raise BrokenPipeError
-
-    console = Piped(file=stream, highlight=False, markup=False, emoji=False, theme=Theme(STYLES))
-    if not console.is_terminal:
-        console.width = 10_000
-    return console
+def _is_terminal(stream: TextIO) -> bool:
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
-def _write(console: Console, runs: Iterable[str | tuple[str, str]]) -> None:
-    from rich.text import Text
-
-    text = Text()
+def _write(stream: TextIO, runs: Iterable[str | tuple[str, str]]) -> None:
+    """Write a line; a long one is the terminal's to wrap: what is copied from it stays one."""
+    styled = _is_terminal(stream) and os.environ.get("TERM") not in ("dumb", "unknown")
+    line = ""
     for run in runs:
-        words, style = (run, "") if isinstance(run, str) else run
-        text.append(_clean(words), style=style if style in STYLES else "")
-    # A long line is the terminal's to wrap: what is copied from it stays one line.
-    console.print(text, soft_wrap=True)
+        words, name = (run, "") if isinstance(run, str) else run
+        style = STYLES.get(name, {}) if styled else {}
+        if os.environ.get("NO_COLOR"):  # bold and dim are no colours
+            style = {key: value for key, value in style.items() if key != "fg"}
+        line += click.style(_clean(words), **style) if style and words else _clean(words)
+    click.echo(line, file=stream, color=styled)
 
 
 def _clean(text: str) -> str:
@@ -265,15 +306,15 @@ def _clean(text: str) -> str:
     )
 
 
-def _excerpt(console: Console, line: int, column: int, width: int, text: str) -> None:
+def _excerpt(stream: TextIO, line: int, column: int, width: int, text: str) -> None:
     """Show a line of a file with its column marked; of a long one only the part around it."""
     start = max(0, column - 40) if len(text) > 100 else 0
     shown = text[start : start + 100].replace("\t", " ")
     gutter = f"{line:>6} | "
     at = column - 1 - start
     carets = "^" * max(1, min(width, len(shown) - at))
-    _write(console, [(gutter, "quiet"), shown])
-    _write(console, [(" " * (len(gutter) - 2) + "| ", "quiet"), " " * at, (carets, "bad")])
+    _write(stream, [(gutter, "quiet"), shown])
+    _write(stream, [(" " * (len(gutter) - 2) + "| ", "quiet"), " " * at, (carets, "bad")])
 
 
 def as_errors(problems: Sequence[Problem], kind: str = "BadInput") -> list[dict[str, Any]]:
@@ -284,8 +325,8 @@ def as_errors(problems: Sequence[Problem], kind: str = "BadInput") -> list[dict[
             "message": problem.message,
             "field": problem.field or None,
             "file": problem.mark.source if problem.mark else None,
-            "line": problem.mark.line if problem.mark else None,
-            "column": problem.mark.column if problem.mark else None,
+            "line": (problem.mark and problem.mark.line) or None,
+            "column": (problem.mark and problem.mark.column) or None,
         }
         for problem in problems
     ]

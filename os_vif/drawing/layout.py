@@ -89,7 +89,19 @@ def arrange(scene: Scene, metrics: Metrics) -> Picture:
         below = boxes.get(box.part.below or "")
         if below is not None and key != box.part.below:
             edges.append(Edge(box.middle, box.y + box.height, below.y, _is_cut(box, below)))
-    return Picture(scene, list(boxes.values()), edges, max(0, left - metrics.gap), bottom)
+    picture = Picture(scene, list(boxes.values()), edges, max(0, left - metrics.gap), bottom)
+    return turned_over(picture) if scene.hangs else picture
+
+
+def turned_over(picture: Picture) -> Picture:
+    """Return a picture with its top at the bottom; its boxes are moved."""
+    for box in picture.boxes:
+        box.y = picture.height - box.y - box.height
+    edges = [
+        dataclasses.replace(it, top=picture.height - it.bottom, bottom=picture.height - it.top)
+        for it in picture.edges
+    ]
+    return dataclasses.replace(picture, edges=edges)
 
 
 def _is_cut(above: Box, below: Box) -> bool:

@@ -42,10 +42,11 @@ class Part:
     """A box of the picture.
 
     :ivar key: what others refer to it by; the device's name.
-    :ivar kind: ``guest``, ``tap``, ``veth``, ``bridge``, ``vlan``, ``nic``, ``host``; of Open
-        vSwitch ``switch`` (a bridge), ``port`` and ``socket`` (a vhost-user port).  The switch that
-        the host is wired to is a ``switch`` too.  ``socket`` is any vhost-user socket, ``process``
-        what moves packets between one and a device.
+    :ivar kind: ``guest``, ``tap``, ``veth``, ``bridge``, ``vlan``, ``nic``, ``host``, ``router``;
+        of Open vSwitch ``switch`` (a bridge), ``port`` and ``socket`` (a vhost-user port).  The
+        switch that the host is wired to is a ``switch`` too, and so is a network of OVN.
+        ``socket`` is any vhost-user socket, ``process`` what moves packets between one and a
+        device.
     :ivar below: the key of the part it is attached to; None at the bottom.
     :ivar carries: whether its own attachment is to the part above: an uplink joins its bridge.
     :ivar own: whether it is one VIF's alone, where such a thing may be many VIFs'.
@@ -75,9 +76,11 @@ class Scene:
     """Everything in one picture.
 
     :ivar parts: by key, each VIF's guest before the rest of it.
+    :ivar hangs: whether what carries is drawn above what it carries: a network hangs on its edge.
     """
 
     parts: dict[str, Part] = dataclasses.field(default_factory=dict)
+    hangs: bool = False
 
     def part(self, key: str, kind: str, *lines: str) -> Part:
         """Return the part of this key, which is made if there is none yet.
@@ -103,6 +106,8 @@ class Scene:
         """What the picture shows, in a few words."""
         guests = [part.title for part in self.parts.values() if part.kind == "guest"]
         named = ", ".join(guests[:3]) + (f" and {len(guests) - 3} more" if guests[3:] else "")
+        if self.hangs:
+            return f"The network of {named or 'no VIF yet'}"
         return f"Where {named or 'a VIF'} sits on the host"
 
     @property
@@ -123,24 +128,31 @@ class Scene:
 
 
 def scene_of(
-    vifs: Sequence[tuple[Topology, Guest]], faults: Mapping[str, Fault] | None = None
+    vifs: Sequence[tuple[Topology, Guest | None]],
+    faults: Mapping[str, Fault] | None = None,
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> Scene:
     """Return the scene of VIFs; those that share a bridge stand on the same one.
 
+    :param vifs: each with its guest; None for what is no VIF, and hangs
     :param faults: by the key of a part, what checking them against the host found
+    :param notes: by the key of a part, lines that somebody else has to say of it
     """
-    scene = Scene()
+    scene = Scene(hangs=all(guest is None for _topology, guest in vifs) and bool(vifs))
     of_all: dict[type, list[Any]] = {}
     for topology, guest in vifs:
         # First, so that the guests of one bridge come in the order they were given in.
-        key = f"guest {topology.mark.vif_id}"
-        part = Part(key, "guest", guest.name, list(guest.lines))
-        scene.parts[key] = part
+        part = None
+        if guest is not None:
+            key = f"guest {topology.mark.vif_id}"
+            part = scene.parts[key] = Part(key, "guest", guest.name, list(guest.lines))
         drawn = [(_drawn(type(resource)), resource) for resource in topology.resources]
         for row, resource in drawn:
             row.draw(scene, resource)
             if row.draw_all is not None:
                 of_all.setdefault(type(resource), []).append(resource)
+        if part is None:
+            continue
         part.below = top = _top(scene, drawn)
         for row, resource in drawn:
             if top is not None and top in row.keys(resource):
@@ -149,16 +161,30 @@ def scene_of(
         draw_all = _drawn(kind).draw_all
         if draw_all is not None:
             draw_all(scene, resources)
-    for name, fault in (faults or {}).items():
+    _say(scene, faults or {}, notes or {})
+    return scene
+
+
+def _say(scene: Scene, faults: Mapping[str, Fault], notes: Mapping[str, Sequence[str]]) -> None:
+    """Put what others say of parts into a scene."""
+    for name, lines in notes.items():
+        if name in scene.parts:
+            scene.parts[name].lines += lines
+    for name, fault in faults.items():
         if fault.astray:
             scene.part(name, "nic")
         if name in scene.parts:
             scene.parts[name].fault = fault
-    return scene
 
 
 def _drawn(kind: type) -> Drawn:
-    return families.of_resource(kind).picture.drawn.get(kind, _UNDRAWN)
+    # What the host tells of a resource may be less than that, and of a type of its own.
+    for family in families.homes_of(kind):
+        drawn: Drawn | None = family.picture.drawn.get(kind)
+        if drawn is not None:
+            return drawn
+    families.of_resource(kind)  # tells of one that nobody has
+    return _UNDRAWN
 
 
 def _top(scene: Scene, drawn: Sequence[tuple[Drawn, Any]]) -> str | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from os_vif.drawing.layout import Box, Metrics, Picture, arrange
 from os_vif.drawing.scene import Fault, Guest, Scene, scene_of
@@ -43,20 +43,25 @@ def plain(lines: list[list[Run]]) -> str:
 
 
 def fitting(
-    vifs: Sequence[tuple[Topology, Guest]], faults: dict[str, Fault], width: int
+    vifs: Sequence[tuple[Topology, Guest | None]],
+    faults: Mapping[str, Fault],
+    width: int,
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Scene]:
     """Return scenes of all VIFs, each no wider than ``width`` characters if that can be.
 
     What is shared is drawn in each.
+
+    :param notes: as :func:`scene_of` has them
     """
     scenes: list[Scene] = []
-    pending: list[tuple[Topology, Guest]] = []
+    pending: list[tuple[Topology, Guest | None]] = []
     for vif in vifs:
-        if pending and arrange(scene_of([*pending, vif], faults), METRICS).width > width:
-            scenes.append(scene_of(pending, faults))
+        if pending and arrange(scene_of([*pending, vif], faults, notes), METRICS).width > width:
+            scenes.append(scene_of(pending, faults, notes))
             pending = []
         pending.append(vif)
-    return [*scenes, scene_of(pending, faults)] if pending else scenes
+    return [*scenes, scene_of(pending, faults, notes)] if pending else scenes
 
 
 class _Canvas:

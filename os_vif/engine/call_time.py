@@ -23,11 +23,13 @@ class Call:
     :ivar begun: when, by :func:`time.monotonic`.
     :ivar lost: how many answers of daemons it has waited for in vain.
     :ivar undoing: whether it takes back what it did.
+    :ivar unattended: whether nobody is to be asked for a password.
     """
 
     begun: float = dataclasses.field(default_factory=time.monotonic)
     lost: int = 0
     undoing: bool = False
+    unattended: bool = False
 
     def end(self, seconds: float | None, patience: float) -> float:
         """Return when it must be over, by :func:`time.monotonic`.
@@ -55,6 +57,16 @@ def current() -> Call:
 def one_call() -> Iterator[None]:
     """Let all that is done in this block be one call."""
     token = _current.set(Call())
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@contextlib.contextmanager
+def unattended() -> Iterator[None]:
+    """Let nobody be asked for a password in this block."""
+    token = _current.set(dataclasses.replace(current(), unattended=True))
     try:
         yield
     finally:

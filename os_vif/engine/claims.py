@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from os_vif.engine.families import rule_of
+from os_vif.exception import ResourceConflict
 
 if TYPE_CHECKING:
     from os_vif.engine.topology import Topology
@@ -55,3 +57,22 @@ def claims_of(vif: VIFBase, topology: Topology) -> list[Claim]:
         for kind, value in rule_of(type(resource)).claims(resource)
     ]
     return sorted(claims, key=lambda claim: list(_WORDS).index(claim.kind))
+
+
+def conflicts_of(named: Mapping[int, tuple[VIFBase, Topology]]) -> dict[int, ResourceConflict]:
+    """Return, by position, which VIFs want what one before them has, each with its error.
+
+    Who has the name, or the socket, that another one wants too is seen on the host.
+    """
+    found: dict[int, ResourceConflict] = {}
+    taken: dict[Claim, str] = {}
+    for position, (vif, topology) in named.items():
+        for claim in claims_of(vif, topology):
+            if claim.kind in ("name", "path"):
+                continue
+            first = taken.setdefault(claim, vif.id)
+            if first != vif.id:
+                reason = f"VIF {first} of the same call has it"
+                found[position] = ResourceConflict(resource=str(claim), reason=reason)
+                break
+    return found

@@ -11,20 +11,20 @@ while something is left to do; so two at once end in a state that one of them as
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import logging
 import os
-import random
-import time
-from collections.abc import Callable, Sequence
-
-from oslo_log import log as logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from os_vif import exception
-from os_vif.engine import dispatch, families, planner, runner, steady, steps
+from os_vif.engine import dispatch, families, journal, planner, runner, steady, steps, turns
 from os_vif.engine.draft import Known, Plan
 from os_vif.engine.family import Caution
 from os_vif.engine.observed import Asked, Asks, Host
+from os_vif.engine.patience import Patience, Tries
 from os_vif.engine.place import Place
 from os_vif.engine.step import KERNEL, Args, Kind, Step
 from os_vif.engine.topology import Mark, Topology
@@ -32,34 +32,6 @@ from os_vif.engine.turns import Job, Turn
 from os_vif.system import netlink
 
 LOG = logging.getLogger(__name__)
-
-_ATTEMPTS = 20
-_LONGEST_PAUSE = 0.25
-"""Seconds before another attempt, at the most: several processes may want one VIF."""
-
-# What a step says when another process was faster: look again instead of giving up.
-_OVERTAKEN = frozenset(
-    {
-        errno.EEXIST,
-        errno.EBUSY,
-        errno.ENODEV,
-        errno.ENOENT,
-        errno.ENXIO,
-        errno.EADDRNOTAVAIL,
-        errno.EPIPE,  # a database that was restarted
-        errno.EBADFD,  # a tap that was deleted while we made it
-    }
-)
-# What may be so, too, and may as well stay: it is tried a few times only.
-_MAYBE_OVERTAKEN = errno.EAGAIN
-_MAYBES = 4
-
-_PATIENT_LOOKS = 5
-_PATIENCE = 0.002
-"""Seconds before the first new look at what is in the way; doubled each time.  Another process
-may be making it, and a tap cannot be marked in the moment it is made."""
-
-_CHANCE = random.SystemRandom()
 
 Planner = Callable[[Topology, Host, Known, planner.Removing], Plan]
 
@@ -80,11 +52,13 @@ class Request:
     :ivar undo: what takes back what was done.
     :ivar ran: whether its steps ran, even if they found all done.
     :ivar blocked: whether something is in its way, at the latest look.
+    :ivar tries: what has been tried for it so far.
     :ivar known: what the looks so far have shown.
     :ivar cautions: what planning saw and no step puts right.
     :ivar elsewhere: by a plugin's name, the place of its VIFs; None where it has none.
     :ivar former: marks beside its topology's that its VIF was found to have.
     :ivar aside: whether it waits for its turn at another place.
+    :ivar by_own_names: whether its topology has the own names of the devices it names.
     """
 
     topology: Topology
@@ -95,11 +69,23 @@ class Request:
     undo: list[Step | None] = dataclasses.field(default_factory=list, repr=False)
     ran: bool = False
     blocked: bool = False
+    tries: Tries = dataclasses.field(default_factory=Tries, repr=False)
     known: Known = dataclasses.field(default_factory=Known, repr=False)
     cautions: list[Caution] = dataclasses.field(default_factory=list)
     elsewhere: Callable[[str], Place | None] = dataclasses.field(default=_nowhere, repr=False)
     former: frozenset[Mark] = frozenset()
     aside: bool = False
+    by_own_names: bool = False
+
+    def name(self, host: Host) -> None:
+        """Have its topologies name devices by their own names.
+
+        :param host: the answers to :func:`.planner.names`
+        """
+        self.by_own_names = True
+        with contextlib.suppress(exception.UnusableFamily):  # told where it is planned
+            self.topology = planner.named(self.topology, host)
+            self.shared = self.shared and planner.named(self.shared, host)
 
     def widen(self, host: Host) -> bool:
         """Look everywhere from now on for a VIF that was another plugin's, or another guest's.
@@ -209,7 +195,7 @@ def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
                     # One of them may be the cause, and must not spoil the others.
                     _settle(plan, [request], together=False)
                 else:
-                    _fail(request, error)
+                    _fail(request, _with_cause(error, request.tries))
         except BaseException:  # interrupted
             for request in reversed(mine):
                 _take_back(request)
@@ -223,61 +209,85 @@ def _settle(plan: Planner, requests: Sequence[Request], *, together: bool) -> No
 
 def _converge(plan: Planner, requests: Sequence[Request], place: Place, *, together: bool) -> None:
     """Look, plan, run and look again until nothing is left to do."""
-    blocked_looks = maybes = 0
-    for attempt in range(_ATTEMPTS + 1):
+    patience = Patience()
+    while True:
         pending = [it for it in requests if it.error is None and not it.aside]
-        planned = _plan(plan, pending, place, patient=blocked_looks < _PATIENT_LOOKS)
+        planned = _plan(plan, pending, place, patient=patience.blocks(), together=together)
         working = [(request, todo) for request, todo in planned if todo.steps]
         refused = together and any(request.error for request in requests)
         blocked = not refused and any(request.blocked for request in pending)
-        blocked_looks = blocked_looks + 1 if blocked else 0
+        patience.look(blocked=blocked)
         if blocked and (together or not working):
-            time.sleep(_PATIENCE * 2 ** (blocked_looks - 1))
+            patience.wait()
             continue
-        if not working or refused:
+        if refused:
             return
-        if attempt == _ATTEMPTS:
-            # Several rounds, and still not as described: somebody else keeps changing it.
-            for request, todo in working:
-                left = "; ".join(steps.describe(step) for step in todo.steps)
-                _fail(request, exception.NotConverged(steps=left))
+        lasting = [it for it in working if not _is_given_up(patience, *it)]
+        if not lasting or (together and lasting != working):
             return
+        working = lasting
+        first = patience.round()
         groups = [list(zip(todo.steps, todo.undo, strict=True)) for _request, todo in working]
         reports = dispatch.run(
             place,
             groups,
             together=together,
-            merge_first=plan is planner.plan_unplug and attempt == 0,
+            merge_first=plan is planner.plan_unplug and first,
         )
         # With one group's failure the others of an all-or-nothing round were taken back too.
         rolled_back = together and any(report["error"] for report in reports)
+        _tell(working, groups, reports, rolled_back=rolled_back)
         overtaken = False
-        passing = _OVERTAKEN | ({_MAYBE_OVERTAKEN} if maybes < _MAYBES else set())
         for (request, todo), group, report in zip(working, groups, reports, strict=False):
             error = report["error"]
             if error is None:
                 if not rolled_back:
                     _record(request, todo, group, report["unchanged"])
-            elif error["errno"] in passing and attempt < _ATTEMPTS - 1 and not error["left"]:
-                maybes += error["errno"] == _MAYBE_OVERTAKEN
+            elif patience.passes(error, request.tries):
                 LOG.debug("%s: %s; looking again", error["step"], error["reason"])
                 overtaken = True
             else:
-                failed = exception.StepFailed(
-                    step=error["step"],
-                    reason=error["reason"],
-                    errno=error["errno"],
-                    left="; ".join(error["left"]),
-                )
-                _fail(request, failed)
+                _fail(request, _failed(error, patience.words(error)))
         if not (overtaken or blocked) and all(
             _seen_well(place, todo, report)
             for (_request, todo), report in zip(working, reports, strict=False)
         ):
             return
-        if attempt > (0 if overtaken else 1):
-            # Those who change the same thing must not go on in step.
-            time.sleep(_CHANCE.uniform(0, min(_PATIENCE * 2**attempt, _LONGEST_PAUSE)))
+        if overtaken:
+            turns.only_waits()
+        patience.pause(overtaken=overtaken)
+
+
+def _is_given_up(patience: Patience, request: Request, todo: Plan) -> bool:
+    """Tell whether a request's steps have been run often enough, and then give it its error."""
+    lost = request.tries.lost
+    request.tries.again(todo.steps)
+    if not patience.is_over(request.tries):
+        return False
+    if lost:
+        _fail(request, _failed(lost, patience.words(lost)))
+    else:
+        # Several rounds, and still not as described: somebody else keeps changing it.
+        left = "; ".join(steps.describe(step) for step in todo.steps)
+        _fail(request, exception.NotConverged(steps=left))
+    return True
+
+
+def _with_cause(error: Exception, tries: Tries) -> Exception:
+    """Return the error of a call, or what its time went by with, if that is over."""
+    if tries.lost and isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+        return _failed(tries.lost, f"; and {error.strerror or error}")
+    return error
+
+
+def _failed(error: Mapping[str, Any], more: str = "") -> exception.StepFailed:
+    """Return what to raise for an error as a report says it."""
+    return exception.StepFailed(
+        step=error["step"],
+        reason=f"{error['reason']}{more}",
+        errno=error["errno"],
+        left="; ".join(error["left"]),
+    )
 
 
 def _seen_well(place: Place, todo: Plan, report: runner.Report) -> bool:
@@ -314,14 +324,16 @@ def _held(place: Place, kinds: Sequence[tuple[Kind, Args]]) -> bool:
 
 
 def _plan(
-    plan: Planner, requests: Sequence[Request], place: Place, *, patient: bool
+    plan: Planner, requests: Sequence[Request], place: Place, *, patient: bool, together: bool
 ) -> list[tuple[Request, Plan]]:
     """Return what has to be done for each request.
 
-    :param patient: what is in the way may be gone at the next look, and is no error yet.
+    :param patient: what is in the way may be gone at the next look, and is no error yet
+    :param together: nor is what others of the call lack of it
     """
     if not requests:
         return []
+    name_devices(requests, place)
     dissolving = plan is planner.plan_dissolve
     known = []
     asked: set[Asked] = set()
@@ -341,14 +353,17 @@ def _plan(
     found = []
     for request in known:
         request.aside = request.widen(host)
+    wanting = False
     for request in [it for it in known if not it.aside]:
         try:
             todo = plan(request.topology, host, request.known, dispatch.removing)
             request.blocked = False
             request.cautions = todo.cautions
         except exception.ExceptionBase as error:
-            request.blocked = patient and isinstance(error, exception.ResourceConflict)
+            in_the_way = isinstance(error, exception.ResourceConflict)
+            request.blocked = patient and (in_the_way or (together and wanting))
             if request.blocked:
+                wanting = True
                 continue
             _fail(request, error)
             continue
@@ -358,6 +373,16 @@ def _plan(
             todo = Plan([todo.steps[i] for i in kept], [todo.undo[i] for i in kept], todo.cautions)
         found.append((request, todo))
     return found
+
+
+def name_devices(requests: Sequence[Request], place: Place) -> None:
+    """Have requests name the host's devices by their own names, which takes one look for each."""
+    new = [request for request in requests if not request.by_own_names]
+    both = [topology for it in new for topology in (it.topology, it.shared) if topology]
+    asked = planner.names(both)
+    host = steady.observe(asked, place, with_daemon=False) if asked else Host()
+    for request in new:
+        request.name(host)
 
 
 def _record(request: Request, todo: Plan, group: runner.Group, unchanged: Sequence[int]) -> None:
@@ -380,7 +405,28 @@ def _take_back(request: Request) -> list[str]:
     back = [step for step in reversed(request.undo) if step is not None]
     request.done.clear()
     request.undo.clear()
-    return dispatch.take_back(request.place, back) if back else []
+    if not back:
+        return []
+    left = dispatch.take_back(request.place, back)
+    if journal.is_kept():
+        journal.tell_undone(_who(request), back, left)
+    return left
+
+
+def _tell(
+    working: Sequence[tuple[Request, Plan]],
+    groups: Sequence[runner.Group],
+    reports: Sequence[runner.Report],
+    *,
+    rolled_back: bool,
+) -> None:
+    if journal.is_kept():
+        whose = [_who(request) for request, _todo in working]
+        journal.tell(whose, groups, reports, rolled_back=rolled_back)
+
+
+def _who(request: Request) -> str:
+    return f"{request.topology.kind} {request.topology.mark.vif_id}"
 
 
 def _abandon(requests: Sequence[Request]) -> None:

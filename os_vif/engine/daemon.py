@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import signal
 import socket
@@ -21,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
-from oslo_log import log as logging
-from oslo_privsep import comm, daemon, priv_context
 
 from os_vif.engine import call_time
+from os_vif.system import eventlet_free
+
+with eventlet_free.imports():
+    from oslo_privsep import comm, daemon, priv_context
 
 LOG = logging.getLogger(__name__)
 
@@ -125,6 +128,7 @@ class Context(priv_context.PrivContext):
         super().__init__(*args, **options)
         cfg.CONF.register_opt(OPTION, group=self.cfg_section)
         self.sockpath = ""
+        self._unattended = False
         _contexts.append(self)
 
     @property
@@ -135,7 +139,10 @@ class Context(priv_context.PrivContext):
     def helper_command(self, sockpath: str) -> list[str]:
         """Return the command that starts the daemon, which has a path that no other's has."""
         self.sockpath = sockpath
-        return super().helper_command(sockpath)
+        command = super().helper_command(sockpath)
+        if self._unattended and command[:2] == ["sudo", "privsep-helper"]:
+            command.insert(1, "-n")
+        return command
 
     def start(self, method: priv_context.Method = priv_context.Method.ROOTWRAP) -> None:
         """Start a daemon, if none is there.
@@ -146,6 +153,7 @@ class Context(priv_context.PrivContext):
         with self.start_lock:
             if self.channel is not None:
                 return
+            self._unattended = call_time.current().unattended
             if method is priv_context.Method.FORK:
                 self.channel = _Forked(context=self)
             else:

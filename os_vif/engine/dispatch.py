@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
-from os_vif.engine import call_time, families, look, runner, steps
+from os_vif.engine import call_time, families, journal, look, runner, steps
 from os_vif.engine.observed import Asked, Host
 from os_vif.engine.place import AS_ROOT, Place
 from os_vif.engine.runner import Group, Report
@@ -69,17 +69,19 @@ def _transactions(kind: str) -> Transactions:
 @contextlib.contextmanager
 def call(place: Place, topologies: Iterable[Topology]) -> Iterator[None]:
     """Let all that is asked of the place's database in a block share one time limit."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(call_time.one_call())
-        if place.database is not None:
-            types = {type(resource) for it in topologies for resource in it.resources}
-            there = {family.name: family for family in map(families.of_resource, types)}
+    with call_time.one_call():
+        if place.database is None:
+            yield
+            return
+        types = {type(resource) for it in topologies for resource in it.resources}
+        there = {family.name: family for family in map(families.of_resource, types)}
+        with contextlib.ExitStack() as stack:
             for family in there.values():
                 if any(kind.by == TRANSACTION for kind in family.kinds.values()):
                     transactions = family.system.transactions
                     if transactions is not None:
                         stack.enter_context(transactions.one_call())
-        yield
+            yield
 
 
 def observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
@@ -120,11 +122,13 @@ def _unanswered(section: str, groups: Sequence[Group], error: OSError) -> list[R
     """Say of groups of which nobody knows what was done that they failed; take back all of it."""
     reports: list[Report] = []
     for group in reversed(groups):
-        left = take_back(Place(section), [undo for _step, undo in reversed(group) if undo])
+        back = [undo for _step, undo in reversed(group) if undo]
+        left = take_back(Place(section), back)
         failure = group and {
             "step": steps.describe(group[0][0]),
             "errno": error.errno or errno.EIO,
             "reason": error.strerror or str(error),
+            "undone": journal.undone(back, left),
             "left": left,
         }
         reports.append({"error": failure or None, "unchanged": [], "seen": {}})
@@ -134,24 +138,28 @@ def _unanswered(section: str, groups: Sequence[Group], error: OSError) -> list[R
 def _run_merged_first(section: str, groups: Sequence[Group]) -> list[Report]:
     """Run as one the steps at the head of all groups that can be: the kernel waits once for each.
 
-    One that something else has to go before stays where it is.  Should the step fail, each goes by
-    itself.
+    So it goes on with those behind them.  One that something else has to go before stays where it
+    is.  Should the step fail, each goes by itself.
     """
-    heads = _heads(groups)
-    merged = _merged([step for mine in heads for step, _undo in mine])
-    if merged is None:
-        return _run_kernel(section, groups, together=False)
-    kept = [
-        [at for at, item in enumerate(group) if item not in mine]
-        for group, mine in zip(groups, heads, strict=True)
-    ]
-    rest = [[group[at] for at in left] for group, left in zip(groups, kept, strict=True)]
-    ahead, *reports = _run_kernel(section, [[(merged, None)], *rest], together=False)
-    for report, left in zip(reports, kept, strict=True):
-        report["unchanged"] = [left[at] for at in report["unchanged"]]
-    if ahead["error"]:
-        for report, alone in zip(reports, _run_kernel(section, heads, together=False), strict=True):
-            report["error"] = report["error"] or alone["error"]
+    ahead: list[tuple[Step, list[Group]]] = []
+    rest = list(groups)
+    while True:
+        heads = _heads(rest)
+        merged = _merged([step for mine in heads for step, _undo in mine])
+        if merged is None:
+            break
+        ahead.append((merged, heads))
+        rest = [group[len(mine) :] for group, mine in zip(rest, heads, strict=True)]
+    groups_ahead: list[Group] = [[(merged, None)] for merged, _heads_of in ahead]
+    found = _run_kernel(section, [*groups_ahead, *rest], together=False)
+    first, reports = found[: len(ahead)], found[len(ahead) :]
+    for report, group, left in zip(reports, groups, rest, strict=True):
+        report["unchanged"] = [len(group) - len(left) + at for at in report["unchanged"]]
+    for (_merged_one, heads), told in zip(ahead, first, strict=True):
+        if told["error"]:
+            alone = _run_kernel(section, heads, together=False)
+            for report, its in zip(reports, alone, strict=True):
+                report["error"] = report["error"] or its["error"]
     return reports
 
 
@@ -257,6 +265,7 @@ def run(
     for work in works if together and failed else failed:
         left = work.take_back()
         if work.report["error"]:
+            work.report["error"].setdefault("undone", []).extend(journal.undone(work.back(), left))
             work.report["error"]["left"] += left
     return [work.report for work in works]
 
@@ -293,7 +302,11 @@ class _Work:
 
     def take_back(self) -> list[str]:
         """Undo what is done; return what could not be, in words."""
-        return take_back(self._place, [undo for _step, undo in reversed(self.done) if undo])
+        return take_back(self._place, self.back())
+
+    def back(self) -> list[Step]:
+        """Return what takes back what is done, the latest first."""
+        return [undo for _step, undo in reversed(self.done) if undo]
 
 
 def removing(item: Plugged, phase: Phase) -> list[Step]:

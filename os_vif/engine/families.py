@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from oslo_log import log as logging
 from stevedore import named
 
 from os_vif import exception
@@ -29,6 +29,8 @@ GROUP = "os_vif.families"
 _OURS = "os_vif.host."
 
 _loaded: dict[str, Family] = {}
+_unclaimed: dict[str, Family] = {}
+"""Of the loaded ones, ours of which nobody has asked yet what steps and questions they have."""
 _in_order: list[Family] = []
 _kinds: dict[str, tuple[Kind, Family]] = {}
 _questions: dict[str, Family] = {}
@@ -62,11 +64,19 @@ def load(name: str) -> Family:
 
     :raises UnusableFamily: there is none, it cannot be loaded, or it claims what another has.
     """
-    found = _loaded.get(name)
-    if found is None:
+    found = _loaded.get(name) or _load_alone(name)
+    if name in _unclaimed:
         with _locks[0]:
-            found = _loaded.get(name) or _load_once(name)
+            if name in _unclaimed:
+                _claim(found, name)
+                del _unclaimed[name]
     return found
+
+
+def _load_alone(name: str) -> Family:
+    """Return a family; one of ours may not have been asked yet what it claims."""
+    with _locks[0]:
+        return _loaded.get(name) or _load_once(name)
 
 
 def _load_once(name: str) -> Family:
@@ -91,19 +101,32 @@ def _take_up(name: str) -> Family:
                 load(other)
     try:
         family = point.load()
-        if isinstance(family, Family):
-            _rooms = family.rules, family.kinds, family.questions
     except Exception as error:
-        raise exception.UnusableFamily(
-            family=name, reason=f"{point.value} cannot be loaded: {error!r}"
-        ) from error
+        raise _unusable(name, point.value, error) from error
     if not isinstance(family, Family):
         raise exception.UnusableFamily(family=name, reason=f"{point.value} is no Family")
-    _check(family, name, point.value)
-    _kinds.update({kind: (row, family) for kind, row in family.kinds.items()})
-    _questions.update({question.name: family for question in family.questions})
+    if point.value.startswith(_OURS):
+        _unclaimed[name] = family
+    else:
+        _claim(family, name)
     _loaded[name] = family  # last: who finds it here, without the lock, finds all of it there
     return family
+
+
+def _unusable(name: str, value: str, error: Exception) -> exception.UnusableFamily:
+    return exception.UnusableFamily(family=name, reason=f"{value} cannot be loaded: {error!r}")
+
+
+def _claim(family: Family, name: str) -> None:
+    """Note which kinds of steps and questions are a family's."""
+    value = _entry_points()[name].value
+    try:
+        _rooms = family.rules, family.kinds, family.questions
+    except Exception as error:
+        raise _unusable(name, value, error) from error
+    _check(family, name, value)
+    _kinds.update({kind: (row, family) for kind, row in family.kinds.items()})
+    _questions.update({question.name: family for question in family.questions})
 
 
 def _check(family: Family, name: str, value: str) -> None:
@@ -144,7 +167,7 @@ def all_families() -> list[Family]:
     found = []
     for name in _entry_points():
         try:
-            found.append(load(name))
+            found.append(_load_alone(name))
         except exception.UnusableFamily as error:
             _tell_once(str(error))
     return sorted(found, key=lambda family: (family.floor, family.name))
@@ -160,6 +183,7 @@ def loaded() -> Sequence[Family]:
 def load_systems() -> None:
     """Load every family, to its system: for a process that will not be able to read files later."""
     for family in all_families():
+        load(family.name)
         try:
             _room = family.system
         except Exception as error:
@@ -173,17 +197,22 @@ def _tell_once(words: str) -> None:
     LOG.error("%s", words)
 
 
+def homes_of(kind: type) -> Iterator[Family]:
+    """Return the families in whose package a type is."""
+    for name, point in _entry_points().items():
+        if _is_in(kind.__module__, point.value.partition(":")[0]):
+            yield load(name)
+
+
 @functools.cache
 def of_resource(kind: type) -> Family:
     """Return the family that a type of resource belongs to: the one in whose package it is.
 
     :raises UnusableFamily: nobody knows such a resource.
     """
-    for name, point in _entry_points().items():
-        if _is_in(kind.__module__, point.value.partition(":")[0]):
-            family = load(name)
-            if kind in family.rules:
-                return family
+    for family in homes_of(kind):
+        if kind in family.rules:
+            return family
     raise exception.UnusableFamily(
         family=kind.__module__,
         reason=f"no family of the entry-point group {GROUP} has a resource {kind.__qualname__}",
@@ -209,12 +238,13 @@ def of_question(name: str) -> Family:
 
 
 def _search(table: Mapping[str, Any], name: str) -> Any:
-    all_families()
-    if name not in table:
-        raise exception.UnusableFamily(
-            family="any", reason=f"no family that is installed here knows {name!r}"
-        )
-    return table[name]
+    for family in all_families():
+        load(family.name)
+        if name in table:
+            return table[name]
+    raise exception.UnusableFamily(
+        family="any", reason=f"no family that is installed here knows {name!r}"
+    )
 
 
 def kind_of(name: str) -> Kind:
@@ -238,7 +268,8 @@ def family_of(kind: str) -> Family:
 
 def kinds() -> Mapping[str, Kind]:
     """Return every kind of step of every family, by name."""
-    all_families()
+    for family in all_families():
+        load(family.name)
     return {name: row for name, (row, _family) in _kinds.items()}
 
 

@@ -61,10 +61,17 @@ def _nothing(*_arguments: Any) -> tuple[()]:
     return ()
 
 
+def _as_it_is(resource: Any, _host: Host) -> Any:
+    return resource
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What is to be known of one kind of resource; each function gets the resource last.
 
+    :ivar names: the questions, with answers at once, that tell what the host's own devices which
+        it names are really called.
+    :ivar named: the same resource with those names, given the answers; all else follows.
     :ivar asks: the questions whose answers planning needs, either way; of a VIF's mark too.
     :ivar plug: takes up the steps that are missing.  Raises ResourceConflict for what is in the
         way and is not the VIF's, UnusableDevice for what cannot be.
@@ -98,6 +105,8 @@ class Rule:
     makes: Callable[[Draft, Any], Collection[str]] = _nothing
     note: Callable[[Draft, Any, str], str] | None = None
     waits: bool = False
+    names: Callable[[Any], Iterable[Asked]] = _nothing
+    named: Callable[[Any, Host], Any] = _as_it_is
     own: Callable[[Any], Collection[tuple[str, str]]] = _nothing
     claims: Callable[[Any], Collection[tuple[str, str]]] = _nothing
     opens: bool = False
@@ -117,6 +126,33 @@ class Caution:
 
     device: str
     words: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing that ``doctor`` has looked at.
+
+    :ivar about: what, in a word or two: a key of the configuration, a device.
+    :ivar words: what is so, and what comes of it where that is wrong.
+    :ivar mend: the command line, or what else is to be done, that puts it right; '' where all is
+        well.
+    """
+
+    about: str
+    words: str
+    mend: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unseen:
+    """Something of the host that nobody here may see.
+
+    :ivar what: in words, as a plural.
+    :ivar needs: the privilege it takes: ``CAP_NET_ADMIN`` or ``root``.
+    """
+
+    what: str
+    needs: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,11 +194,15 @@ class Strays:
     :ivar settle: takes up, when plugging and last, what lets the VIF's things be found again.
     """
 
-    asks: Callable[[Topology, Collection[Mark]], Iterable[Asked]]
-    find: Callable[[Topology, Host], Iterable[Part]]
+    asks: Callable[[Topology, Collection[Mark]], Iterable[Asked]] = _nothing
+    find: Callable[[Topology, Host], Iterable[Part]] = _nothing
     marks: Callable[[Topology, Host], Iterable[Mark]] = _nothing
     need_free: Callable[[Draft, Plugged], None] = _admit_nothing
     settle: Callable[[Draft], None] = _admit_nothing
+
+
+NO_STRAYS = Strays()
+"""Of a family whose things are looked for nowhere else."""
 
 
 def _admit_all() -> None:
@@ -180,7 +220,9 @@ class System:
     :ivar run: by the name of a kind of step, what runs it.  It may return what a device shows
         now (:class:`Seen`), or the fields of the step that takes it back where only this side
         could see what was there: its own fields, if there was nothing to do.  OSError is what
-        it may raise; its own inverse runs then, if the kind is partial.
+        it may raise; its own inverse runs then, if the kind is partial.  ESTALE says that somebody
+        else has changed what the step was planned on, and nothing else: it is planned anew then
+        (:data:`.patience.OVERTAKEN`).
     :ivar refuses: by the name of a kind of step, given its fields and the section of the daemon
         that this is: why it is not run for another process, in words; '' if it is.  So it is asked
         on the privileged side, just before each step: is the thing ours, or one that a plan may
@@ -188,6 +230,8 @@ class System:
     :ivar run_as_caller: the same for steps that the caller's own process runs.
     :ivar transactions: runs steps of kind TRANSACTION.
     :ivar find: what of VIFs it finds on the host by their marks, of one VIF or of all.
+    :ivar tell: more of a VIF that was found, which takes a look of its own: asked only when
+        somebody wants to know what would plug it again.
     :ivar shared: what was made for many VIFs, used or not, by the marks.
     :ivar remove: the steps that take away what was found of a VIF, in a phase.  In GIVE_BACK it is
         asked of each part by itself.  Steps of kind TRANSACTION have their place in LET_GO and
@@ -197,6 +241,10 @@ class System:
         daemon that runs some of its kinds: sees that what these would run is to be trusted.
         Raises InvalidField.
     :ivar open_guest_end: opens the guest's end of a resource, once for each queue.
+    :ivar uses: what programs have open of VIFs, of many at once: processes are looked through.
+    :ivar serves: names of the devices that a program has open which goes with the VIF.
+    :ivar doctor: what of the host can be examined apart from VIFs, by name, given the databases.
+        OSError is what it may raise.
     """
 
     look: Callable[[Mapping[Question[Any, Any], set[Any]], Host, Place], Iterable[Asked]] = _nothing
@@ -208,11 +256,17 @@ class System:
     run_as_caller: Mapping[str, Callable[[Args], None]] = dataclasses.field(default_factory=dict)
     transactions: Transactions | None = None
     find: Callable[[Search], Iterable[Part]] = _nothing
+    tell: Callable[[Plugged], Iterable[Part]] = _nothing
     shared: Callable[[Search], Iterable[Shared]] = _nothing
     remove: Callable[[Plugged, Phase], Sequence[Step]] = _nothing
     abandoned: Callable[[], Sequence[Abandoned]] = _nothing
     admit: Callable[[], None] = _admit_all
     open_guest_end: Callable[[Mark, Any, int], list[int]] | None = None
+    uses: Callable[[Sequence[Plugged]], Iterable[Use]] = _nothing
+    serves: Callable[[Plugged], Iterable[str]] = _nothing
+    doctor: Mapping[str, Callable[[Collection[Any]], Iterable[Diagnosis]]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -225,6 +279,24 @@ class Seen:
 
     name: str
     attributes: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Use:
+    """A program that has something of a VIF's open.
+
+    :ivar vif_id: the VIF's.
+    :ivar device: what, by name.
+    :ivar process: its name and id, as in ``qemu-system-x86 (pid 4711)``; '' for one that this user
+        cannot see.
+    """
+
+    vif_id: str
+    device: str
+    process: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.process or 'a program that cannot be seen from here'} has it open"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -346,9 +418,9 @@ class Family:
         return cast("Notes | None", self._room("rules", "NOTES"))
 
     @functools.cached_property
-    def strays(self) -> Strays | None:
+    def strays(self) -> Strays:
         """How it finds what a VIF has and should not have: ``STRAYS`` of its ``rules``."""
-        return cast("Strays | None", self._room("rules", "STRAYS"))
+        return cast("Strays", self._room("rules", "STRAYS", NO_STRAYS))
 
     @functools.cached_property
     def told(self) -> Callable[[str], str]:

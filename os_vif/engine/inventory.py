@@ -7,15 +7,17 @@ The host is the only database: each family finds its own by the marks, and says 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from os_vif import exception
-from os_vif.engine import converge, dispatch, families, planner
-from os_vif.engine.family import Abandoned, Phase, Search, Shared
+from os_vif.engine import converge, dispatch, families, journal, planner, runner
+from os_vif.engine.family import Abandoned, Diagnosis, Family, Phase, Search, Shared, Use
 from os_vif.engine.place import Place
-from os_vif.engine.plugged import Part, Plugged
+from os_vif.engine.plugged import Held, Part, Plugged
 from os_vif.engine.step import TRANSACTION, Step
 from os_vif.engine.topology import Mark, Topology
 
@@ -29,10 +31,14 @@ def plugged(vif_id: str | None = None, databases: Iterable[Any] = ()) -> list[Pl
     :raises OSError: somebody refused to tell
     """
     search = Search(vif_id, tuple(databases), dispatch.is_privileged())
+    return _found(search, families.all_families())
+
+
+def _found(search: Search, there: Iterable[Family]) -> list[Plugged]:
     found: dict[str, list[Part]] = {}
-    for family in families.all_families():
+    for family in there:
         for part in families.ask(family, lambda it: it.system.find(search)):
-            if vif_id in (None, part.vif_id):
+            if search.vif_id in (None, part.vif_id):
                 found.setdefault(part.vif_id, []).append(part)
     return [_plugged(parts) for _owner, parts in sorted(found.items())]
 
@@ -43,7 +49,27 @@ def _plugged(parts: Sequence[Part]) -> Plugged:
         by_kind.setdefault(part.kind, []).append(part.item)
     told = next((part.mark for part in parts if part.mark is not None), None)
     mark = told or Mark(parts[0].vif_id, parts[0].plugin)
+    guest = next((part.mark.guest for part in parts if part.mark and part.mark.guest), "")
+    mark = dataclasses.replace(mark, guest=guest)
     return Plugged(mark, {kind: tuple(items) for kind, items in by_kind.items()})
+
+
+def held(databases: Iterable[Any] = ()) -> list[Held]:
+    """Return the same of all VIFs, with all that can be told of them; it takes more looks.
+
+    :raises OSError: somebody refused to tell
+    """
+    search = Search(None, tuple(databases), dispatch.is_privileged())
+    shared = {it.name: it.resources for it in _shared(search)}
+    return [_held(item, shared, search) for item in plugged(None, search.databases)]
+
+
+def _held(item: Plugged, shared: Mapping[str, Any], search: Search) -> Held:
+    parts = dict(item.parts)
+    for family in families.all_families():
+        for part in families.ask(family, lambda it: it.system.tell(item)):
+            parts[part.kind] = (*parts.get(part.kind, ()), part.item)
+    return Held(mark=item.mark, parts=parts, shared=shared, privileged=search.privileged)
 
 
 # --- what no mark tells of ------------------------------------------------------------------------
@@ -83,11 +109,14 @@ def idle(gone: Iterable[Plugged], section: str, databases: Iterable[Any] = ()) -
     """
     search = Search(None, tuple(databases), dispatch.is_privileged())
     gone = list(gone)
+    return [item for item in _shared(search) if _is_idle(item, gone, section)]
+
+
+def _shared(search: Search) -> list[Shared]:
     return [
         item
         for family in families.all_families()
         for item in families.ask(family, lambda it: it.system.shared(search))
-        if _is_idle(item, gone, section)
     ]
 
 
@@ -121,6 +150,51 @@ def dissolve(section: str, databases: Iterable[Any] = ()) -> list[Shared]:
     if failed is not None:
         raise failed
     return done
+
+
+# --- in use ---------------------------------------------------------------------------------------
+
+
+def uses(items: Sequence[Plugged]) -> dict[str, list[Use]]:
+    """Return what programs have open of VIFs, their guests', by the VIF's id.
+
+    :param items: as :func:`plugged` found them
+    :raises OSError: somebody refused to tell
+    """
+    told = [
+        use
+        for family in families.loaded()
+        for use in families.ask(family, lambda it: it.system.uses(items))
+    ]
+    used = {use.vif_id for use in told}
+    served = {
+        (item.mark.vif_id, name)
+        for family in families.loaded()
+        if told
+        for item in items
+        if item.mark.vif_id in used
+        for name in families.ask(family, functools.partial(_served, item))
+    }
+    found: dict[str, list[Use]] = {}
+    for use in told:
+        if (use.vif_id, use.device) not in served:
+            found.setdefault(use.vif_id, []).append(use)
+    return found
+
+
+def uses_of(vif_ids: Collection[str]) -> dict[str, list[Use]]:
+    """Return the same of the VIFs with these ids, which were described, as far as they are plugged.
+
+    :raises OSError: somebody refused to tell
+    """
+    only = next(iter(vif_ids)) if len(vif_ids) == 1 else None
+    # What can be open is a device, and those are seen without privilege and in no database.
+    found = _found(Search(only, (), privileged=False), families.loaded())
+    return uses([it for it in found if it.mark.vif_id in vif_ids])
+
+
+def _served(item: Plugged, family: Family) -> Iterable[str]:
+    return family.system.serves(item)
 
 
 # --- removing -------------------------------------------------------------------------------------
@@ -179,6 +253,11 @@ def remove(
     return done
 
 
+def plan_removal(item: Plugged) -> list[Step]:
+    """Return the steps that take away what was found of a VIF, in order."""
+    return [step for phase in Phase for step in dispatch.removing(item, phase)]
+
+
 def _is_transaction(step: Step) -> bool:
     return families.kind_of(step.kind).by == TRANSACTION
 
@@ -207,7 +286,10 @@ def _joined(todo: Sequence[Step]) -> list[Step]:
 def _run(place: Place, todo: Sequence[Step]) -> list[Step]:
     if not todo:
         return []
-    [report] = dispatch.run(place, [[(step, None) for step in todo]], together=False)
+    group: runner.Group = [(step, None) for step in todo]
+    [report] = dispatch.run(place, [group], together=False)
+    if journal.is_kept():
+        journal.tell(["gc"], [group], [report])
     if report["error"]:
         raise exception.StepFailed(
             step=report["error"]["step"],
@@ -216,3 +298,21 @@ def _run(place: Place, todo: Sequence[Step]) -> list[Step]:
             left="",
         )
     return [step for i, step in enumerate(todo) if i not in report["unchanged"]]
+
+
+def examinable() -> dict[str, Family]:
+    """Return what :func:`diagnose` can examine, by name, each with the family that does."""
+    return {name: family for family in families.all_families() for name in family.system.doctor}
+
+
+def diagnose(name: str, databases: Collection[Any]) -> list[Diagnosis]:
+    """Return what is so of the host itself; see :attr:`.family.System.doctor`.
+
+    :raises InvalidField: there is nothing of this name
+    :raises OSError: it could not be looked at
+    """
+    known = examinable()
+    if name not in known:
+        expected = f"one of {', '.join(sorted(known))}"
+        raise exception.InvalidField(field="name", value=name, expected=expected)
+    return families.ask(known[name], lambda family: family.system.doctor[name](databases))

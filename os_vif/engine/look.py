@@ -28,7 +28,7 @@ class Look:
         self.host = Host()
         self._place = place
         self._privileged = privileged
-        self._left: dict[Question[Any, Any], set[Any]] = {}
+        self._left: dict[int, dict[Question[Any, Any], set[Any]]] = {}  # by stage
         self._asked: set[Asked] = set()
 
     def ask(self, asked: Iterable[Asked]) -> None:
@@ -36,7 +36,8 @@ class Look:
         for item in asked:
             if item not in self._asked:
                 self._asked.add(item)
-                self._left.setdefault(item.question, set()).add(item.about)
+                stage = self._left.setdefault(item.question.when, {})
+                stage.setdefault(item.question, set()).add(item.about)
 
     def answer(self, reveal: Reveal) -> Host:
         """Answer all questions, and those that answers bring.
@@ -45,17 +46,18 @@ class Look:
         :raises OSError: somebody refused to tell.
         """
         while self._left:
-            stage = min(question.when for question in self._left)
-            now = [question for question in self._left if question.when == stage]
             plain: dict[str, dict[Question[Any, Any], set[Any]]] = {}
-            for question in now:
-                about = self._left.pop(question)
+            for question, about in self._left.pop(min(self._left)).items():
                 if not question.privileged:
                     family = families.of_question(question.name)
                     plain.setdefault(family.name, {})[question] = about
-                elif self._privileged and (keys := question.among(about, self.host)):
+                elif not (keys := question.among(about, self.host)):
+                    continue
+                elif self._privileged:
                     rows = reveal(self._place.section, question.name, keys)
                     question.take(self.host[question], rows)
+                else:
+                    self.host.unseen.append(question)
             for name, questions in plain.items():
                 self.ask(self._look(name, questions))
         return self.host

@@ -52,6 +52,7 @@ class Question(Generic[Key, Answer]):
         was looked at.
     :ivar take: of a privileged question, writes the rows that came back into the answers.
     :ivar gone: writes into the answers that a device of this name is gone.
+    :ivar sees: of a privileged question, what its answers show, in words, as a plural.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Question(Generic[Key, Answer]):
     among: Callable[[Collection[Any], Host], list[Any]] = _every
     take: Callable[[dict[Key, Answer], list[Any]], None] = dict.update
     gone: Callable[[dict[Key, Answer], str], None] | None = None
+    sees: str = ""
 
     def __call__(self, about: Any) -> Asked:
         """Return the question about one thing."""
@@ -95,9 +97,11 @@ class Host:
     """The host, as far as it was asked about.
 
     :ivar answers: by question, and by what it is about.
+    :ivar unseen: privileged questions that had something to be asked about and were not asked.
     """
 
     answers: dict[Question[Any, Any], dict[Any, Any]] = dataclasses.field(default_factory=dict)
+    unseen: list[Question[Any, Any]] = dataclasses.field(default_factory=list)
 
     def __getitem__(self, question: Question[Key, Answer]) -> dict[Key, Answer]:
         """Return the answers to a kind of question, to read and to write on."""

@@ -75,6 +75,11 @@ class Picture:
         the highest family has it that says anything.
     :ivar states: what is to be said of the VIF's state.
     :ivar up: of each of its things that has a link, whether that is up.
+    :ivar opened: of each of its things that is a guest's end and shows it, whether a program has it
+        open.
+    :ivar carriers: of each of its things that has a link, whether that has a carrier.
+    :ivar columns: by title, columns of ``list`` that are shown to who wants to see all: what stands
+        there of a VIF; '' for nothing.
     :ivar waiting: names of what waits for something that the hypervisor makes; None where nothing
         ever does.
     """
@@ -88,4 +93,7 @@ class Picture:
     beside: Callable[[Plugged], Sequence[str]] = _nothing
     states: Callable[[Plugged], Iterable[State]] = _nothing
     up: Callable[[Plugged], Iterable[bool]] = _nothing
+    opened: Callable[[Plugged], Iterable[bool]] = _nothing
+    carriers: Callable[[Plugged], Iterable[bool]] = _nothing
+    columns: Mapping[str, Callable[[Plugged], str]] = dataclasses.field(default_factory=dict)
     waiting: Callable[[Plugged], Collection[str]] | None = None

@@ -17,15 +17,16 @@ Who owns a device decides what may be done to it:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from os_vif import exception
 from os_vif.engine import families
 from os_vif.engine.draft import Draft, Known, Plan
 from os_vif.engine.families import ask, of_resource, rule_of
-from os_vif.engine.family import Caution, Family, Phase, Strays
+from os_vif.engine.family import NO_STRAYS, Caution, Family, Phase
 from os_vif.engine.observed import HOLDERS, Asked, Asks, Host
 from os_vif.engine.plugged import Plugged
 from os_vif.engine.step import Step
@@ -39,6 +40,32 @@ Removing = Callable[[Plugged, Phase], Sequence[Step]]
 
 def _leave(_plugged: Plugged, _phase: Phase) -> Sequence[Step]:
     return ()
+
+
+def names(topologies: Iterable[Topology]) -> Asks:
+    """Return what must be looked up before anything else: the own names of devices they name.
+
+    A topology of which a resource is nobody's has none.
+    """
+    asked: set[Asked] = set()
+    for topology in topologies:
+        with contextlib.suppress(exception.UnusableFamily):
+            asked |= {
+                item
+                for resource in topology.resources
+                for item in rule_of(type(resource)).names(resource)
+            }
+    return Asks(asked)
+
+
+def named(topology: Topology, host: Host) -> Topology:
+    """Return a topology with the own names of the devices it names.
+
+    :param host: the answers to :func:`names`
+    :raises UnusableFamily: nobody knows one of its resources.
+    """
+    resources = tuple(rule_of(type(it)).named(it, host) for it in topology.resources)
+    return dataclasses.replace(topology, resources=resources)
 
 
 def questions(topology: Topology, marks: Collection[Mark] = ()) -> Asks:
@@ -76,23 +103,20 @@ def _asked(topology: Topology) -> set[Asked]:
 def _asked_elsewhere(
     topology: Topology, there: Iterable[Family], marks: Collection[Mark]
 ) -> set[Asked]:
-    known = {topology.mark, *marks}
-    return {
-        item
-        for family in there
-        for item in _of_strays(family, lambda strays: strays.asks(topology, known))
-    }
+    known = (topology.mark, *(mark for mark in marks if mark != topology.mark))
+    return set(_of_each(there, lambda it: it.strays.asks(topology, known)))
 
 
-def _of_strays(family: Family, act: Callable[[Strays], Iterable[Told]]) -> list[Told]:
-    strays = family.strays
-    return [] if strays is None else ask(family, lambda _it: act(strays))
+def _of_each(there: Iterable[Family], act: Callable[[Family], Iterable[Told]]) -> Iterator[Told]:
+    for family in there:
+        if family.strays is not NO_STRAYS:
+            yield from ask(family, act)
 
 
 def _concerned(topology: Topology, asked: Collection[Asked]) -> list[Family]:
     """Return the families that a topology is made of, or asks."""
     there = [of_resource(type(resource)) for resource in topology.resources]
-    there += [families.of_question(item.question.name) for item in asked]
+    there += map(families.of_question, {item.question.name for item in asked})
     return list({family.name: family for family in there}.values())
 
 
@@ -101,11 +125,7 @@ def former_marks(topology: Topology, host: Host) -> set[Mark]:
 
     It was another plugin's, or another guest's, before.
     """
-    found = {
-        mark
-        for family in families.loaded()
-        for mark in _of_strays(family, lambda strays: strays.marks(topology, host))
-    }
+    found = set(_of_each(families.loaded(), lambda it: it.strays.marks(topology, host)))
     mine = topology.mark
     return found and found - {mine, dataclasses.replace(mine, instance="")}
 
@@ -113,9 +133,8 @@ def former_marks(topology: Topology, host: Host) -> set[Mark]:
 def strays_of(topology: Topology, host: Host) -> Plugged | None:
     """Return what the VIF has elsewhere, as far as that was asked; None for nothing."""
     parts: dict[str, tuple[object, ...]] = {}
-    for family in families.loaded():
-        for part in _of_strays(family, lambda strays: strays.find(topology, host)):
-            parts[part.kind] = (*parts.get(part.kind, ()), part.item)
+    for part in _of_each(families.loaded(), lambda it: it.strays.find(topology, host)):
+        parts[part.kind] = (*parts.get(part.kind, ()), part.item)
     return Plugged(topology.mark, parts) if parts else None
 
 
@@ -163,8 +182,7 @@ def plan_plug(
         for rule, resource in ruled:
             rule.plug(draft, resource)
         for family in families.loaded():
-            if family.strays is not None:
-                family.strays.settle(draft)
+            family.strays.settle(draft)
     except exception.ExceptionBase:
         draft.abandon()  # the next VIF must not be planned on it
         raise
@@ -225,8 +243,7 @@ def need_free(draft: Draft, strays: Plugged) -> None:
     :raises ResourceConflict: somebody does.
     """
     for family in families.loaded():
-        if family.strays is not None:
-            family.strays.need_free(draft, strays)
+        family.strays.need_free(draft, strays)
 
 
 def plan_unplug(

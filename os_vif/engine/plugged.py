@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from os_vif.engine.topology import Mark
+
+if TYPE_CHECKING:
+    from os_vif.engine.topology import Resource
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,3 +49,17 @@ class Plugged:
     def __getitem__(self, kind: str) -> tuple[Any, ...]:
         """Return the parts of a kind; none where there are none."""
         return self.parts.get(kind, ())
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Held(Plugged):
+    """The same, and what is to be known beside it to say what would plug such a VIF.
+
+    :ivar parts: also what families tell when they are asked for more (``System.tell``).
+    :ivar shared: by name, of the bridges and VLAN devices that were made for many VIFs, used by
+        this one or not, what they consist of.
+    :ivar privileged: whether what needs privilege could be seen.
+    """
+
+    shared: Mapping[str, tuple[Resource, ...]] = dataclasses.field(default_factory=dict)
+    privileged: bool = True

@@ -23,6 +23,7 @@ from os_vif.engine import call_time, families, runner
 from os_vif.engine import look as looking
 from os_vif.engine.daemon import Context, Lost, NotStarted
 from os_vif.engine.place import AS_ROOT, DEFAULT, LINUX_BRIDGE, OVS
+from os_vif.engine.programs import for_sudo
 
 # CAP_NET_RAW: the legacy iptables talks to the kernel through a raw socket.
 _CAPABILITIES = [capabilities.CAP_NET_ADMIN, capabilities.CAP_NET_RAW]
@@ -56,6 +57,8 @@ fast_path = Context(
         capabilities.CAP_CHOWN,
         capabilities.CAP_DAC_OVERRIDE,
         capabilities.CAP_FOWNER,
+        # And to end programs that have become another user.
+        capabilities.CAP_KILL,
     ],
 )
 
@@ -117,10 +120,21 @@ def _call(section: str, *args: Any, patience: float = 0.0) -> list[Any]:
     except NotStarted as error:
         raise exception.NotPrivileged(
             section=context.cfg_section,
-            command=context.conf.helper_command or "sudo privsep-helper",
+            command=context.conf.helper_command or _by_default(),
             reason=error.__cause__,
+            configured=bool(context.conf.helper_command),
         ) from error.__cause__
     return answer
+
+
+def _by_default() -> str:
+    tried, there = "sudo privsep-helper", f"sudo {for_sudo('privsep-helper')}"
+    return tried if there == tried else f"{tried}; that of this installation is {there}"
+
+
+def options(section: str) -> Any:
+    """Return the options of a daemon by name, as ``oslo.config`` has a group."""
+    return cfg.CONF[section]
 
 
 def run(

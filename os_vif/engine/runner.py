@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import functools
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-from oslo_log import log as logging
 
 from os_vif import exception
 from os_vif.engine import call_time, families, steps
@@ -27,10 +26,16 @@ Plain = list[Any]
 """``[[kind, args, undo kind or None, undo args or None], ...]``: one group of steps."""
 
 Report = dict[str, Any]
-"""What became of a group: ``error`` (None, or ``step``, ``errno``, ``reason`` and ``left``, what
-could not be taken back), ``unchanged``, the positions of steps that found all done, and ``seen``,
-the attributes a step was to set as the kernel showed them right after it, by device."""
+"""What became of a group: ``error`` (None, or ``step``, ``errno``, ``reason``, ``undone``, what was
+taken back, where that is known, and ``left``, what could not be), ``unchanged``, the positions of
+steps that found all done, and ``seen``, the attributes a step was to set as the kernel showed them
+right after it, by device."""
 
+
+_Back = tuple[Sequence[str], Sequence[str]]
+"""In words, which steps were taken back, and which could not be, each with the reason."""
+
+_NOTHING: _Back = ((), ())
 
 Handler = Callable[[Args], Args | Seen | None]
 
@@ -126,7 +131,7 @@ def run_as_caller(groups: Sequence[Group]) -> list[Report]:
             except Exception as error:
                 if not (isinstance(error, OSError) or _is_others(step, error)):
                     raise
-                failure = _failure(step, error, [])
+                failure = _failure(step, error)
                 break
         reports.append({"error": failure, "unchanged": [], "seen": {}})
     return reports
@@ -147,7 +152,7 @@ def _run_groups(
             raise
         reports.append(report)
         if report["error"] and together:
-            report["error"]["left"] += _undo(finished, run_step)
+            report["error"]["left"] += _undo(finished, run_step)[1]
             break
         finished += done
     return reports
@@ -165,10 +170,10 @@ def _run_group(group: Group, done: Group, run_step: RunStep, end: float) -> Repo
         except BaseException as error:
             if families.kind_of(step.kind).partial:
                 done.append((step, undo))
-            left = _undo(done, run_step)
+            back = _undo(done, run_step)
             if not (isinstance(error, OSError) or _is_others(step, error)):
                 raise  # interrupted, or a mistake of ours
-            return {"error": _failure(step, error, left), "unchanged": [], "seen": {}}
+            return {"error": _failure(step, error, back), "unchanged": [], "seen": {}}
         if isinstance(found, Seen):
             seen[found.name] = dict(found.attributes)
         elif found is not None:
@@ -198,7 +203,7 @@ def _is_others(step: Step, error: BaseException) -> bool:
     return isinstance(error, Exception) and not ours
 
 
-def _failure(step: Step, error: BaseException, left: list[str]) -> dict[str, Any]:
+def _failure(step: Step, error: BaseException, back: _Back = _NOTHING) -> dict[str, Any]:
     reason = str(error)
     if isinstance(error, OSError):
         reason = error.strerror or reason
@@ -210,23 +215,25 @@ def _failure(step: Step, error: BaseException, left: list[str]) -> dict[str, Any
         "step": steps.describe(step),
         "errno": (error.errno or 0) if isinstance(error, OSError) else 0,
         "reason": reason,
-        "left": left,
+        "undone": list(back[0]),
+        "left": list(back[1]),
     }
 
 
-def _undo(done: Group, run_step: RunStep) -> list[str]:
-    """Take back steps, last first; return what could not be, in words."""
-    left = []
+def _undo(done: Group, run_step: RunStep) -> _Back:
+    """Take back steps, last first; return what was, and what could not be."""
+    undone, left = [], []
     for _step, undo in reversed(done):
         if undo is None:
             continue
         try:
             run_step(undo)
+            undone.append(steps.describe(undo))
         except Exception as error:
             if not (isinstance(error, OSError) or _is_others(undo, error)):
                 raise
             # With a device all is gone that was to be taken back.
             if not isinstance(error, OSError) or error.errno != errno.ENODEV:
-                left.append(f"{steps.describe(undo)}: {_failure(undo, error, [])['reason']}")
+                left.append(f"{steps.describe(undo)}: {_failure(undo, error)['reason']}")
     done.clear()
-    return left
+    return undone, left

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import random
 import time
 from collections.abc import Iterable
-
-from oslo_log import log as logging
 
 from os_vif.engine import dispatch
 from os_vif.engine.observed import Asked, Host
@@ -36,8 +35,14 @@ def observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
         try:
             return dispatch.observe(asked, place, with_daemon=with_daemon)
         except OSError as error:
-            if error.errno not in _PASSING or attempt == _LOOKS:
+            if not _is_passing(error) or attempt == _LOOKS:
                 raise
             LOG.debug("%s; looking again", error)
         time.sleep(_CHANCE.uniform(0, _PAUSE_S * 2**attempt))
         attempt += 1
+
+
+def _is_passing(error: OSError) -> bool:
+    # What goes takes its files along.
+    gone = error.errno == errno.ENOENT and str(error.filename).startswith(("/sys/", "/proc/"))
+    return gone or error.errno in _PASSING

@@ -49,6 +49,7 @@ class Drift:
     :ivar detached: the device is not attached to what it should be.
     :ivar astray: the device is there, and should not be.
     :ivar part: the key of the part of a picture that it concerns; '' for the device.
+    :ivar before: of an attribute that differs, its value now; None where it is not known.
     """
 
     device: str
@@ -59,6 +60,38 @@ class Drift:
     detached: bool = dataclasses.field(default=False, compare=False)
     astray: bool = dataclasses.field(default=False, compare=False)
     part: str = dataclasses.field(default="", compare=False)
+    before: Any = dataclasses.field(default=None, compare=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """What a step changes, by attribute, as far as that is known.
+
+    :ivar before: what is there now; empty for nothing, and of what is to be made.
+    :ivar after: what the step makes of it.
+    """
+
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+UNKNOWN = Change({}, {})
+"""Of a step of which nothing is known."""
+
+
+def from_to(before: str, after: str) -> str:
+    """Return in words that one thing becomes another: ``MTU 900 -> 1500``.
+
+    :param before: in words; '' where it is not known
+    :param after: in the same words, as far as they go
+    """
+    if before in ("", after):
+        return after
+    old, new = before.split(" "), after.split(" ")
+    same = 0
+    while same < min(len(old), len(new)) - 1 and old[same] == new[same]:
+        same += 1
+    return f"{before} -> {' '.join(new[same:])}"
 
 
 def _always(_args: Args) -> bool:
@@ -77,6 +110,10 @@ def _well(_args: Args, _host: Host) -> bool:
     return True
 
 
+def _unknown(_host: Host, _args: Args) -> Mapping[str, Any]:
+    return {}
+
+
 def _its_name(args: Args, _steps: Sequence[Step]) -> Collection[str]:
     return [args["name"]] if "name" in args else []
 
@@ -87,7 +124,8 @@ class Kind(NamedTuple):
     :ivar fields: what each field may hold.
     :ivar effect: writes on the model what the step does to the host.
     :ivar inverse: given the model *before* the step, the step that takes it back, if any.
-    :ivar words: what the step does, for people.
+    :ivar words: what the step does, for people.  Here, and to :attr:`drift`, the fields come with
+        one more, ``before``, where :attr:`shows` tells what is there.
     :ivar forget: given the model before the step, what takes it back on the model alone where
         nothing takes it back on the host; None where nothing can be there to take back.
     :ivar drift: what is wrong where the step is left, given all that are; None says the words.
@@ -110,6 +148,8 @@ class Kind(NamedTuple):
     :ivar makes: of a kind that :attr:`Rule.own <os_vif.engine.family.Rule.own>` names, given all
         the steps of a plan: the names of what it makes that the VIF did not have before.
     :ivar adopts: whether it makes a thing the VIF's that was there, and not the VIF's.
+    :ivar shows: by attribute, what the model shows of what the step sets, of a thing that is there;
+        asked of the model before the step and after it.
     :ivar identity: by what two plans' steps of the kind are one and the same, though they differ;
         '' if they are not, then.
     """
@@ -134,4 +174,5 @@ class Kind(NamedTuple):
     holds: Callable[[Args, Host], bool] = _well
     makes: Callable[[Args, Sequence[Step]], Collection[str]] = _its_name
     adopts: Callable[[Args], bool] = lambda _args: False
+    shows: Callable[[Host, Args], Mapping[str, Any]] = _unknown
     identity: Callable[[Args], str] = lambda _args: ""

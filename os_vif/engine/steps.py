@@ -8,12 +8,13 @@ it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from os_vif import exception
 from os_vif.engine import families
 from os_vif.engine.observed import Host
-from os_vif.engine.step import KERNEL, Kind, Step
+from os_vif.engine.step import KERNEL, Args, Change, Kind, Step
 
 
 def apply(host: Host, step: Step) -> None:
@@ -26,9 +27,26 @@ def inverse(host: Host, step: Step) -> Step | None:
     return families.kind_of(step.kind).inverse(host, step.args)
 
 
-def describe(step: Step) -> str:
-    """Return a step in words."""
-    return families.kind_of(step.kind).words(step.args)
+def change(host: Host, step: Step) -> Change:
+    """Write on the model ``host`` what ``step`` does, and return what that changes."""
+    kind = families.kind_of(step.kind)
+    before = dict(kind.shows(host, step.args))
+    kind.effect(host, step.args)
+    after = kind.shows(host, step.args) if before else {}
+    return Change(before, {name: after[name] for name in before if name in after})
+
+
+def with_before(step: Step, before: Mapping[str, Any]) -> Args:
+    """Return the fields of a step, for its words, with what is there now."""
+    return {**step.args, "before": before} if before else step.args
+
+
+def describe(step: Step, before: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Return a step in words.
+
+    :param before: what is there now of what it sets, as :class:`~os_vif.engine.step.Change` has it
+    """
+    return families.kind_of(step.kind).words(with_before(step, before))
 
 
 def tells_drift(step: Step, every: Sequence[Step]) -> bool:

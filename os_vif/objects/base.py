@@ -2,17 +2,25 @@
 """What all versioned objects of this project share: the namespace and the way back in time."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, dataclass_transform
 
 from oslo_utils import versionutils
-from oslo_versionedobjects import base as ovo_base
+
+from os_vif.objects.ovo import base as ovo_base
+
+UNSET: Any = None
+"""What type checkers take for a field's default: none has to be given, and then it is unset.
+
+Registering a class puts a property in its place.
+"""
 
 OLDEST_VERSION = "1.0"
 """The first version of every object; any release of the library on any host understands it."""
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False)
 class VersionedObject(ovo_base.VersionedObject):
-    """A versioned object in the ``os_vif`` namespace."""
+    """A versioned object in the ``os_vif`` namespace; type checkers know its constructor."""
 
     OBJ_PROJECT_NAMESPACE = "os_vif"
 

@@ -4,7 +4,8 @@
 from typing import TYPE_CHECKING
 
 import netaddr
-from oslo_versionedobjects import fields
+
+from os_vif.objects.ovo import fields
 
 if TYPE_CHECKING:
     _IPAddressesField = fields.AutoTypedField[list[netaddr.IPAddress]]

@@ -3,11 +3,11 @@
 """The addresses a VIF has on its subnet."""
 
 import netaddr
-from oslo_versionedobjects import base as ovo_base
-from oslo_versionedobjects import fields
 
 from os_vif.objects import base
 from os_vif.objects import fields as osv_fields
+from os_vif.objects.ovo import base as ovo_base
+from os_vif.objects.ovo import fields
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -21,8 +21,8 @@ class FixedIP(base.VersionedObject):
         "floating_ips": osv_fields.ListOfIPAddressField(),
     }
 
-    address: netaddr.IPAddress
-    floating_ips: list[netaddr.IPAddress]
+    address: netaddr.IPAddress = base.UNSET
+    floating_ips: list[netaddr.IPAddress] = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -33,4 +33,4 @@ class FixedIPList(base.VersionedObject, ovo_base.ObjectListBase[FixedIP]):
 
     fields = {"objects": fields.ListOfObjectsField("FixedIP")}
 
-    objects: list[FixedIP]
+    objects: list[FixedIP] = base.UNSET

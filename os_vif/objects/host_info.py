@@ -6,11 +6,11 @@ from collections.abc import Collection
 from typing import Any
 
 from oslo_utils import versionutils
-from oslo_versionedobjects import base as ovo_base
-from oslo_versionedobjects import fields
 
 from os_vif import exception
 from os_vif.objects import base
+from os_vif.objects.ovo import base as ovo_base
+from os_vif.objects.ovo import fields
 
 
 def _registered_version(
@@ -53,9 +53,9 @@ class HostPortProfileInfo(
         "max_version": fields.StringField(),
     }
 
-    profile_object_name: str
-    min_version: str
-    max_version: str
+    profile_object_name: str = base.UNSET
+    min_version: str = base.UNSET
+    max_version: str = base.UNSET
 
     def get_common_version(self) -> str:
         """Return the version this process has of the profile, which the host takes as it is.
@@ -92,10 +92,10 @@ class HostVIFInfo(
         "supported_port_profiles": fields.ListOfObjectsField("HostPortProfileInfo"),
     }
 
-    vif_object_name: str
-    min_version: str
-    max_version: str
-    supported_port_profiles: list[HostPortProfileInfo]
+    vif_object_name: str = base.UNSET
+    min_version: str = base.UNSET
+    max_version: str = base.UNSET
+    supported_port_profiles: list[HostPortProfileInfo] = base.UNSET
 
     def obj_make_compatible(self, primitive: dict[str, Any], target_version: str) -> None:
         """Leave out what ``target_version`` did not have."""
@@ -132,8 +132,8 @@ class HostPluginInfo(
         "vif_info": fields.ListOfObjectsField("HostVIFInfo"),
     }
 
-    plugin_name: str
-    vif_info: list[HostVIFInfo]
+    plugin_name: str = base.UNSET
+    vif_info: list[HostVIFInfo] = base.UNSET
 
     def has_vif(self, name: str) -> bool:
         """Whether the plugin takes VIFs of class ``name``."""
@@ -168,7 +168,7 @@ class HostInfo(
 
     fields = {"plugin_info": fields.ListOfObjectsField("HostPluginInfo")}
 
-    plugin_info: list[HostPluginInfo]
+    plugin_info: list[HostPluginInfo] = base.UNSET
 
     def has_plugin(self, name: str) -> bool:
         """Whether the host has a plugin of this name."""

@@ -2,10 +2,9 @@
 # ruff: noqa: RUF012  (oslo.versionedobjects wants plain class attributes)
 """The guest a VIF belongs to."""
 
-from oslo_versionedobjects import base as ovo_base
-from oslo_versionedobjects import fields
-
 from os_vif.objects import base
+from os_vif.objects.ovo import base as ovo_base
+from os_vif.objects.ovo import fields
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -20,6 +19,6 @@ class InstanceInfo(base.VersionedObject):
         "project_id": fields.StringField(),
     }
 
-    uuid: str
-    name: str
-    project_id: str
+    uuid: str = base.UNSET
+    name: str = base.UNSET
+    project_id: str = base.UNSET

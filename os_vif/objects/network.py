@@ -4,10 +4,9 @@
 
 from typing import Any
 
-from oslo_versionedobjects import base as ovo_base
-from oslo_versionedobjects import fields
-
 from os_vif.objects import base
+from os_vif.objects.ovo import base as ovo_base
+from os_vif.objects.ovo import fields
 from os_vif.objects.subnet import SubnetList
 
 
@@ -37,16 +36,16 @@ class Network(base.VersionedObject):
         "mtu": fields.IntegerField(nullable=True),
     }
 
-    id: str
-    bridge: str
-    label: str
-    subnets: SubnetList
-    multi_host: bool
-    should_provide_bridge: bool
-    should_provide_vlan: bool
-    bridge_interface: str | None
-    vlan: int | None
-    mtu: int | None
+    id: str = base.UNSET
+    bridge: str = base.UNSET
+    label: str = base.UNSET
+    subnets: SubnetList = base.UNSET
+    multi_host: bool = base.UNSET
+    should_provide_bridge: bool = base.UNSET
+    should_provide_vlan: bool = base.UNSET
+    bridge_interface: str | None = base.UNSET
+    vlan: int | None = base.UNSET
+    mtu: int | None = base.UNSET
 
     def __init__(self, **kwargs: Any) -> None:
         # Set here and not as field defaults: defaults are part of the wire fingerprint.

@@ -3,10 +3,10 @@
 """The routes a subnet gives its guests."""
 
 import netaddr
-from oslo_versionedobjects import base as ovo_base
-from oslo_versionedobjects import fields
 
 from os_vif.objects import base
+from os_vif.objects.ovo import base as ovo_base
+from os_vif.objects.ovo import fields
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -21,9 +21,9 @@ class Route(base.VersionedObject):
         "interface": fields.StringField(),
     }
 
-    cidr: netaddr.IPNetwork
-    gateway: netaddr.IPAddress
-    interface: str
+    cidr: netaddr.IPNetwork = base.UNSET
+    gateway: netaddr.IPAddress = base.UNSET
+    interface: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -34,4 +34,4 @@ class RouteList(base.VersionedObject, ovo_base.ObjectListBase[Route]):
 
     fields = {"objects": fields.ListOfObjectsField("Route")}
 
-    objects: list[Route]
+    objects: list[Route] = base.UNSET

@@ -3,12 +3,12 @@
 """The layer-3 side of a network: one subnet, and a list of them."""
 
 import netaddr
-from oslo_versionedobjects import base as ovo_base
-from oslo_versionedobjects import fields
 
 from os_vif.objects import base
 from os_vif.objects import fields as osv_fields
 from os_vif.objects.fixed_ip import FixedIPList
+from os_vif.objects.ovo import base as ovo_base
+from os_vif.objects.ovo import fields
 from os_vif.objects.route import RouteList
 
 
@@ -27,12 +27,12 @@ class Subnet(base.VersionedObject):
         "dhcp_server": fields.IPAddressField(),
     }
 
-    cidr: netaddr.IPNetwork
-    dns: list[netaddr.IPAddress]
-    gateway: netaddr.IPAddress
-    ips: FixedIPList
-    routes: RouteList
-    dhcp_server: netaddr.IPAddress
+    cidr: netaddr.IPNetwork = base.UNSET
+    dns: list[netaddr.IPAddress] = base.UNSET
+    gateway: netaddr.IPAddress = base.UNSET
+    ips: FixedIPList = base.UNSET
+    routes: RouteList = base.UNSET
+    dhcp_server: netaddr.IPAddress = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -43,4 +43,4 @@ class SubnetList(base.VersionedObject, ovo_base.ObjectListBase[Subnet]):
 
     fields = {"objects": fields.ListOfObjectsField("Subnet")}
 
-    objects: list[Subnet]
+    objects: list[Subnet] = base.UNSET

@@ -6,16 +6,15 @@ Versions only grow, and only by new fields; each class's docstring tells which v
 what. Field order, types, nullability and defaults are part of the wire format.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from debtcollector import removals
 from oslo_utils import versionutils
-from oslo_versionedobjects import base as ovo_base
-from oslo_versionedobjects import fields
 
 from os_vif.objects import base
 from os_vif.objects import fields as osv_fields
 from os_vif.objects.network import Network
+from os_vif.objects.ovo import base as ovo_base
+from os_vif.objects.ovo import fields
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -40,8 +39,8 @@ class DatapathOffloadRepresentor(DatapathOffloadBase):
         "representor_address": fields.StringField(nullable=True),
     }
 
-    representor_name: str | None
-    representor_address: str | None
+    representor_name: str | None = base.UNSET
+    representor_address: str | None = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -61,7 +60,7 @@ class VIFPortProfileBase(base.VersionedObject, ovo_base.ComparableVersionedObjec
 
     obj_relationships = {"datapath_offload": [("1.1", "1.0")]}
 
-    datapath_offload: DatapathOffloadBase | None
+    datapath_offload: DatapathOffloadBase | None = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -87,12 +86,12 @@ class VIFPortProfileOpenVSwitch(VIFPortProfileBase):
         "multiqueue": fields.BooleanField(default=False),
     }
 
-    interface_id: str
-    profile_id: str
-    datapath_type: str | None
-    create_port: bool
-    create_tap: bool
-    multiqueue: bool
+    interface_id: str = base.UNSET
+    profile_id: str = base.UNSET
+    datapath_type: str | None = base.UNSET
+    create_port: bool = base.UNSET
+    create_tap: bool = base.UNSET
+    multiqueue: bool = base.UNSET
 
     def obj_make_compatible(self, primitive: dict[str, Any], target_version: str) -> None:
         """Leave out what ``target_version`` did not have."""
@@ -127,15 +126,10 @@ class VIFPortProfileFPOpenVSwitch(VIFPortProfileOpenVSwitch):
         "hybrid_plug": fields.BooleanField(default=False),
     }
 
-    bridge_name: str
-    hybrid_plug: bool
+    bridge_name: str = base.UNSET
+    hybrid_plug: bool = base.UNSET
 
 
-@removals.removed_class(
-    "VIFPortProfileOVSRepresentor",
-    message="use VIFPortProfileOpenVSwitch with a DatapathOffloadRepresentor",
-    category=PendingDeprecationWarning,
-)
 @ovo_base.VersionedObjectRegistry.register
 class VIFPortProfileOVSRepresentor(VIFPortProfileOpenVSwitch):
     """A virtual function's representor as a port of Open vSwitch.
@@ -152,8 +146,22 @@ class VIFPortProfileOVSRepresentor(VIFPortProfileOpenVSwitch):
         "representor_address": fields.PCIAddressField(nullable=True),
     }
 
-    representor_name: str | None
-    representor_address: str | None
+    representor_name: str | None = base.UNSET
+    representor_address: str | None = base.UNSET
+
+    if not TYPE_CHECKING:  # type checkers know the fields by name
+
+        def __init__(self, context: Any = None, **kwargs: Any) -> None:
+            import debtcollector  # brings the metadata of all that is installed, and asyncio
+
+            debtcollector.deprecate(
+                "Using class 'VIFPortProfileOVSRepresentor' (either directly or via inheritance) "
+                "is deprecated",
+                message="use VIFPortProfileOpenVSwitch with a DatapathOffloadRepresentor",
+                category=PendingDeprecationWarning,
+                stacklevel=4,
+            )
+            super().__init__(context, **kwargs)
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -164,7 +172,7 @@ class VIFPortProfileFPBridge(VIFPortProfileBase):
 
     fields = {"bridge_name": fields.StringField()}
 
-    bridge_name: str
+    bridge_name: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -175,7 +183,7 @@ class VIFPortProfileFPTap(VIFPortProfileBase):
 
     fields = {"mac_address": fields.MACAddressField(nullable=True)}
 
-    mac_address: str | None
+    mac_address: str | None = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -194,10 +202,10 @@ class VIFPortProfile8021Qbg(VIFPortProfileBase):
         "instance_id": fields.UUIDField(),
     }
 
-    manager_id: int
-    type_id: int
-    type_id_version: int
-    instance_id: str
+    manager_id: int = base.UNSET
+    type_id: int = base.UNSET
+    type_id_version: int = base.UNSET
+    instance_id: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -208,7 +216,7 @@ class VIFPortProfile8021Qbh(VIFPortProfileBase):
 
     fields = {"profile_id": fields.StringField()}
 
-    profile_id: str
+    profile_id: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -228,8 +236,8 @@ class VIFPortProfileK8sDPDK(VIFPortProfileBase):
     }
 
     l3_setup: bool
-    selflink: str
-    resourceversion: str
+    selflink: str = base.UNSET
+    resourceversion: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -254,14 +262,14 @@ class VIFBase(base.VersionedObject, ovo_base.ComparableVersionedObject):
         "port_profile": fields.ObjectField("VIFPortProfileBase", subclasses=True),
     }
 
-    id: str
-    address: str | None
-    network: Network | None
-    plugin: str
-    active: bool
-    preserve_on_delete: bool
-    has_traffic_filtering: bool
-    port_profile: VIFPortProfileBase
+    id: str = base.UNSET
+    address: str | None = base.UNSET
+    network: Network | None = base.UNSET
+    plugin: str = base.UNSET
+    active: bool = base.UNSET
+    preserve_on_delete: bool = base.UNSET
+    has_traffic_filtering: bool = base.UNSET
+    port_profile: VIFPortProfileBase = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -272,7 +280,7 @@ class VIFGeneric(VIFBase):
 
     fields = {"vif_name": fields.StringField()}
 
-    vif_name: str
+    vif_name: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -286,8 +294,8 @@ class VIFBridge(VIFBase):
         "bridge_name": fields.StringField(),
     }
 
-    vif_name: str
-    bridge_name: str
+    vif_name: str = base.UNSET
+    bridge_name: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -301,8 +309,8 @@ class VIFOpenVSwitch(VIFBase):
         "bridge_name": fields.StringField(),
     }
 
-    vif_name: str
-    bridge_name: str
+    vif_name: str = base.UNSET
+    bridge_name: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -322,10 +330,10 @@ class VIFDirect(VIFBase):
         "vlan_name": fields.StringField(),
     }
 
-    vif_name: str
-    dev_address: str
-    mode: str
-    vlan_name: str
+    vif_name: str = base.UNSET
+    dev_address: str = base.UNSET
+    mode: str = base.UNSET
+    vlan_name: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -345,9 +353,9 @@ class VIFVHostUser(VIFBase):
         "mode": osv_fields.VIFVHostUserModeField(),
     }
 
-    vif_name: str
-    path: str
-    mode: str
+    vif_name: str = base.UNSET
+    path: str = base.UNSET
+    mode: str = base.UNSET
 
     def obj_make_compatible(self, primitive: dict[str, Any], target_version: str) -> None:
         """Leave out what ``target_version`` did not have."""
@@ -369,8 +377,8 @@ class VIFHostDevice(VIFBase):
         "dev_address": fields.PCIAddressField(),
     }
 
-    dev_type: str
-    dev_address: str
+    dev_type: str = base.UNSET
+    dev_address: str = base.UNSET
 
 
 @ovo_base.VersionedObjectRegistry.register
@@ -384,5 +392,5 @@ class VIFNestedDPDK(VIFBase):
         "dev_driver": fields.StringField(),
     }
 
-    pci_address: str
-    dev_driver: str
+    pci_address: str = base.UNSET
+    dev_driver: str = base.UNSET

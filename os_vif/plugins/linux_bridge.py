@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg, types
 
-from os_vif import exception
+from os_vif import exception, objects
 from os_vif.engine.checks import mac_address, mtu_bytes, vlan_tag
 from os_vif.engine.place import LINUX_BRIDGE
 from os_vif.engine.topology import Mark, Resource, Topology
 from os_vif.host.forwarding.resources import ForwardRules
 from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan, host_side_mac, macs_of_guest
-from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
-from os_vif.objects.vif import VIFBridge
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
-from os_vif.plugins import tap_access
+from os_vif.plugins import anti_spoofing, bridge_port, host_network, limits, tap_access
 
 if TYPE_CHECKING:
+    from os_vif.guest.card import End
+    from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.network import Network
     from os_vif.objects.vif import VIFBase
@@ -92,17 +92,22 @@ class LinuxBridgePlugin(TopologyPlugin):
             "libvirt does both itself.",
         ),
         *tap_access.OPTS,
+        *tap_access.QUEUES,
+        *bridge_port.OPTS,
+        *limits.OPTS,
+        *anti_spoofing.OPTS,
+        *host_network.OPTS,
     ]
 
     def describe(self) -> HostPluginInfo:
         """VIFBridge, without a port profile."""
-        return HostPluginInfo(
+        return objects.host_info.HostPluginInfo(
             plugin_name=PLUGIN_NAME,
             vif_info=[
-                HostVIFInfo(
-                    vif_object_name=VIFBridge.obj_name(),
+                objects.host_info.HostVIFInfo(
+                    vif_object_name=objects.vif.VIFBridge.obj_name(),
                     min_version="1.0",
-                    max_version=VIFBridge.VERSION,
+                    max_version=objects.vif.VIFBridge.VERSION,
                     supported_port_profiles=[],
                 )
             ],
@@ -110,8 +115,8 @@ class LinuxBridgePlugin(TopologyPlugin):
 
     def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return bridge, uplink, rules and tap, as network and configuration ask for them."""
-        bridge = _bridge_of(vif)
         network = optional(vif, "network")
+        bridge = _bridge_of(vif, network)
         mtu = optional(network, "mtu") if network is not None else None
         # Networks have 0 where nobody set it.
         mtu = mtu_bytes(mtu or self.config.network_device_mtu, "network.mtu")
@@ -121,8 +126,30 @@ class LinuxBridgePlugin(TopologyPlugin):
             resources += self._provided(vif, network, bridge, mtu)
         elif create_tap:
             resources.append(Bridge(name=bridge, create=False))
+        resources += bridge_port.filtering(self.config, bridge)
+        resources += host_network.on_bridge(
+            self.config,
+            vif,
+            instance_info,
+            bridge,
+            is_made=_provides_bridge(network),
+            uplink=next((it.name for it in resources if isinstance(it, Uplink)), ""),
+            mtu=mtu,
+        )
         if create_tap:
             resources.append(self._tap(vif, bridge, mtu))
+            resources += limits.on_device(self.config, vif, tap_name(vif))
+            resources += anti_spoofing.on_device(self.config, vif, tap_name(vif))
+        elif limits.on_device(self.config, vif, tap_name(vif)):
+            raise exception.InvalidField(
+                field="rate_to_guest or rate_from_guest",
+                value=vif.id,
+                expected="option create_tap: only a tap that is made here is limited",
+            )
+        else:
+            expected = "none, or option create_tap: it is seen to at a tap that is made here"
+            anti_spoofing.need_none(self.config, vif, expected)
+        resources += self._port(vif, bridge, resources)
         mark = Mark.of(vif, PLUGIN_NAME, instance_info)
         # Made by the hypervisor, or by us when we were told to.
         awaited = () if create_tap else (tap_name(vif),)
@@ -130,8 +157,8 @@ class LinuxBridgePlugin(TopologyPlugin):
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return the tap and the rules; the bridge serves others and stays."""
-        bridge = _bridge_of(vif)
         network = optional(vif, "network")
+        bridge = _bridge_of(vif, network)
         resources: list[Resource] = []
         if _needs_rules(vif, network):
             resources += [
@@ -145,7 +172,23 @@ class LinuxBridgePlugin(TopologyPlugin):
                 adopt=self.config.create_tap,
             )
         )
+        resources += anti_spoofing.remains(self.config, vif, tap_name(vif))
+        resources += host_network.remains(self.config, vif, bridge)
         return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
+
+    def describe_guest_end(self, vif: VIFBase, topology: Topology | None) -> End:
+        """Return our tap, or the one that the hypervisor puts into the bridge."""
+        if self.config.create_tap:
+            return super().describe_guest_end(vif, topology)
+        from os_vif.guest.card import HypervisorTap
+
+        network = optional(vif, "network")
+        mtu = optional(network, "mtu") if network is not None else None
+        return HypervisorTap(
+            device=tap_name(vif),
+            bridge=_bridge_of(vif, network),
+            mtu=mtu or self.config.network_device_mtu,
+        )
 
     def _provided(self, vif: VIFBase, network: Network, bridge: str, mtu: int) -> list[Resource]:
         named = optional(network, "bridge_interface")
@@ -212,20 +255,32 @@ class LinuxBridgePlugin(TopologyPlugin):
             for family in ((False, True) if ipv6 or not versions else (False,))
         ]
 
+    def _port(self, vif: VIFBase, bridge: str, made: list[Resource]) -> list[Resource]:
+        """Return what is said of the tap's port; who isolates a guest must not do so in vain."""
+        uplinks = [it.name for it in made if isinstance(it, Uplink)]
+        found = bridge_port.port(self.config, vif.id, tap_name(vif), bridge, uplinks)
+        if found and not self.config.create_tap:
+            raise exception.InvalidField(
+                field="port_settings, port_vlans or port_trunks",
+                value=vif.id,
+                expected="option create_tap: only of a tap that is made here the port is set",
+            )
+        return found
+
     def _tap(self, vif: VIFBase, bridge: str, mtu: int) -> Tap:
         guest = mac_address(required(vif, "address"), "VIFBridge.address")
         return Tap(
             name=tap_name(vif),
             mac=host_side_mac(guest),
             mtu=mtu,
+            multi_queue=tap_access.queues(self.config, vif),
             bridge=bridge,
             known_macs=macs_of_guest(guest),
             **tap_access.whose(self.config, vif),
         )
 
 
-def _bridge_of(vif: VIFBase) -> str:
-    network = optional(vif, "network")
+def _bridge_of(vif: VIFBase, network: Network | None) -> str:
     name = optional(vif, "bridge_name")
     if name is None and network is not None:
         name = optional(network, "bridge")

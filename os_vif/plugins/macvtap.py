@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
-from os_vif import exception
+from os_vif import exception, objects
 from os_vif.engine.checks import mac_address, mtu_bytes, pci_address
 from os_vif.engine.topology import Mark, Resource, Topology
 from os_vif.host.functions.resources import FunctionVlan
 from os_vif.host.links.resources import Macvtap, Vlan
-from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
-from os_vif.objects.vif import VIFDirect
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
-from os_vif.plugins import port_profiles, tap_access
+from os_vif.plugins import anti_spoofing, limits, port_profiles, tap_access
 
 if TYPE_CHECKING:
+    from os_vif.guest.card import End
+    from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
 
@@ -55,18 +55,20 @@ class MacvtapPlugin(TopologyPlugin):
             help="Name or number of the group that gets them too.",
         ),
         *tap_access.FOR_ONE,
+        *limits.OPTS,
+        *anti_spoofing.OPTS,
         port_profiles.TIMEOUT_OPT,
     ]
 
     def describe(self) -> HostPluginInfo:
         """VIFDirect, without a port profile or with one of IEEE 802.1Qbg or 802.1Qbh."""
-        return HostPluginInfo(
+        return objects.host_info.HostPluginInfo(
             plugin_name=PLUGIN_NAME,
             vif_info=[
-                HostVIFInfo(
-                    vif_object_name=VIFDirect.obj_name(),
+                objects.host_info.HostVIFInfo(
+                    vif_object_name=objects.vif.VIFDirect.obj_name(),
                     min_version="1.0",
-                    max_version=VIFDirect.VERSION,
+                    max_version=objects.vif.VIFDirect.VERSION,
                     supported_port_profiles=port_profiles.supported(),
                 )
             ],
@@ -101,7 +103,11 @@ class MacvtapPlugin(TopologyPlugin):
             all_multicast=self.config.all_multicast,
             **tap_access.whose(self.config, vif),
         )
-        return self._topology(vif, instance_info, vlan, macvtap, card=(link, behind))
+        limited = [
+            *limits.on_device(self.config, vif, macvtap.name, guest_inside=True),
+            *anti_spoofing.on_device(self.config, vif, macvtap.name, guest_inside=True),
+        ]
+        return self._topology(vif, instance_info, vlan, macvtap, *limited, card=(link, behind))
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return the same, whatever the mode was."""
@@ -109,7 +115,20 @@ class MacvtapPlugin(TopologyPlugin):
         vlan = _vlan(vif, link, behind) if link or behind else None
         mac = mac_address(required(vif, "address"), "VIFDirect.address")
         macvtap = Macvtap(name=tap_name(vif), mac=mac, mode="vepa", link=link, behind=behind)
-        return self._topology(vif, instance_info, vlan, macvtap, card=(link, behind))
+        kept = anti_spoofing.remains(self.config, vif, macvtap.name)
+        return self._topology(vif, instance_info, vlan, macvtap, *kept, card=(link, behind))
+
+    def describe_guest_end(self, vif: VIFBase, topology: Topology | None) -> End:
+        """Return the macvtap, and what libvirt would make in its place."""
+        from os_vif.guest.card import Macvtap as MacvtapEnd
+        from os_vif.guest.card import hypervisor_macvtap
+
+        network = optional(vif, "network")
+        return MacvtapEnd(
+            device=tap_name(vif),
+            mtu=optional(network, "mtu") if network else None,
+            instead=hypervisor_macvtap(vif),
+        )
 
     def _topology(
         self,
@@ -117,9 +136,11 @@ class MacvtapPlugin(TopologyPlugin):
         instance_info: InstanceInfo | None,
         vlan: Vlan | None,
         macvtap: Macvtap,
+        *limited: Resource,
         card: tuple[str, str],
     ) -> Topology:
         resources: list[Resource] = [macvtap] if vlan is None else [vlan, macvtap]
+        resources += limited
         function = _function_vlan(vif)
         resources += [function] if function is not None else []
         link, behind = card

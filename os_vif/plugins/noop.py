@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
+from os_vif import objects
 from os_vif.engine.checks import socket_path
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.vhost_user.resources import VhostSocket
-from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
-from os_vif.objects.vif import VIFVHostUser
-from os_vif.plugin import TopologyPlugin, required
+from os_vif.plugin import TopologyPlugin, optional, required
 
 if TYPE_CHECKING:
+    from os_vif.guest.card import End
+    from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
 
@@ -38,13 +39,13 @@ class NoOpPlugin(TopologyPlugin):
 
     def describe(self) -> HostPluginInfo:
         """VIFVHostUser, in every version. Other VIFs work too, but nobody should count on it."""
-        return HostPluginInfo(
+        return objects.host_info.HostPluginInfo(
             plugin_name=PLUGIN_NAME,
             vif_info=[
-                HostVIFInfo(
-                    vif_object_name=VIFVHostUser.obj_name(),
+                objects.host_info.HostVIFInfo(
+                    vif_object_name=objects.vif.VIFVHostUser.obj_name(),
                     min_version="1.0",
-                    max_version=VIFVHostUser.VERSION,
+                    max_version=objects.vif.VIFVHostUser.VERSION,
                     supported_port_profiles=[],
                 )
             ],
@@ -53,7 +54,7 @@ class NoOpPlugin(TopologyPlugin):
     def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return the socket, where one is to be looked at."""
         mark = _mark(vif, instance_info)
-        if not isinstance(vif, VIFVHostUser) or not self.config.verify_sockets:
+        if not isinstance(vif, objects.vif.VIFVHostUser) or not self.config.verify_sockets:
             return Topology(mark, ())
         socket = VhostSocket(
             path=socket_path(required(vif, "path"), "VIFVHostUser.path"),
@@ -67,12 +68,35 @@ class NoOpPlugin(TopologyPlugin):
         """Return nothing: nothing was made."""
         return Topology(_mark(vif, instance_info), ())
 
+    def describe_guest_end(self, vif: VIFBase, topology: Topology | None) -> End:
+        """Return what the VIF names: a socket, a function, what libvirt is to share."""
+        from os_vif.guest import card
+
+        network = optional(vif, "network")
+        mtu = (optional(network, "mtu") or None) if network is not None else None
+        match vif:
+            case objects.vif.VIFVHostUser():
+                mode = str(required(vif, "mode"))
+                return card.VhostUser(path=required(vif, "path"), mode=mode, mtu=mtu)
+            case objects.vif.VIFHostDevice():
+                ethernet = required(vif, "dev_type") == "ethernet"
+                vlan = optional(network, "vlan") if network is not None and ethernet else None
+                address = required(vif, "dev_address")
+                return card.Function(
+                    address=address, managed=True, ethernet=ethernet, vlan=vlan or None
+                )
+            case objects.vif.VIFDirect():
+                return card.hypervisor_macvtap(vif)
+            case objects.vif.VIFNestedDPDK():
+                return card.Nested()
+        return super().describe_guest_end(vif, topology)
+
     def need_supported(self, vif: VIFBase) -> None:
         """Take every VIF, whatever its class and port profile."""
 
     def plug(self, vif: VIFBase, instance_info: InstanceInfo) -> None:
         """See that the socket is there, if that is wanted; else nothing."""
-        if self.config.verify_sockets and isinstance(vif, VIFVHostUser):
+        if self.config.verify_sockets and isinstance(vif, objects.vif.VIFVHostUser):
             super().plug(vif, instance_info)
 
     def unplug(self, vif: VIFBase, instance_info: InstanceInfo) -> None:

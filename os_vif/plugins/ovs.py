@@ -7,25 +7,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from oslo_config import cfg
 
+from os_vif import objects
 from os_vif.engine.place import OVS
 from os_vif.engine.topology import Mark, Topology
+from os_vif.host.links.resources import Tap
 from os_vif.host.openvswitch.resources import Database
-from os_vif.objects.host_info import HostPluginInfo, HostPortProfileInfo, HostVIFInfo
-from os_vif.objects.vif import (
-    VIFBridge,
-    VIFHostDevice,
-    VIFOpenVSwitch,
-    VIFPortProfileOpenVSwitch,
-    VIFPortProfileOVSRepresentor,
-    VIFVHostUser,
-)
 from os_vif.plugin import TopologyPlugin, optional, required
-from os_vif.plugins import ovs_names, tap_access
+from os_vif.plugins import anti_spoofing, limits, ovs_names, ovs_vlans, tap_access
 from os_vif.plugins.ovs_names import gen_port_name
 from os_vif.plugins.ovs_port import Port
 
 if TYPE_CHECKING:
     from os_vif.engine.place import Place
+    from os_vif.guest.card import End
+    from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
 
@@ -87,7 +82,24 @@ class OvsPlugin(TopologyPlugin):
         cfg.StrOpt("ssl_key_file", help="Private key for an ssl: connection."),
         cfg.StrOpt("ssl_cert_file", help="Certificate for an ssl: connection."),
         cfg.StrOpt("ssl_ca_cert_file", help="Certificate of the server's CA for ssl:."),
+        cfg.StrOpt(
+            "wait_for",
+            default="attached",
+            choices=["attached", "ovn"],
+            help="What plugging waits for, within ovs_vsctl_timeout: that Open vSwitch has "
+            "attached a port, or that OVN has bound it too and installed its flows. It does not "
+            "wait for ports whose tap is the hypervisor's to make.",
+        ),
+        cfg.DictOpt(
+            "waits_for",
+            default={},
+            help="The same as wait_for for single VIFs, by their ids: ID:ovn,ID:attached. In a "
+            "file for the command: the field wait_for.",
+        ),
         *tap_access.OPTS,
+        *ovs_vlans.OPTS,
+        *limits.OPTS,
+        *anti_spoofing.OPTS,
     ]
 
     gen_port_name = staticmethod(gen_port_name)
@@ -95,23 +107,31 @@ class OvsPlugin(TopologyPlugin):
     def describe(self) -> HostPluginInfo:
         """VIFOpenVSwitch, VIFBridge (hybrid), VIFVHostUser and VIFHostDevice (representor)."""
         profiles = [
-            HostPortProfileInfo(
+            objects.host_info.HostPortProfileInfo(
                 profile_object_name=profile.obj_name(),
                 min_version="1.0",
                 max_version=profile.VERSION,
             )
-            for profile in (VIFPortProfileOpenVSwitch, VIFPortProfileOVSRepresentor)
+            for profile in (
+                objects.vif.VIFPortProfileOpenVSwitch,
+                objects.vif.VIFPortProfileOVSRepresentor,
+            )
         ]
-        return HostPluginInfo(
+        return objects.host_info.HostPluginInfo(
             plugin_name=ovs_names.PLUGIN_NAME,
             vif_info=[
-                HostVIFInfo(
+                objects.host_info.HostVIFInfo(
                     vif_object_name=vif.obj_name(),
                     min_version="1.0",
                     max_version=vif.VERSION,
                     supported_port_profiles=profiles,
                 )
-                for vif in (VIFBridge, VIFHostDevice, VIFOpenVSwitch, VIFVHostUser)
+                for vif in (
+                    objects.vif.VIFBridge,
+                    objects.vif.VIFHostDevice,
+                    objects.vif.VIFOpenVSwitch,
+                    objects.vif.VIFVHostUser,
+                )
             ],
         )
 
@@ -125,11 +145,11 @@ class OvsPlugin(TopologyPlugin):
         """Return what the VIF's class, its profile and the configuration ask for."""
         port = Port(self.config, vif, instance_info)
         awaited: tuple[str, ...] = ()
-        if isinstance(vif, VIFVHostUser):
+        if isinstance(vif, objects.vif.VIFVHostUser):
             resources = port.vhost_user(vif)
-        elif isinstance(vif, VIFHostDevice):
+        elif isinstance(vif, objects.vif.VIFHostDevice):
             resources = port.representor()
-        elif isinstance(vif, VIFBridge):
+        elif isinstance(vif, objects.vif.VIFBridge):
             resources = port.hybrid(str(required(vif, "bridge_name")))
         else:
             resources = port.plain()
@@ -137,6 +157,12 @@ class OvsPlugin(TopologyPlugin):
             awaited = tuple(filter(None, [optional(vif, "vif_name")]))
         mark = Mark.of(vif, ovs_names.PLUGIN_NAME, instance_info)
         return Topology(mark, tuple(resources), awaited)
+
+    def describe_guest_end(self, vif: VIFBase, topology: Topology | None) -> End:
+        """Return our tap, or the one that the hypervisor makes, the socket or the function."""
+        if topology is not None and any(isinstance(it, Tap) for it in topology.resources):
+            return super().describe_guest_end(vif, topology)
+        return Port(self.config, vif, None).guest_end()
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return everything that any mode could have made for the VIF."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from oslo_config import cfg
 
+from os_vif import objects
 from os_vif.engine.checks import mac_address
 from os_vif.host.port_profiles.resources import (
     ANY_VLAN,
@@ -20,13 +21,12 @@ from os_vif.host.port_profiles.resources import (
     vsi_number,
     vsi_vlan,
 )
-from os_vif.objects.host_info import HostPortProfileInfo
-from os_vif.objects.vif import VIFPortProfile8021Qbg, VIFPortProfile8021Qbh
 from os_vif.plugin import optional, required
 
 if TYPE_CHECKING:
+    from os_vif.objects.host_info import HostPortProfileInfo
     from os_vif.objects.instance_info import InstanceInfo
-    from os_vif.objects.vif import VIFBase
+    from os_vif.objects.vif import VIFBase, VIFPortProfile8021Qbg, VIFPortProfile8021Qbh
 
 # lldpad and the switch may agree on longer; 10.5 s and half as much again is what they begin with.
 TIMEOUT_OPT = cfg.IntOpt(
@@ -41,10 +41,10 @@ TIMEOUT_OPT = cfg.IntOpt(
 def supported() -> list[HostPortProfileInfo]:
     """Return the profiles that :func:`resource_of` takes."""
     return [
-        HostPortProfileInfo(
+        objects.host_info.HostPortProfileInfo(
             profile_object_name=profile.obj_name(), min_version="1.0", max_version=profile.VERSION
         )
-        for profile in (VIFPortProfile8021Qbg, VIFPortProfile8021Qbh)
+        for profile in (objects.vif.VIFPortProfile8021Qbg, objects.vif.VIFPortProfile8021Qbh)
     ]
 
 
@@ -64,9 +64,9 @@ def resource_of(
     :raises InvalidField: a value of the profile cannot be used
     """
     profile = optional(vif, "port_profile")
-    if isinstance(profile, VIFPortProfile8021Qbg):
+    if isinstance(profile, objects.vif.VIFPortProfile8021Qbg):
         return _qbg(vif, profile, link, behind, timeout)
-    if isinstance(profile, VIFPortProfile8021Qbh):
+    if isinstance(profile, objects.vif.VIFPortProfile8021Qbh):
         return PortProfileQbh(
             link=link,
             behind=behind,

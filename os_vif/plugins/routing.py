@@ -8,7 +8,7 @@ for all others (as Calico does it).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from os_vif import exception
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from os_vif.engine.topology import Resource
     from os_vif.objects.network import Network
     from os_vif.objects.subnet import Subnet
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def has_ipv6(network: Network | None) -> bool:
@@ -39,13 +41,27 @@ def _subnets(network: Network | None) -> list[Subnet]:
     return list(optional(network, "subnets", [])) if network is not None else []
 
 
-def _addresses(
-    network: Network | None,
-) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def _addresses(network: Network | None) -> Iterator[Address]:
     for subnet in _subnets(network):
         for fixed in optional(subnet, "ips", []):
             if fixed.obj_attr_is_set("address"):
                 yield ipaddress.ip_address(str(fixed.address))
+
+
+def _behind(subnet: Subnet, own: Collection[Address]) -> Iterator[tuple[str, str]]:
+    """Yield the networks that a guest with these addresses is the way to, each with its address."""
+    for route in optional(subnet, "routes", []):
+        # A route by another gateway is the guest's business; one by the guest is ours.
+        gateway = optional(route, "gateway")
+        if gateway is not None and ipaddress.ip_address(str(gateway)) in own:
+            yield str(route.cidr.cidr), str(gateway)
+
+
+def own_addresses(network: Network | None) -> list[str]:
+    """Return the guest's addresses, and the networks that it is the way to."""
+    own = list(_addresses(network))
+    behind = [to for subnet in _subnets(network) for to, _via in _behind(subnet, own)]
+    return [*map(str, own), *behind]
 
 
 def routes(device: str, network: Network | None) -> Iterator[Resource]:
@@ -63,13 +79,8 @@ def routes(device: str, network: Network | None) -> Iterator[Resource]:
     for address in own:
         yield HostRoute(device=device, destination=f"{address}/{address.max_prefixlen}")
     for subnet in _subnets(network):
-        for route in optional(subnet, "routes", []):
-            # A route by another gateway is the guest's business; one by the guest is ours.
-            gateway = optional(route, "gateway")
-            if gateway is not None and ipaddress.ip_address(str(gateway)) in own:
-                yield HostRoute(
-                    device=device, destination=str(route.cidr.cidr), gateway=str(gateway)
-                )
+        for destination, via in _behind(subnet, own):
+            yield HostRoute(device=device, destination=destination, gateway=via)
         gateway = optional(subnet, "gateway")
         if gateway is not None and gateway.version == 6 and str(gateway) not in map(str, own):
             yield ProxyNeighbour(device=device, address=str(gateway))

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
-from os_vif import exception
+from os_vif import exception, objects
 from os_vif.engine.checks import mac_address, pci_address, pci_driver
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.functions.resources import PciDevice, VirtualFunction
-from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
-from os_vif.objects.vif import VIFHostDevice
 from os_vif.plugin import TopologyPlugin, optional, required
 
 if TYPE_CHECKING:
+    from os_vif.guest.card import End
+    from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.vif import VIFBase
 
@@ -67,13 +67,13 @@ class SriovPlugin(TopologyPlugin):
 
     def describe(self) -> HostPluginInfo:
         """VIFHostDevice, without a port profile."""
-        return HostPluginInfo(
+        return objects.host_info.HostPluginInfo(
             plugin_name=PLUGIN_NAME,
             vif_info=[
-                HostVIFInfo(
-                    vif_object_name=VIFHostDevice.obj_name(),
+                objects.host_info.HostVIFInfo(
+                    vif_object_name=objects.vif.VIFHostDevice.obj_name(),
                     min_version="1.0",
-                    max_version=VIFHostDevice.VERSION,
+                    max_version=objects.vif.VIFHostDevice.VERSION,
                     supported_port_profiles=[],
                 )
             ],
@@ -108,6 +108,15 @@ class SriovPlugin(TopologyPlugin):
                 VirtualFunction(address=resources[0].address, mac=_mac(vif), spoofchk=check)
             )
         return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
+
+    def describe_guest_end(self, vif: VIFBase, topology: Topology | None) -> End:
+        """Return the function, which the hypervisor binds unless it is plugged so."""
+        from os_vif.guest.card import Function
+
+        [device, *_settings] = self._device(vif)
+        return Function(
+            address=device.address, managed=not self.config.bind_driver, ethernet=_is_ethernet(vif)
+        )
 
     def _device(self, vif: VIFBase) -> list[PciDevice | VirtualFunction]:
         address = pci_address(required(vif, "dev_address"), "VIFHostDevice.dev_address")

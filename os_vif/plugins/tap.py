@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
+from os_vif import objects
 from os_vif.engine.checks import mac_address, mtu_bytes
 from os_vif.engine.topology import Mark, Resource, Topology
 from os_vif.host.links.resources import Tap, host_side_mac, macs_of_guest
-from os_vif.objects.host_info import HostPluginInfo, HostVIFInfo
-from os_vif.objects.vif import VIFGeneric
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
-from os_vif.plugins import routing, tap_access
+from os_vif.plugins import anti_spoofing, limits, routing, tap_access
 
 if TYPE_CHECKING:
+    from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
     from os_vif.objects.network import Network
     from os_vif.objects.vif import VIFBase
@@ -37,27 +37,25 @@ class TapPlugin(TopologyPlugin):
             help="MTU in bytes of taps whose network sets none, 68 to 65535.",
         ),
         cfg.BoolOpt(
-            "multi_queue",
-            default=False,
-            help="Make multi-queue taps, which a hypervisor opens once per queue.",
-        ),
-        cfg.BoolOpt(
             "routed",
             default=False,
             help="Route to the guests' addresses and answer ARP and NDP for the others.",
         ),
         *tap_access.OPTS,
+        *limits.OPTS,
+        *anti_spoofing.OPTS,
+        *tap_access.QUEUES,
     ]
 
     def describe(self) -> HostPluginInfo:
         """VIFGeneric, without a port profile."""
-        return HostPluginInfo(
+        return objects.host_info.HostPluginInfo(
             plugin_name=PLUGIN_NAME,
             vif_info=[
-                HostVIFInfo(
-                    vif_object_name=VIFGeneric.obj_name(),
+                objects.host_info.HostVIFInfo(
+                    vif_object_name=objects.vif.VIFGeneric.obj_name(),
                     min_version="1.0",
-                    max_version=VIFGeneric.VERSION,
+                    max_version=objects.vif.VIFGeneric.VERSION,
                     supported_port_profiles=[],
                 )
             ],
@@ -67,7 +65,11 @@ class TapPlugin(TopologyPlugin):
         """Return the tap and, in routed mode, routes and NDP proxies."""
         network = optional(vif, "network")
         tap = self._tap(vif, network)
-        resources: list[Resource] = [tap]
+        resources: list[Resource] = [
+            tap,
+            *limits.on_device(self.config, vif, tap.name),
+            *anti_spoofing.on_device(self.config, vif, tap.name),
+        ]
         if self.config.routed:
             resources += routing.routes(tap.name, network)
         return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
@@ -76,7 +78,7 @@ class TapPlugin(TopologyPlugin):
         """Return the tap: routes and proxies go with it."""
         mark = Mark.of(vif, PLUGIN_NAME, instance_info)
         tap = Tap(name=tap_name(vif), known_macs=macs_of_guest(optional(vif, "address")))
-        return Topology(mark, (tap,))
+        return Topology(mark, (tap, *anti_spoofing.remains(self.config, vif, tap.name)))
 
     def _tap(self, vif: VIFBase, network: Network | None) -> Tap:
         guest = mac_address(required(vif, "address"), "VIFGeneric.address")
@@ -88,7 +90,7 @@ class TapPlugin(TopologyPlugin):
             # Whoever connects it, a bridge or this host as a router, must not have the guest's.
             mac=host_side_mac(guest),
             mtu=mtu_bytes(self.config.network_device_mtu if mtu is None else mtu, "network.mtu"),
-            multi_queue=bool(self.config.multi_queue),
+            multi_queue=tap_access.queues(self.config, vif),
             known_macs=macs_of_guest(guest),
             disable_ipv6=not ipv6,
             conf=routing.settings(network) if routed else {},

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may open the taps that a plugin makes: the same options for each plugin."""
+"""Who may open the taps that a plugin makes, and how often: the same options for each plugin."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from os_vif.plugin import optional
 
@@ -42,6 +42,21 @@ OPTS = (
     *FOR_ONE,
 )
 
+QUEUES = (
+    cfg.BoolOpt(
+        "multi_queue",
+        help="Make multi-queue taps, which a hypervisor opens once per queue; false makes them "
+        "single-queue. Unset, a new one is single-queue, and one that is there stays as it is.",
+    ),
+    cfg.Opt(
+        "multi_queues",
+        type=types.Dict(types.Boolean(), bounds=False),
+        default={},
+        help="The same as multi_queue for single VIFs, by their ids: ID:true,ID:false. In a file "
+        "for the command: the field multi_queue.",
+    ),
+)
+
 
 class Whose(TypedDict):
     """Fields of a tap."""
@@ -61,3 +76,9 @@ def whose(config: Any, vif: VIFBase) -> Whose:
     if owner is None:
         owner = "" if group else "root"
     return {"owner": owner, "group": group}
+
+
+def queues(config: Any, vif: VIFBase) -> bool | None:
+    """Return ``multi_queue`` of a VIF's tap, as the options of a plugin ask for it."""
+    found: bool | None = config.multi_queues.get(optional(vif, "id", ""), config.multi_queue)
+    return found

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
-from os_vif import exception
+from os_vif import exception, objects
 from os_vif.engine.checks import interface_name, mac_address, mtu_bytes, socket_path
 from os_vif.engine.place import AS_ROOT
 from os_vif.engine.topology import Mark, Resource, Topology
@@ -28,24 +29,23 @@ from os_vif.host.vhost_user.resources import (
     BackEnd,
     FastPathDevice,
 )
-from os_vif.objects.host_info import HostPluginInfo, HostPortProfileInfo, HostVIFInfo
-from os_vif.objects.vif import (
-    VIFPortProfileFPBridge,
-    VIFPortProfileFPOpenVSwitch,
-    VIFPortProfileFPTap,
-    VIFVHostUser,
-)
 from os_vif.plugin import TopologyPlugin, optional, required
 from os_vif.plugins import ovs, ovs_names, ovs_port, routing
 
 if TYPE_CHECKING:
     from os_vif.engine.converge import Request
+    from os_vif.guest.card import End
+    from os_vif.objects.host_info import HostPluginInfo
     from os_vif.objects.instance_info import InstanceInfo
-    from os_vif.objects.vif import VIFBase
+    from os_vif.objects.vif import (
+        VIFBase,
+        VIFPortProfileBase,
+        VIFPortProfileFPBridge,
+        VIFPortProfileFPOpenVSwitch,
+        VIFPortProfileFPTap,
+    )
 
 PLUGIN_NAME = FAST_PATH
-
-_PROFILES = (VIFPortProfileFPBridge, VIFPortProfileFPOpenVSwitch, VIFPortProfileFPTap)
 
 
 class FastPathPlugin(TopologyPlugin):
@@ -80,20 +80,20 @@ class FastPathPlugin(TopologyPlugin):
     def describe(self) -> HostPluginInfo:
         """VIFVHostUser with one of the fast path's port profiles."""
         profiles = [
-            HostPortProfileInfo(
+            objects.host_info.HostPortProfileInfo(
                 profile_object_name=profile.obj_name(),
                 min_version="1.0",
                 max_version=profile.VERSION,
             )
-            for profile in _PROFILES
+            for profile in _profiles()
         ]
-        return HostPluginInfo(
+        return objects.host_info.HostPluginInfo(
             plugin_name=PLUGIN_NAME,
             vif_info=[
-                HostVIFInfo(
-                    vif_object_name=VIFVHostUser.obj_name(),
+                objects.host_info.HostVIFInfo(
+                    vif_object_name=objects.vif.VIFVHostUser.obj_name(),
                     min_version="1.0",
-                    max_version=VIFVHostUser.VERSION,
+                    max_version=objects.vif.VIFVHostUser.VERSION,
                     supported_port_profiles=profiles,
                 )
             ],
@@ -104,7 +104,7 @@ class FastPathPlugin(TopologyPlugin):
     ) -> Request:
         """Return what the engine is to do; of Open vSwitch only where the profile is for it."""
         request = super().request(vif, instance_info, unplugging=unplugging)
-        if isinstance(optional(vif, "port_profile"), VIFPortProfileFPOpenVSwitch):
+        if isinstance(optional(vif, "port_profile"), objects.vif.VIFPortProfileFPOpenVSwitch):
             database = ovs.database_of(_switch_options())
             request.place = dataclasses.replace(request.place, database=database)
         return request
@@ -114,12 +114,12 @@ class FastPathPlugin(TopologyPlugin):
         profile = optional(vif, "port_profile")
         device = _Device(self.config, vif)
         match profile:
-            case VIFPortProfileFPOpenVSwitch():
+            case objects.vif.VIFPortProfileFPOpenVSwitch():
                 resources = self._on_switch(vif, instance_info, device, profile)
-            case VIFPortProfileFPBridge():
+            case objects.vif.VIFPortProfileFPBridge():
                 bridge = _bridge_of(profile)
                 resources = [Bridge(name=bridge, mtu=device.mtu), *device.resources(bridge=bridge)]
-            case VIFPortProfileFPTap():
+            case objects.vif.VIFPortProfileFPTap():
                 resources = self._routed(vif, device, profile)
             case _:
                 raise _no_profile(vif)
@@ -129,12 +129,19 @@ class FastPathPlugin(TopologyPlugin):
         """Return everything that any back end and any mode of the profile could have made."""
         profile = optional(vif, "port_profile")
         resources = _Device(self.config, vif).everything()
-        if isinstance(profile, VIFPortProfileFPOpenVSwitch):
+        if isinstance(profile, objects.vif.VIFPortProfileFPOpenVSwitch):
             port = ovs_port.Port(_switch_options(), vif, instance_info, remains=True)
             hybrid = optional(profile, "bridge_name", "") if _is_hybrid(profile) else ""
             name = hybrid or ovs_names.gen_port_name("qbr", vif.id)
             resources = [*port.hybrid(name), *resources, *port.on_device(_name(vif))]
         return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
+
+    def describe_guest_end(self, vif: VIFBase, topology: Topology | None) -> End:
+        """Return the socket."""
+        from os_vif.guest.card import VhostUser
+
+        device = _Device(self.config, vif)
+        return VhostUser(path=device.path, mode=str(required(vif, "mode")), mtu=device.mtu)
 
     def _on_switch(
         self,
@@ -247,6 +254,11 @@ def _name(vif: VIFBase) -> str:
     return interface_name(optional(vif, "vif_name") or derived, "vif_name")
 
 
+def _profiles() -> Sequence[type[VIFPortProfileBase]]:
+    vif = objects.vif
+    return (vif.VIFPortProfileFPBridge, vif.VIFPortProfileFPOpenVSwitch, vif.VIFPortProfileFPTap)
+
+
 def _is_hybrid(profile: VIFPortProfileFPOpenVSwitch) -> bool:
     return bool(optional(profile, "hybrid_plug", False))
 
@@ -259,5 +271,5 @@ def _no_profile(vif: VIFBase) -> exception.InvalidField:
     return exception.InvalidField(
         field=f"{vif.obj_name()}.port_profile",
         value=None,
-        expected=" or ".join(profile.obj_name() for profile in _PROFILES),
+        expected=" or ".join(profile.obj_name() for profile in _profiles()),
     )

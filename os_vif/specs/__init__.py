@@ -7,6 +7,7 @@ types``, ``os-vif schema``, completion and "did you mean" follow from the row.  
 loads the rows, never a service that plugs.
 
 ``kinds`` are sorts of values, ``fields`` what types have in common, ``objects`` what becomes of it,
+``held`` the way back,
 ``problems`` what a type's own check may note, ``vif_type`` puts them together.  All is pure, and
 what stands in ``__all__`` is here to stay.
 """
@@ -23,9 +24,19 @@ from os_vif.specs.fields import (
     SUBNETS,
     check_addresses,
 )
+from os_vif.specs.held import (
+    NETWORK_UNKNOWN,
+    NotTold,
+    Told,
+    access_of,
+    mac_of_guest,
+    one_device,
+    told_of,
+)
 from os_vif.specs.kinds import (
     BOOL,
     CIDR,
+    DEVICE,
     INTERFACE,
     IP,
     MAC,
@@ -35,11 +46,14 @@ from os_vif.specs.kinds import (
     TEXT,
     UUID,
     VLAN,
+    Either,
     Field,
     Group,
     Kind,
     ListOf,
+    MapOf,
     Schema,
+    duration,
     number,
     one_of,
 )
@@ -50,6 +64,7 @@ from os_vif.specs.vif_type import Values, VIFType
 __all__ = [
     "BOOL",
     "CIDR",
+    "DEVICE",
     "ID",
     "INSTANCE",
     "INTERFACE",
@@ -62,27 +77,37 @@ __all__ = [
     "NAME",
     "NETWORK",
     "NETWORK_ID",
+    "NETWORK_UNKNOWN",
     "PCI",
     "SOCKET",
     "SUBNETS",
     "TEXT",
     "UUID",
     "VLAN",
+    "Either",
     "Field",
     "Group",
     "Kind",
     "ListOf",
+    "MapOf",
     "Mark",
+    "NotTold",
     "Problem",
     "Reading",
     "Schema",
+    "Told",
     "VIFType",
     "Values",
+    "access_of",
     "check_addresses",
     "derived_id",
+    "duration",
     "identity_of",
     "instance_of",
+    "mac_of_guest",
     "network_of",
     "number",
+    "one_device",
     "one_of",
+    "told_of",
 ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 
 from os_vif.specs.kinds import CIDR, INTERFACE, IP, MAC, MTU, TEXT, UUID, Field, Group, ListOf
-from os_vif.specs.problems import Reading
+from os_vif.specs.problems import Reading, quoted
 from os_vif.specs.vif_type import Values
 
 _ROUTE = Group(
@@ -30,7 +30,13 @@ _SUBNET = Group(
 _INSTANCE = Group(
     "a guest",
     (
-        Field("uuid", UUID, "the guest's UUID", default="derived from its name"),
+        Field(
+            "uuid",
+            UUID,
+            "the guest's UUID",
+            default="derived from its name",
+            known_as=("vm_uuid", "instance_uuid"),
+        ),
         Field("name", TEXT, "the guest's name", default="its UUID"),
         Field("project", TEXT, "who owns it"),
     ),
@@ -40,7 +46,7 @@ LABEL = Field("label", TEXT, "the network's name, for people")
 MTU_FIELD = Field(
     "mtu",
     MTU,
-    "MTU in bytes of what is made, 68 to 65535",
+    "MTU in bytes of what is made, 68 to 65535; of a tap at most 65521",
     default="1500",
     known_as=("network.mtu", "mtu"),
 )
@@ -55,10 +61,14 @@ NAME = Field(
     INTERFACE,
     "name of the tap, 15 characters at most",
     default="tap and the first 11 characters of the id",
-    known_as=("vif_name", "tap"),
+    known_as=("vif_name", "tap", "devname", "ifname"),
 )
 MAC_ADDRESS = Field(
-    "mac", MAC, "the guest's MAC address", required=True, known_as=("address", "mac_address")
+    "mac",
+    MAC,
+    "the guest's MAC address",
+    required=True,
+    known_as=("address", "mac_address", "macaddress", "hwaddr", "attached_mac"),
 )
 INSTANCE = Field("instance", _INSTANCE, "the guest the VIF belongs to")
 
@@ -71,5 +81,6 @@ def check_addresses(values: Values, into: Reading) -> None:
         for position, address in enumerate(subnet.get("addresses", [])):
             if ipaddress.ip_address(address) not in ipaddress.ip_network(subnet["cidr"]):
                 inner = f"network.subnets[{number}].addresses[{position}]"
-                message = f"{address!r} cannot be used; expected an address in {subnet['cidr']}"
+                wrong = f"{quoted(address)} cannot be used"
+                message = f"{wrong}; expected an address in {subnet['cidr']}"
                 into.problem(into.marks[inner], inner, message)

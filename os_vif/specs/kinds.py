@@ -8,6 +8,7 @@ the business of each type (:mod:`os_vif.specs.vif_type`).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -69,6 +70,45 @@ class Group:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class MapOf:
+    """A mapping whose keys are values themselves: of one kind, and so is what stands by them."""
+
+    keys: Kind
+    of: Kind | ListOf
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"a mapping, by {self.keys.name} {self.of.name}"
+
+    @property
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        return {"type": "object", "additionalProperties": self.of.schema}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Either:
+    """A single value, or else a list or a mapping of its own."""
+
+    single: Kind
+    other: ListOf | Group
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.single.name}, or {self.other.name}"
+
+    @property
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        return {"anyOf": [self.single.schema, self.other.schema]}
+
+
+AnyKind = Kind | ListOf | Group | MapOf | Either
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Field:
     """One field.
 
@@ -80,7 +120,7 @@ class Field:
     """
 
     name: str
-    kind: Kind | ListOf | Group
+    kind: AnyKind
     help: str
     required: bool = False
     default: str = ""
@@ -92,6 +132,13 @@ class Field:
         """JSON Schema, with the description."""
         text = f"{self.help} (default: {self.default})" if self.default else self.help
         return {"description": text, **self.kind.schema}
+
+
+def fields_of(kind: AnyKind) -> tuple[Field, ...]:
+    """Return the fields of a kind's mapping, or of each mapping of its list; () if it has none."""
+    inner = kind.other if isinstance(kind, Either) else kind
+    inner = inner.of if isinstance(inner, ListOf | MapOf) else inner
+    return inner.fields if isinstance(inner, Group) else ()
 
 
 # --- the kinds ----------------------------------------------------------------------------------
@@ -146,25 +193,56 @@ def _number(check: Callable[[Any], int]) -> Callable[[str], int]:
     return convert
 
 
+@functools.lru_cache(maxsize=1024)
 def _ip(text: str) -> str:
+    hint = ""
     try:
-        return str(ipaddress.ip_address(text))
+        found = ipaddress.ip_address(text)
+        if "%" not in text:
+            return str(found)
+        hint = " (without a zone)"  # nobody behind us knows it
     except ValueError:
-        address = text.partition("/")[0]
-        hint = " (without a prefix length)" if address != text else ""
-        raise ValueError(f"an IPv4 or IPv6 address, as in 192.0.2.10{hint}") from None
+        if "/" in text:
+            hint = " (without a prefix length)"
+    raise ValueError(f"an IPv4 or IPv6 address, as in 192.0.2.10{hint}")
 
 
+@functools.lru_cache(maxsize=1024)
 def _cidr(text: str) -> str:
     try:
         loose = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError("a network in CIDR form, as in 192.0.2.0/24") from None
+    if "%" in text:
+        raise ValueError("a network in CIDR form, without a zone, as in fe80::/64")
     if "/" not in text:
         raise ValueError(f"a network in CIDR form, as in {loose}")
     if loose.network_address != ipaddress.ip_interface(text).ip:
         raise ValueError(f"the network's own address: {loose}")
     return str(loose)
+
+
+_DURATION = re.compile(r"([1-9][0-9]{0,9})([smhd]?)\Z")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(least: int, most: int, example: str) -> Kind:
+    """Return the kind of a time of whole seconds: a number of them, or with s, m, h or d."""
+
+    def convert(text: str) -> int:
+        found = _DURATION.match(text)
+        seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
+        if not least <= seconds <= most:
+            raise ValueError(f"a time of {least} to {most} seconds, as in {example}")
+        return seconds
+
+    schema: Schema = {
+        "anyOf": [
+            {"type": "integer", "minimum": least, "maximum": most},
+            {"type": "string", "pattern": "^[1-9][0-9]{0,9}[smhd]?$"},
+        ]
+    }
+    return Kind("a time", convert, schema)
 
 
 def number(check: Callable[[Any], int], least: int, most: int) -> Kind:
@@ -188,6 +266,12 @@ INTERFACE = Kind(
     checks.interface_name,
     {"type": "string", "pattern": "^[A-Za-z0-9_.][A-Za-z0-9_.-]*$", "maxLength": 15},
 )
+DEVICE = Kind(
+    "a name of a device",
+    checks.any_interface_name,
+    {"type": "string", "pattern": "^[A-Za-z0-9_.][A-Za-z0-9_.-]*$", "maxLength": 127},
+)
+"""Of the host's: its own, or an alternative one."""
 MTU = Kind(
     "a number of bytes",
     _number(checks.mtu_bytes),

@@ -5,10 +5,32 @@ from __future__ import annotations
 
 import dataclasses
 
+_MOST_SHOWN = 60
+"""Characters of a value or of a field's path; what is longer is no name, but a mistake."""
+
+
+def quoted(value: object) -> str:
+    """Return a value as an error shows it: in quotes, and of a long one the beginning."""
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) <= 2 * _MOST_SHOWN:
+        return repr(value)
+    beginning = text[:_MOST_SHOWN]
+    shown = repr(beginning) if isinstance(value, str) else beginning
+    return f"{shown}... ({len(text)} characters)"
+
+
+def shortened(text: str) -> str:
+    """Return a text without its middle, where it is too long to be read."""
+    most = 10 * _MOST_SHOWN
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a file: line and column count from 1; ``width`` is in characters, 1 at least."""
+    """A place in a file: line and column count from 1; ``width`` is in characters, 1 at least.
+
+    Line 0 is the file as a whole, one that is missing, say.
+    """
 
     source: str
     line: int
@@ -17,7 +39,7 @@ class Mark:
     text: str = ""
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}"
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,7 +54,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        said = f"{self.field}: {self.message}" if self.field else self.message
+        said = f"{shortened(self.field)}: {self.message}" if self.field else self.message
         return f"{self.mark}: {said}" if self.mark else said
 
 

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif.specs.kinds import Field, Group, Schema
 from os_vif.specs.problems import Reading
 
 if TYPE_CHECKING:
+    from os_vif.engine.plugged import Held
     from os_vif.objects.vif import VIFBase
+    from os_vif.specs.held import Told
 
 Values = dict[str, Any]
 """What was said, by field; what was not said is not there."""
@@ -34,6 +36,12 @@ class VIFType:
     :ivar options: what fields say that stands in options of the plugin, each a mapping: by the
         field's path the option, the key and the value.  They count for the call that reads the
         file.
+    :ivar held: the inverse of ``build`` and ``options``: from what the host holds of a VIF of the
+        plugin to what would plug it again; None where it is of another of the plugin's types.
+        Raises :class:`~os_vif.specs.NotTold` where the host does not tell enough.  Pure.  None for
+        a type that cannot be exported.
+    :ivar together: notes as problems what VIFs of this type say against each other in one call,
+        each in its own reading.
     """
 
     name: str
@@ -47,6 +55,8 @@ class VIFType:
     check: Callable[[Values, Reading], None] = lambda _values, _into: None
     rank: int = 100
     options: Callable[[Values], Mapping[str, tuple[str, str, Any]]] = lambda _values: {}
+    held: Callable[[Held], Told | None] | None = None
+    together: Callable[[Sequence[tuple[Values, Reading]]], None] = lambda _said: None
 
     @property
     def schema(self) -> Schema:

@@ -18,10 +18,11 @@ import os
 import struct
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-FOLDER = Path("/run/os-vif")
-"""Where the file is, a folder of its user's alone."""
+from os_vif.system import run_folders
+
+FOLDER = "os-vif"
+"""Name of the folder where the file is, its user's alone (:mod:`os_vif.system.run_folders`)."""
 
 _PAUSE_S = 0.01
 
@@ -68,16 +69,9 @@ def _byte(name: str) -> int:
 
 
 def _open() -> int:
-    with contextlib.suppress(FileExistsError):
-        FOLDER.mkdir(mode=0o700)
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW
-    folder = os.open(FOLDER, os.O_PATH | os.O_DIRECTORY | flags)
-    try:
-        if os.fstat(folder).st_uid != os.geteuid():
-            raise OSError(errno.EPERM, f"{FOLDER}: it belongs to another user")
-        return os.open("lock", os.O_RDWR | os.O_CREAT | flags, 0o600, dir_fd=folder)
-    finally:
-        os.close(folder)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with run_folders.made(FOLDER) as folder:
+        return os.open("lock", flags, 0o600, dir_fd=folder)
 
 
 def _lock(kind: int, byte: int) -> bytes:

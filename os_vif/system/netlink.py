@@ -7,6 +7,7 @@ the business of the files beside this one.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
@@ -61,8 +62,13 @@ _IFREQ = struct.Struct("=16si20x")
 # the default buffer overflows (ENOBUFS).
 _BATCH = 64
 _RECEIVE_BUFFER = 1 << 20
-# More than any one answer; a dump comes in pieces of 32 KiB at most.
-_RECEIVE = 1 << 16
+RECEIVE = 1 << 16
+"""Bytes, more than any one answer; a dump comes in pieces of 32 KiB at most."""
+
+NO_SUBSYSTEM = frozenset(
+    {errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EINVAL}
+)
+"""What is answered where the kernel was built without what is asked (nfnetlink_rcv_msg())."""
 
 
 class NetlinkError(OSError):
@@ -118,32 +124,61 @@ def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
 def pick(data: bytes, wanted: Collection[int], offset: int = 0) -> dict[int, bytes]:
     """Return the values of the ``wanted`` attributes in ``data`` by type, the others unread."""
     found: dict[int, bytes] = {}
-    end = len(data) - 4
+    end = len(data) - 3
     unpack = _ATTR.unpack_from
-    count = len(wanted)
-    while offset <= end and len(found) < count:
+    while offset < end:
         length, kind = unpack(data, offset)
         if length < 4:
             break
-        kind &= NLA_TYPE_MASK
-        if kind in wanted:
-            found[kind] = data[offset + 4 : offset + length]
+        if kind & NLA_TYPE_MASK in wanted:
+            found[kind & NLA_TYPE_MASK] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
 
 
 _sequence = itertools.count(1)
+
+
+def next_number() -> int:
+    """Return a sequence number that no other request of this process has."""
+    return next(_sequence) & 0xFFFFFFFF
+
+
+def packed(message: Message, number: int, sender: int = 0) -> bytes:
+    """Return a request as it is sent."""
+    kind, flags, body = message
+    header = _HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST, number, sender)
+    return header + body + b"\0" * (-len(body) & 3)
+
+
+def unpacked(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield type, flags, sequence number and body of each message in what was received."""
+    offset = 0
+    while offset + 16 <= len(data):
+        length, kind, flags, number, _port = _HEADER.unpack_from(data, offset)
+        yield kind, flags, number, data[offset + 16 : offset + length]
+        offset += (length + 3) & ~3
+
+
 _idle: list[tuple[str, socket.socket]] = []
 _current = threading.local()
 
 
+def _close_idle() -> None:
+    while _idle:
+        _idle.pop()[1].close()
+
+
 def _forget_sockets() -> None:
     # A child shares its parent's sockets, and would read the parent's answers.
-    _idle.clear()
-    _current.__dict__.clear()
+    _close_idle()
+    mine = _current.__dict__.pop("channel", None)
+    if mine is not None:
+        mine.close()
 
 
 os.register_at_fork(after_in_child=_forget_sockets)
+atexit.register(_close_idle)
 
 
 def namespace() -> str:
@@ -152,10 +187,12 @@ def namespace() -> str:
     return os.readlink("/proc/thread-self/ns/net")
 
 
-def _open() -> socket.socket:
-    opened = socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-    )
+def open_socket(protocol: int = socket.NETLINK_ROUTE) -> socket.socket:
+    """Return a socket in the calling thread's network namespace, with a port id of its own.
+
+    :param protocol: NETLINK_*
+    """
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     opened.bind((0, 0))
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
     for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
@@ -187,7 +224,7 @@ def session(here: str | None = None) -> Iterator[socket.socket]:
         yield channel
         return
     here = here or namespace()
-    _current.channel = channel = _pooled(here) or _open()
+    _current.channel = channel = _pooled(here) or open_socket()
     try:
         yield channel
     except BaseException:
@@ -208,11 +245,14 @@ def request(messages: Sequence[Message]) -> list[bytes | NetlinkError]:
 
     :raises OSError: the socket itself failed.
     """
-    with session() as channel:
-        answers: list[bytes | NetlinkError] = []
-        for start in range(0, len(messages), _BATCH):
-            answers += _exchange(channel, messages[start : start + _BATCH])
-        return answers
+    channel: socket.socket | None = getattr(_current, "channel", None)
+    if channel is None:
+        with session():
+            return request(messages)
+    answers: list[bytes | NetlinkError] = []
+    for start in range(0, len(messages), _BATCH):
+        answers += _exchange(channel, messages[start : start + _BATCH])
+    return answers
 
 
 def _exchange(
@@ -222,30 +262,21 @@ def _exchange(
     # A program that is asked may keep whom to tell of later changes; the kernel knows anyway.
     sender = channel.getsockname()[0] if port else 0
     parts = []
-    for position, (kind, flags, body) in enumerate(messages):
-        number = next(_sequence) & 0xFFFFFFFF
+    for position, message in enumerate(messages):
+        number = next_number()
         numbers[number] = position
-        parts.append(_HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST, number, sender))
-        parts.append(body)
-        if len(body) & 3:
-            parts.append(b"\0" * (-len(body) & 3))
+        parts.append(packed(message, number, sender))
     channel.sendto(b"".join(parts), (port, 0))
     answers: list[bytes | NetlinkError] = [b""] * len(messages)
     while numbers:
-        data = channel.recv(_RECEIVE)
-        offset = 0
-        while offset + 16 <= len(data):
-            length, kind, flags, number, _pid = _HEADER.unpack_from(data, offset)
-            body = data[offset + 16 : offset + length]
-            offset += (length + 3) & ~3
+        for kind, flags, number, body in unpacked(channel.recv(RECEIVE)):
             answered = numbers.get(number)
             if answered is None:
                 continue
             if kind == NLMSG_ERROR:
                 del numbers[number]
-                error = _error(body, flags)
-                if error is not None:
-                    answers[answered] = error
+                if said := outcome(body, flags):
+                    answers[answered] = said
             else:
                 answers[answered] = body
                 if not messages[answered].flags & NLM_F_ACK:
@@ -253,10 +284,11 @@ def _exchange(
     return answers
 
 
-def _error(body: bytes, flags: int) -> NetlinkError | None:
+def outcome(body: bytes, flags: int) -> bytes | NetlinkError:
+    """Return what a message of the type NLMSG_ERROR says; ``b""`` for that all is well."""
     code = -_ERRNO.unpack_from(body)[0]
     if not code:
-        return None
+        return b""
     words = os.strerror(code)
     if flags & _NLM_F_ACK_TLVS:
         skip = 20 if flags & _NLM_F_CAPPED else 4 + _U32.unpack_from(body, 4)[0]
@@ -306,7 +338,7 @@ def ask_port(port: int, message: Message, timeout: float) -> bytes:
     :raises NetlinkError: it refused; ECONNREFUSED where nobody has that port id, ETIMEDOUT where
         somebody has and does not answer.
     """
-    with _open() as channel:
+    with open_socket() as channel:
         channel.settimeout(timeout)
         try:
             [answer] = _exchange(channel, [message], port)
@@ -335,7 +367,7 @@ def dump(kind: int, body: bytes) -> list[bytes]:
 def _for_dump() -> Iterator[socket.socket]:
     """Lend a socket for one dump, which has to itself what comes."""
     try:
-        opened = _open()
+        opened = open_socket()
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
@@ -348,20 +380,13 @@ def _for_dump() -> Iterator[socket.socket]:
 
 def _dump_once(kind: int, body: bytes) -> list[bytes] | None:
     """Return the answers, or None if the kernel says they are inconsistent."""
-    number = next(_sequence) & 0xFFFFFFFF
+    number = next_number()
     found: list[bytes] = []
     interrupted = False
     with _for_dump() as channel:
-        channel.send(
-            _HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, number, 0) + body
-        )
+        channel.send(packed(Message(kind, NLM_F_DUMP, body), number))
         while True:
-            data = channel.recv(_RECEIVE)
-            offset = 0
-            while offset + 16 <= len(data):
-                length, answer, flags, answered, _pid = _HEADER.unpack_from(data, offset)
-                content = data[offset + 16 : offset + length]
-                offset += (length + 3) & ~3
+            for answer, flags, answered, content in unpacked(channel.recv(RECEIVE)):
                 if answered != number:
                     continue
                 interrupted |= bool(flags & 0x10)  # NLM_F_DUMP_INTR
@@ -371,6 +396,8 @@ def _dump_once(kind: int, body: bytes) -> list[bytes] | None:
                         raise NetlinkError(code, os.strerror(code))
                     return None if interrupted else found
                 if answer == NLMSG_ERROR:
-                    error = _error(content, flags)
-                    raise error or NetlinkError(errno.EPROTO, "an acknowledgement for a dump")
+                    error = outcome(content, flags)
+                    if isinstance(error, NetlinkError):
+                        raise error
+                    raise NetlinkError(errno.EPROTO, "an acknowledgement for a dump")
                 found.append(content)

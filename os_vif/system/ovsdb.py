@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import contextvars
 import errno
 import json
 import os
@@ -18,19 +17,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import ovs.jsonrpc
-import ovs.poller
-import ovs.stream
+from os_vif.system import eventlet_free, ovsdb_answers
+from os_vif.system.ovsdb_calls import Deadline, Lost, Malformed, OvsdbError, Refused, deadline_of
+from os_vif.system.ovsdb_wire import Operation
 
-from os_vif.system import ovsdb_answers
+with eventlet_free.imports():
+    import ovs.jsonrpc
+    import ovs.poller
+    import ovs.stream
 
 if TYPE_CHECKING:
     from os_vif.host.openvswitch.resources import Database
 
-DATABASE = "Open_vSwitch"
-
 _RETRY_MS = 100
 """How long to wait before trying a server again that is not there."""
+
+SILENCE_S = 5
+"""Seconds of silence after which a server is probed, and after as many more another is asked."""
+
+_PROBE = "os-vif"
+"""The id of a probe, which is no number as those of requests are."""
+
+_CANCEL_S = 5
+"""Seconds for the server to hear that its news are not wanted any more."""
 
 _RECEIVE_BYTES = 65536
 
@@ -47,96 +56,6 @@ _JSON = json.JSONDecoder()
 _ANSWERS = (ovs.jsonrpc.Message.T_REPLY, ovs.jsonrpc.Message.T_ERROR)
 
 Answer = TypeVar("Answer")
-Operation = dict[str, Any]
-Row = dict[str, Any]
-
-
-class OvsdbError(OSError):
-    """The server could not be reached, or refused; ``strerror`` holds the words."""
-
-
-class Lost(OvsdbError):
-    """No answer came to what was sent, which may have been done or not."""
-
-
-class Malformed(Lost):
-    """What came is no answer to what was sent, which may have been done or not."""
-
-    def __init__(self, words: str) -> None:
-        words = f"the connection was lost: the server's answer is no OVSDB: {words}"
-        super().__init__(errno.EPROTO, words)
-
-
-class Refused(OvsdbError):
-    """The server refused an operation of a transaction, and so did none of it.
-
-    :ivar position: of the operation; the number of operations where the whole was refused.
-    :ivar kind: the server's error string (RFC 7047, 3.1), such as ``timed out``.
-    """
-
-    def __init__(self, position: int, kind: str, details: str) -> None:
-        self.position = position
-        self.kind = kind
-        code, words = errno.EPROTO, f"{kind}: {details}" if details else kind
-        if kind == "timed out":  # a guard that no longer holds
-            code, words = errno.EEXIST, "somebody else was faster, and changed it"
-        elif kind == "constraint violation":
-            code = errno.EEXIST
-        elif kind == "syntax error":  # an operation on a column it does not know
-            words += "; this needs the database of Open vSwitch 2.6 or later"
-        super().__init__(code, words)
-
-
-class Deadline:
-    """When a call has to be over.
-
-    :param seconds: from now; 0 for never
-    """
-
-    def __init__(self, seconds: int) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds if seconds else None
-
-    def at_least(self, seconds: int) -> Deadline:
-        """Return a deadline that leaves so much time: this one, or one later than this."""
-        if self._end is None or self._end - time.monotonic() >= seconds:
-            return self
-        return Deadline(seconds)
-
-    def left_ms(self, most: int = 60_000) -> int:
-        """Return the milliseconds left, ``most`` of them where there is no end.
-
-        :raises OvsdbError: there are none.
-        """
-        if self._end is None:
-            return most
-        left = int((self._end - time.monotonic()) * 1000)
-        if left <= 0:
-            raise OvsdbError(errno.ETIMEDOUT, f"no answer within {self._seconds} s")
-        return min(left, most)
-
-
-_deadlines: contextvars.ContextVar[dict[Database, Deadline] | None] = contextvars.ContextVar(
-    "deadlines", default=None
-)
-
-
-@contextlib.contextmanager
-def one_call() -> Iterator[None]:
-    """Let all that is asked of a database in this block share one deadline."""
-    token = _deadlines.set({})
-    try:
-        yield
-    finally:
-        _deadlines.reset(token)
-
-
-def deadline_of(database: Database) -> Deadline:
-    """Return when this call has to be over; see :func:`one_call`."""
-    shared = _deadlines.get()
-    if shared is None:
-        return Deadline(database.timeout)
-    return shared.setdefault(database, Deadline(database.timeout))
 
 
 class Connection:
@@ -144,6 +63,8 @@ class Connection:
 
     def __init__(self, database: Database, deadline: Deadline, *, patient: bool) -> None:
         self._rpc = _connect(database, deadline, patient=patient)
+        self._database = database
+        self._told = False
         self._untried = self._rpc.name.startswith("ssl:")
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._chunks: list[str] = []
@@ -171,6 +92,8 @@ class Connection:
     def _answer(self, message: Any) -> None:
         if message.type == ovs.jsonrpc.Message.T_REQUEST and message.method == "echo":
             self._rpc.send(ovs.jsonrpc.Message.create_reply(message.params, message.id))
+        elif message.type == ovs.jsonrpc.Message.T_NOTIFY and message.method == "update2":
+            self._told = True
 
     def _receive(self) -> tuple[int, Any]:
         """Return a message; or an errno, EAGAIN where none has arrived.
@@ -217,31 +140,100 @@ class Connection:
         :raises Refused: the server did none of them.
         :raises Lost: no answer came.
         """
-        request = ovs.jsonrpc.Message.create_request("transact", [DATABASE, *operations])
-        error = self._rpc.send(request)
+        message = self._call("transact", [self._database.name, *operations], deadline)
+        return _results(operations, message, self._database.least)
+
+    @contextlib.contextmanager
+    def watch(self, table: str, where: list[Any], deadline: Deadline) -> Iterator[None]:
+        """Have the server tell while this lasts when one of some rows changes.
+
+        :meth:`wait_for_change` waits for it.  Source: ovsdb-server(7), 4.1.12, "Monitor_cond".
+
+        :param where: conditions; a row for which one of them holds is watched
+        :raises OvsdbError: it cannot be had, of servers before Open vSwitch 2.6 for one.
+        """
+        rows = {"where": where, "select": {"initial": False}}
+        self._call("monitor_cond", [self._database.name, table, {table: [rows]}], deadline)
+        self._told = False
+        try:
+            yield
+        finally:
+            if self._rpc.stream is not None:
+                self._call("monitor_cancel", [table], deadline.at_least(_CANCEL_S))
+
+    def wait_for_change(self, deadline: Deadline) -> None:
+        """Wait until one of the watched rows has changed since this was last asked.
+
+        :raises Lost: the connection was lost.
+        :raises OvsdbError: the deadline is over.
+        """
+        while not self._told:
+            error, message = self._receive()
+            if error == errno.EAGAIN:
+                self._wait(deadline.left_ms())
+            elif error:
+                raise self._lost(error)
+            else:
+                self._answer(message)
+        self._told = False
+
+    def _call(self, method: str, params: list[Any], deadline: Deadline) -> Any:
+        """Return the message that answers a request.
+
+        :raises OvsdbError: the server did not do it.
+        :raises Lost: no answer came.
+        """
+        request = ovs.jsonrpc.Message.create_request(method, params)
+        error, silence = self._rpc.send(request), _Silence()
         while not error:
             error, message = self._receive()
             if error == errno.EAGAIN:
-                error = 0
-                self._wait(deadline)
+                error = self._be_patient(silence, deadline)
             elif not error:
                 self._untried = False
+                silence.end()
+                if message.id == _PROBE:
+                    continue
                 if message.type in _ANSWERS:
-                    return _results(operations, message, request.id)
+                    return _answer_to(message, request.id)
                 self._answer(message)
                 self._left_ms(deadline)
+        raise self._lost(error)
+
+    def _be_patient(self, silence: _Silence, deadline: Deadline) -> int:
+        """Wait for a message; return an errno where another server is to be asked instead.
+
+        A server that waits for something answers a probe all the same; one that hangs does not.
+        """
+        left = self._left_ms(deadline)
+        if len(self._database.remotes) == 1:
+            self._wait(left)
+            return 0
+        if silence.left_ms() <= 0:
+            if silence.is_probed:
+                self._untried = False
+                _turn_away(self._database)
+                return errno.ETIMEDOUT
+            silence.begin_again()
+            probe = ovs.jsonrpc.Message.create_request("echo", [])
+            probe.id = _PROBE
+            return int(self._rpc.send(probe))
+        self._wait(min(left, silence.left_ms()))
+        return 0
+
+    def _lost(self, error: int) -> OvsdbError:
+        """Close it, and return what to raise."""
         self.close()
         if self._untried:
             # With TLS 1.3 the server looks at our certificate after the handshake.
-            raise OvsdbError(
+            return OvsdbError(
                 errno.EPROTO,
                 f"{self._rpc.name}: the server closed the connection before its first answer; "
                 "does it trust the certificate in ssl_cert_file?",
             )
-        raise Lost(errno.EPIPE, f"the connection was lost: {_words(error)}")
+        return Lost(errno.EPIPE, f"the connection was lost: {_words(error)}")
 
-    def _wait(self, deadline: Deadline) -> None:
-        left = self._left_ms(deadline)
+    def _wait(self, left: int) -> None:
         self._rpc.run()
         poller = ovs.poller.Poller()
         self._rpc.wait(poller)
@@ -258,19 +250,44 @@ class Connection:
             raise Lost(error.errno, error.strerror) from None
 
 
+class _Silence:
+    """How long a server has said nothing."""
+
+    def __init__(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Note that it has said something."""
+        self.is_probed = False
+        self._over = time.monotonic() + SILENCE_S
+
+    def begin_again(self) -> None:
+        """Give it as long again, to answer a probe."""
+        self.is_probed = True
+        self._over = time.monotonic() + SILENCE_S
+
+    def left_ms(self) -> int:
+        """Return how long it may go on, in milliseconds."""
+        return int((self._over - time.monotonic()) * 1000)
+
+
 def _words(error: int) -> str:
     return "the server closed it" if error == ovs.jsonrpc.EOF else os.strerror(error)
 
 
-def _results(operations: Sequence[Operation], message: Any, asked: Any) -> list[Any]:
+def _answer_to(message: Any, asked: Any) -> Any:
     if message.type == ovs.jsonrpc.Message.T_ERROR:
         raise OvsdbError(errno.EPROTO, f"the server answered {message.error}")
     if message.id != asked:
         raise Malformed("it answers what was not asked")
+    return message
+
+
+def _results(operations: Sequence[Operation], message: Any, least: str) -> list[Any]:
     results: list[Any] = message.result
     for position, result in enumerate(results if isinstance(results, list) else ()):
         if isinstance(result, Mapping) and "error" in result:
-            raise Refused(position, str(result["error"]), str(result.get("details", "")))
+            raise Refused(position, str(result["error"]), str(result.get("details", "")), least)
     if fault := ovsdb_answers.fault(operations, results):
         raise Malformed(fault)
     return results
@@ -283,10 +300,12 @@ def _connect(database: Database, deadline: Deadline, *, patient: bool) -> Any:
         ovs.stream.Stream.ssl_set_certificate_file(database.certificate)
         ovs.stream.Stream.ssl_set_ca_cert_file(database.ca_cert)
     said = ""
+    # One that does not answer is not to take the time of those that do.
+    most = SILENCE_S * 1000 if len(database.remotes) > 1 else 60_000
     while True:
-        for remote in database.remotes:
+        for remote in _in_turn(database):
             try:
-                left = deadline.left_ms()
+                left = deadline.left_ms(most)
             except OvsdbError as error:
                 raise OvsdbError(
                     errno.ETIMEDOUT, said or f"{database.remote}: {error.strerror}"
@@ -297,6 +316,7 @@ def _connect(database: Database, deadline: Deadline, *, patient: bool) -> Any:
                 raise OvsdbError(error.errno or errno.EPROTO, _about(database, error)) from error
             code, stream = ovs.stream.Stream.open_block(opening, left)
             if not code:
+                _answering[database] = remote
                 return ovs.jsonrpc.Connection(stream)
             said = f"{remote}: {os.strerror(code)}"
             if remote.startswith("ssl:") and code == _SSL_ERROR:
@@ -310,6 +330,25 @@ def _connect(database: Database, deadline: Deadline, *, patient: bool) -> Any:
         if not patient:
             raise OvsdbError(code, said)
         time.sleep(min(_RETRY_MS, deadline.left_ms(_RETRY_MS)) / 1000)
+
+
+def _in_turn(database: Database) -> list[str]:
+    """Return the remotes, the one that answered last before all others."""
+    remotes = database.remotes
+    last = _answering.get(database)
+    at = remotes.index(last) if last in remotes else 0
+    return remotes[at:] + remotes[:at]
+
+
+def _turn_away(database: Database) -> None:
+    """Have the next remote asked from now on, by nobody's idle connection to this one."""
+    _answering[database] = (_in_turn(database) * 2)[1]
+    for idle in _idle.pop(database, []):
+        idle.close()
+
+
+_answering: dict[Database, str] = {}
+"""The remote that has answered last."""
 
 
 def _about(database: Database, error: OSError) -> str:
@@ -388,62 +427,3 @@ def ask(
                 raise
         time.sleep(_RETRY_MS / 1000 if lost else 0)
         lost = True
-
-
-# --- operations (RFC 7047, 5.2) -----------------------------------------------------------------
-
-
-def select(table: str, where: list[Any], columns: list[str]) -> Operation:
-    """Return an operation that reads columns of rows."""
-    return {"op": "select", "table": table, "where": where, "columns": columns}
-
-
-def insert(table: str, row_id: str, row: Row) -> Operation:
-    """Return an operation that makes a row, known in the same transaction as ``row_id``."""
-    return {"op": "insert", "table": table, "uuid-name": row_id, "row": row}
-
-
-def mutate(table: str, where: list[Any], mutations: list[Any]) -> Operation:
-    """Return an operation that changes sets, maps or numbers in place."""
-    return {"op": "mutate", "table": table, "where": where, "mutations": mutations}
-
-
-def update(table: str, where: list[Any], row: Row) -> Operation:
-    """Return an operation that sets columns of rows."""
-    return {"op": "update", "table": table, "where": where, "row": row}
-
-
-def delete(table: str, where: list[Any]) -> Operation:
-    """Return an operation that deletes rows."""
-    return {"op": "delete", "table": table, "where": where}
-
-
-# --- values on the wire (RFC 7047, 5.1) -------------------------------------------------------
-
-
-def from_map(value: Any) -> dict[str, Any]:
-    """Return an OVSDB map."""
-    return dict(value[1])
-
-
-def to_map(value: Mapping[str, str]) -> list[Any]:
-    """Return the wire form of a map."""
-    return ["map", [[key, item] for key, item in value.items()]]
-
-
-def from_set(value: Any) -> list[Any]:
-    """Return the members of an OVSDB set; one of one member comes bare."""
-    if isinstance(value, list) and value and value[0] == "set":
-        return list(value[1])
-    return [value]
-
-
-def optional(value: Any) -> Any:
-    """Return the value of a column of at most one, or None."""
-    members = from_set(value)
-    return members[0] if members else None
-
-
-def to_set(members: Sequence[Any]) -> list[Any]:
-    """Return the wire form of a set."""
-    return ["set", list(members)]

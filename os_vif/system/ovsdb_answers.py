@@ -11,10 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
-def _any(_value: Any) -> bool:
-    return True
-
-
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -41,6 +37,15 @@ def _is_map(value: Any) -> bool:
     )
 
 
+def _is_value(value: Any) -> bool:
+    """Tell whether this is a value of any kind (RFC 7047, 5.1)."""
+    return _is_map(value) or _set_of(_is_atom, 0, _MANY)(value)
+
+
+def _is_atom(value: Any) -> bool:
+    return isinstance(value, str | int | float) or _is_uuid(value)
+
+
 def _set_of(is_one: Callable[[Any], bool], least: int, most: int) -> Callable[[Any], bool]:
     def is_set(value: Any) -> bool:
         if isinstance(value, list) and len(value) == 2 and value[0] == "set":
@@ -63,18 +68,30 @@ _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "datapath_type": _is_text,
     "external_ids": _is_map,
     "options": _is_map,
+    "chassis": _set_of(_is_uuid, 0, 1),
     "interfaces": _set_of(_is_uuid, 1, _MANY),
     "tag": _set_of(_is_number, 0, 1),
     "trunks": _set_of(_is_number, 0, _MANY),
     "vlan_mode": _set_of(_is_text, 0, 1),
     "qos": _set_of(_is_uuid, 0, 1),
+    "mtu": _set_of(_is_number, 0, 1),
     "mtu_request": _set_of(_is_number, 0, 1),
+    "ports": _set_of(_is_uuid, 0, _MANY),
+    "ingress_policing_rate": _is_number,
+    "ingress_policing_burst": _is_number,
+    "other_config": _is_map,
     "ofport": _set_of(_is_number, 0, 1),
     "error": _set_of(_is_text, 0, 1),
     "next_cfg": _is_number,
     "cur_cfg": _is_number,
+    "nat": _set_of(_is_uuid, 0, _MANY),
+    "static_routes": _set_of(_is_uuid, 0, _MANY),
+    "gateway_chassis": _set_of(_is_uuid, 0, _MANY),
+    "addresses": _set_of(_is_text, 0, _MANY),
+    "nb_cfg": _is_number,
+    "sb_cfg": _is_number,
 }
-"""What columns hold, by name, of whatever table: ovs-vswitchd.conf.db(5)."""
+"""What columns hold, by name, of whatever table: ovs-vswitchd.conf.db(5), ovn-nb(5), ovn-sb(5)."""
 
 
 def fault(operations: Sequence[Mapping[str, Any]], results: Any) -> str:
@@ -100,7 +117,7 @@ def _fault(operation: Mapping[str, Any], result: Any) -> str:
         for column in operation["columns"]:
             if column not in row:
                 return f"a row of {operation['table']} has no {column}"
-            if not _SHAPES.get(column, _any)(row[column]):
+            if not _SHAPES.get(column, _is_value)(row[column]):
                 return f"{column} of a row of {operation['table']} is {_short(row[column])}"
     return ""
 

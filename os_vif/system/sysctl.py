@@ -86,6 +86,20 @@ def _number(read_text: Callable[[], str]) -> int | None:
         return None
 
 
+def write_at(path: str, value: int) -> None:
+    """Set a setting below ``/proc/sys/net``.
+
+    :raises OSError: the kernel refused; ENODEV: it has no such device, or no such setting.
+    """
+    try:
+        descriptor = os.open(_NET + path, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise OSError(errno.ENODEV, f"{_NET}{path}: there is no such setting") from None
+    except OSError as error:
+        raise OSError(error.errno, f"{_NET}{path}: {error.strerror}") from error
+    _write(descriptor, _NET + path, value)
+
+
 def read_secret(device: str) -> str:
     """Return what a device's stable addresses are derived from (RFC 7217); '' for nothing.
 
@@ -113,6 +127,10 @@ def write(device: str, attribute: str, value: int | str) -> None:
         raise OSError(errno.ENODEV, f"{path}: there is no such setting") from None
     except OSError as error:
         raise OSError(error.errno, f"{path}: {error.strerror}") from error
+    _write(descriptor, path, value)
+
+
+def _write(descriptor: int, path: str, value: int | str) -> None:
     try:
         os.write(descriptor, f"{value}\n".encode())
     except FileNotFoundError:

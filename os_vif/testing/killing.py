@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from os_vif.system import netlink, sysctl
+from os_vif.system import netlink, notices, sysctl
 
 
 def _always(*_args: Any, **_options: Any) -> bool:
@@ -52,8 +52,10 @@ def _is_program(command: Any, **_options: Any) -> bool:
 
 CHANGES = (
     Change(netlink, "_exchange", _is_message),
+    Change(notices, "request"),
     Change(fcntl, "ioctl", _is_setting),
     Change(sysctl, "write"),
+    Change(sysctl, "write_at"),
     Change(subprocess, "run", _is_program),
 )
 """What every family may use."""

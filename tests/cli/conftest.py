@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,14 @@ class OsVif:
         assert done.stderr == ""
         found = json.loads(done.stdout)
         assert found["exit_code"] == code
-        assert found["command"] == words[0]
+        assert found["command"].partition(" ")[0] == words[0]
         assert bool(found["errors"]) == (code in (1, 2))
         return found
+
+    def confined(self, unit: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run it as the sandbox of a unit lets it, in a file; see ``sandbox.py``."""
+        sandbox = (sys.executable, str(Path(__file__).with_name("sandbox.py")), unit)
+        return self(*words, code=code, before=("unshare", "--mount", *sandbox))
 
     def terminal(self, *words: str, **environment: str) -> pexpect.spawn[str]:
         """Run it on a terminal of 80 columns."""

@@ -54,7 +54,11 @@ def test_a_tap_too(osvif: OsVif) -> None:
         (("vif.yaml", "--", "true"), "is not plugged", 1),
         (("vif.yaml", "--queues", "0", "--", "true"), "--queues", 2),
         (("vif.yaml",), "CMD", 2),
-        (("two.yaml", "--", "true"), "expected one VIF, found 2", 2),
+        (
+            ("two.yaml", "--", "true", "{fds}"),
+            "two.yaml: {fds} would be 2 VIFs'; choose with --only NAME, or",
+            2,
+        ),
         (("none.yaml", "--", "true"), "No such file", 2),
     ],
 )

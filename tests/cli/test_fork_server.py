@@ -98,6 +98,7 @@ def both(say: Any, *words: str, **options: Any) -> subprocess.CompletedProcess[s
 # --- as a process of its own ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_it_begins_as_a_process_does(unbuffered: str, host: Any, tmp_path: Path) -> None:
     say = Program(tmp_path / "program", PYTHONUNBUFFERED=unbuffered)
@@ -118,6 +119,7 @@ def test_it_begins_as_a_process_does(unbuffered: str, host: Any, tmp_path: Path)
     assert '"descriptors": [\n  "0",\n  "1",\n  "2",\n  "3"\n ]' in said.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("source", "code"),
     [
@@ -160,6 +162,7 @@ def test_it_ends_as_a_process_does(program: Program, source: str, code: int) -> 
     assert said.returncode == code, said
 
 
+@pytest.mark.long
 def test_it_sees_what_is_mounted_for_it(program: Program, host: Any, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     source = "print(os.listdir('/run'), os.getcwd(), os.readlink('/proc/self/ns/mnt'))"
@@ -168,6 +171,7 @@ def test_it_sees_what_is_mounted_for_it(program: Program, host: Any, tmp_path: P
     assert said.startswith(f"['there'] {tmp_path} mnt:[")
 
 
+@pytest.mark.long
 def test_a_reader_that_has_gone(osvif: Any) -> None:
     """And one that has no room: the command says so with its exit code."""
     with open("/dev/full", "wb") as full, open(os.devnull) as nothing:
@@ -267,6 +271,7 @@ def test_a_signal_reaches_it(program: Program) -> None:
     assert not Path(f"/proc/{running.pid}").exists(), "no zombie is left"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("apart", [False, True])
 def test_one_that_takes_too_long_is_killed(program: Program, apart: bool) -> None:
     with pytest.raises(subprocess.TimeoutExpired) as caught:
@@ -275,6 +280,7 @@ def test_one_that_takes_too_long_is_killed(program: Program, apart: bool) -> Non
     assert not Path(f"/proc/{int(caught.value.stdout)}").exists()
 
 
+@pytest.mark.long
 def test_side_by_side(program: Program) -> None:
     """One that waits does not hold up another."""
     source = "print(sys.stdin.read())"
@@ -288,6 +294,7 @@ def test_side_by_side(program: Program) -> None:
         assert waiting.wait() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_it_goes_with_the_process_that_started_it(how: signal.Signals) -> None:
     code = (
@@ -308,6 +315,13 @@ def test_it_goes_with_the_process_that_started_it(how: signal.Signals) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.close(server)
+
+
+def test_its_commands_leave_no_orphaned_group(program: Program) -> None:
+    """Else the kernel hangs up all tests where one has stopped a process."""
+    assert os.getpgid(program.server.pid) == os.getpgid(0)
+    os.kill(program.server.pid, signal.SIGINT)
+    assert program("print(signal.getsignal(signal.SIGINT))").stdout.startswith("<built-in")
 
 
 def _runs(process: int) -> bool:
@@ -341,6 +355,7 @@ def served(said: str, program: Program) -> bool:
     return int(said.rsplit(maxsplit=1)[-1]) == program.server.pid
 
 
+@pytest.mark.long
 def test_a_shell_starts_it_as_a_process(shell: Any, program: Program, host: Any) -> None:
     look = LOOK.replace("os.getpgid(0)", "'its own'").replace("dict(os.environ)", "0")
     said = both(shell, 'umask 27; cd /; echo x | program "$@"', look, "", "a b", "\udcff")
@@ -352,6 +367,7 @@ def test_a_shell_starts_it_as_a_process(shell: Any, program: Program, host: Any)
     both(shell, in_namespace, look)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["INT", "TERM", "KILL", "USR1", "ABRT", "PIPE"])
 def test_a_shell_sees_how_it_ends(shell: Any, name: str) -> None:
     source = f"signal.signal(signal.SIG{name}, 0) if {name!r} != 'KILL' else 0\n"
@@ -361,6 +377,7 @@ def test_a_shell_sees_how_it_ends(shell: Any, name: str) -> None:
     assert said == f"7\n1\n{128 + signal.Signals[f'SIG{name}']}\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("apart", [False, True])
 def test_a_shell_sends_it_signals(shell: Any, apart: bool) -> None:
     script = """
@@ -372,6 +389,7 @@ def test_a_shell_sends_it_signals(shell: Any, apart: bool) -> None:
     assert shell(script, SLEEPER, apart=apart).stdout == "ended\nbegun 5\n"
 
 
+@pytest.mark.long
 def test_one_whose_stand_in_is_killed_is_killed(shell: Any) -> None:
     script = """
         mkfifo pipe; program "$1" >pipe &
@@ -384,6 +402,7 @@ def test_one_whose_stand_in_is_killed_is_killed(shell: Any) -> None:
     assert said.stdout == ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "script",
     [
@@ -401,6 +420,7 @@ def test_what_a_shell_changes_that_a_fork_cannot(shell: Any, program: Program, s
 # --- what cannot be served ------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changed",
     [
@@ -419,6 +439,7 @@ def test_what_acts_at_the_start_needs_a_process_of_its_own(
     assert not SERVER.can_serve(without)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["OVS_RUNDIR", "NO_COLOR", "COLUMNS", "FORCE_COLOR", "PATH"])
 def test_what_the_command_looks_at_later_does_not(name: str) -> None:
     assert SERVER.can_serve(ENVIRONMENT | {name: "1"})

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from .conftest import BRIDGE, TAP
@@ -83,6 +85,10 @@ def a_host_with_an_uplink(osvif):
         "route add default via 192.0.2.1",
     ):
         osvif.host.run("ip", *words.split())
+    deadline = time.monotonic() + 30
+    while osvif.host.run("ip", "-br", "addr").stdout.count(" fe80::") < 2:  # when both are up
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     return [osvif.host.run("ip", *words).stdout for words in (("route",), ("-br", "addr"))]
 
 
@@ -171,7 +177,7 @@ def test_check_finds_each_drift_and_plug_repairs_it(osvif):
     with osvif.nothing_changed():
         said = osvif("check", name, code=3).stdout.splitlines()
     assert sorted(said) == [
-        "drift    tap0  MTU should be 1500",
+        "drift    tap0  MTU is 1400, should be 1500",
         "drift    tap0  should be a port of br0",
     ]
     [vif] = osvif.json("check", name, code=3)["vifs"]
@@ -180,8 +186,52 @@ def test_check_finds_each_drift_and_plug_repairs_it(osvif):
         ("mtu", 1500),
         ("master", "br0"),
     }
+    assert {(item["attribute"], item["before"], item["after"]) for item in vif["drifts"]} == {
+        ("mtu", 1400, 1500),
+        ("master", None, None),
+    }
     assert osvif("plug", name).stdout.startswith("repaired  tap0")
     osvif("check", name)
+
+
+def test_before_and_after_are_told(osvif):
+    name = osvif.file(BRIDGE)
+    osvif("plug", name)
+    osvif.host.run("ip", "link", "add", "br1", "type", "bridge")
+    change = ("master", "br1", "mtu", "900", "address", "fe:54:00:00:00:01", "down")
+    osvif.host.run("ip", "link", "set", "tap0", *change)
+    with osvif.nothing_changed():
+        said = osvif("plan", name).stdout.splitlines()
+    [step] = [line.partition("set tap0: ")[2].split(", ") for line in said[1:]]
+    assert sorted(step) == [
+        "MAC fe:54:00:00:00:01 -> fe:54:00:12:34:56",
+        "MTU 900 -> 1500",
+        "down -> up",
+        "port of br1 -> br0",
+    ]
+    [vif] = osvif.json("plan", name)["vifs"]
+    [told] = vif["steps"]
+    was = {"master": "br1", "mtu": 900, "up": False, "mac": "fe:54:00:00:00:01"}
+    assert told["before"] == was
+    assert told["after"] == told["args"]["attributes"]
+    assert told["after"].keys() == was.keys()
+    assert sorted(osvif("check", name, code=3).stdout.splitlines()) == [
+        "drift    tap0  MAC is fe:54:00:00:00:01, should be fe:54:00:12:34:56",
+        "drift    tap0  MTU is 900, should be 1500",
+        "drift    tap0  is a port of br1, should be a port of br0",
+        "drift    tap0  is down",
+    ]
+
+
+def test_of_what_is_only_planned_there_is_no_before(osvif):
+    osvif.host.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "wire")
+    osvif.host.run("ip", "link", "set", "eth1", "up")
+    name = osvif.file(BRIDGE + "network: {uplink: eth1, vlan: 7}\n")
+    said = osvif("plan", name).stdout
+    assert "set vlan7: port of br0" in said
+    assert "->" not in said
+    made = osvif.json("plan", name)["vifs"][0]["steps"]
+    assert all(step["before"] == step["after"] == {} for step in made)
 
 
 def test_check_of_what_is_not_plugged(osvif):

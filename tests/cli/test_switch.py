@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,16 @@ def test_from_nothing_to_nothing(osvif: OsVif, switch: Switch) -> None:
     assert switch.vsctl("list-ports", "br-int") == ""
 
 
+def test_confined_as_the_units_for_boot_are(osvif: OsVif, switch: Switch) -> None:
+    osvif("install", "--root", "root", "--prefix", "/")
+    units = osvif.folder / "root/lib/systemd/system"
+    files = osvif.file(PORT, "port.yaml"), osvif.file(HYBRID, "hybrid.yaml")
+    assert "2 plugged" in osvif.confined(str(units / "os-vif.service"), "plug", *files).stdout
+    assert int(switch.get("Interface", "tap0", "ofport")) > 0
+    said = osvif.confined(str(units / "os-vif-check.service"), "check", *files).stdout
+    assert said.count("healthy") == 2
+
+
 def test_list_tells_ports(osvif: OsVif, switch: Switch) -> None:
     osvif("plug", osvif.file(PORT))
     [vif] = osvif.json("list")["vifs"]
@@ -64,9 +75,28 @@ def test_list_tells_ports(osvif: OsVif, switch: Switch) -> None:
         "iface_id": ID,
         "ofport": ofport,
         "error": None,
+        "bound": False,
     }
     assert (vif["state"], vif["bridges"], vif["plugin"]) == ("up", [], "ovs")
     assert "tap0 on br-int" in osvif("list").stdout
+    assert "BOUND" not in osvif("list").stdout
+    switch.vsctl("set", "Interface", "tap0", "external_ids:ovn-installed=true")
+    osvif("plug", osvif.file("type: tap\nname: tap1\nmac: 52:54:00:12:34:57\n", "other.yaml"))
+    for words in (["-v"], ["-o", "wide"]):
+        titles, *rows = (line.split() for line in osvif("list", *words).stdout.splitlines())
+        at = titles.index("BOUND")
+        assert sorted(row[at] for row in rows) == ["-", "yes"]
+
+
+def test_doctor_names_what_mends(osvif: OsVif, switch: Switch, tmp_path: Path) -> None:
+    said = osvif("doctor", "ovn", code=3).stdout
+    assert re.search("^wrong  br-int +there is no such bridge", said, re.MULTILINE)
+    assert "\n       ovs-vsctl add-br br-int -- set Bridge br-int fail-mode=secure\n" in said
+    found = osvif.json("doctor", "ovn", code=3)["findings"]
+    assert next(it["about"] for it in found if not it["well"]) == "system-id"
+    assert "'ovm' cannot be examined; expected one of ovn" in osvif("doctor", "ovm", code=2).stderr
+    said = osvif("doctor", "ovn", "--ovsdb", f"unix:{tmp_path}/none", code=1).stderr
+    assert f"{tmp_path}/none: No such file or directory" in said
 
 
 def test_a_port_with_an_error_is_told_and_drawn(osvif: OsVif, switch: Switch) -> None:
@@ -122,16 +152,21 @@ def test_what_check_finds_is_what_plug_repairs(osvif: OsVif, switch: Switch) -> 
     switch.vsctl("add-br", "br-old", "--", "set", "Bridge", "br-old", "datapath_type=netdev")
     moved = ["--", "add-port", "br-old", "tap0", "--", "set", "Interface", "tap0"]
     switch.vsctl("del-port", "tap0", *moved, f"external_ids:iface-id={ID}")
-    assert "is on br-old and should be on br-int" in osvif("check", name, code=3).stdout
+    assert "is on br-old, should be on br-int" in osvif("check", name, code=3).stdout
     assert osvif("plug", name).stdout.startswith("repaired")
     switch.vsctl("set", "Interface", "tap0", "external_ids:attached-mac=52:54:00:00:00:01")
     [vif] = osvif.json("check", name, code=3)["vifs"]
     [drift] = vif["drifts"]
-    assert drift["words"] == "external_ids:attached-mac should be 52:54:00:12:34:56"
+    assert drift["words"] == (
+        "external_ids:attached-mac is 52:54:00:00:00:01, should be 52:54:00:12:34:56"
+    )
     assert (drift["attribute"], drift["expected"]) == (
         "external_ids:attached-mac",
         "52:54:00:12:34:56",
     )
+    assert (drift["before"], drift["after"]) == ("52:54:00:00:00:01", drift["expected"])
+    said = osvif("plan", name).stdout
+    assert "external_ids:attached-mac=52:54:00:00:00:01 -> 52:54:00:12:34:56" in said
     osvif("plug", name)
     switch.vsctl("del-port", "tap0")
     drawn = osvif("show", name).stdout

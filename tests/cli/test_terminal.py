@@ -8,6 +8,9 @@ import re
 import pexpect
 import pytest
 
+from os_vif.cli.main import _COMMANDS
+from os_vif.cli.network import command as network
+
 from .conftest import BRIDGE, TAP
 
 pytestmark = pytest.mark.functional
@@ -58,6 +61,45 @@ def test_nothing_is_cut_off_at_80_columns(osvif):
     said, _code = all_of(osvif.terminal("list", NO_COLOR="1"))
     assert "tap0 on br0" in said.replace("\r\n", "")
     assert "…" not in said
+
+
+def test_list_fits_a_terminal(osvif):
+    long = "type: bridge\nbridge: br-of-15-bytes-\nname: tap-of-15-bytes\nmac: 52:54:00:12:34:58\n"
+    ids = ("5f4ab6c1-ca89-4ee0-a8be-6db1409b69ea", "5f4ab6c1-cb00-4ee0-a8be-6db1409b69ea")
+    guest = "instance: {uuid: 0e2b1a52-4f5c-4d3e-8f5a-6b7c8d9e0f10}\n"
+    texts = [f"{text}id: {it}\n{guest}" for text, it in zip((long, TAP), ids, strict=True)]
+    osvif("plug", osvif.file("---\n".join(texts)))
+    said, code = all_of(osvif.terminal("list"))
+    assert code == 0
+    lines = COLOUR.sub("", said).rstrip().split("\r\n")
+    assert max(map(len, lines)) <= 80
+    for row, it in zip(lines[1:], ids, strict=True):
+        beginning = row.split()[0]
+        assert beginning == it[:11]  # as many as tell the two from each other
+        assert osvif.json("show", beginning)["parts"]
+        assert "0e2b1a52" in row
+    assert "tap-of-15-bytes on br-of" in lines[1]
+    # What would be cut is elsewhere: wide, and in a pipe.
+    for whole in (
+        COLOUR.sub("", all_of(osvif.terminal("list", "-o", "wide"))[0]),
+        osvif("list").stdout,
+    ):
+        assert all(it in whole for it in ids)
+        assert "tap-of-15-bytes on br-of-15-bytes-" in whole
+
+
+OF_NETWORK = [f"network {name}" for name in network._COMMANDS]
+
+
+@pytest.mark.parametrize("name", ["", *_COMMANDS, *OF_NETWORK])
+def test_help_fits_and_explains_the_common_options_once(osvif, name):
+    said, code = all_of(osvif.terminal(*name.split(), "--help"))
+    assert code == 0
+    assert max(len(line) for line in said.split("\r\n")) <= 80
+    assert ("(oslo.config)" in said) == ("Say nothing but errors." in said) == (name == "")
+    names = "--json, --netns, --config-file, --set, --ovsdb, -v, -q: see os-vif --help"
+    # The subcommands of a group have them.
+    assert said.count(names) == (name not in ("", "completion", "network"))
 
 
 def test_gc_asks(osvif):

@@ -79,7 +79,7 @@ OWN_TESTS = {
 
 pytestmark = [
     pytest.mark.clients,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(600),  # the first of them installs
     pytest.mark.xdist_group("clients"),  # and no other worker waits for it
 ]
@@ -89,16 +89,11 @@ def run(*command, **options):
     return subprocess.run(command, capture_output=True, check=False, text=True, **options)
 
 
-def client_python():
-    """Return the Python that has the three clients and this checkout as their os-vif."""
-    return environments.python_of("clients", "clients", ours=True)
-
-
 def run_client(script, tmp_path, **options):
     """Run a script of this folder where neither it nor the client can see or change anything."""
     environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     environment |= {"HOME": str(tmp_path), "PYTHONWARNINGS": "ignore"}
-    done = run(client_python(), str(HERE / script), cwd=tmp_path, env=environment, **options)
+    done = run(environments.clients(), str(HERE / script), cwd=tmp_path, env=environment, **options)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -115,7 +110,7 @@ def ordered(value):
 
 def test_this_checkout_is_the_clients_os_vif(tmp_path):
     script = "import os_vif, importlib.metadata as m; print(os_vif.__file__, m.version('os-vif'))"
-    done = run(client_python(), "-c", script, cwd=tmp_path)
+    done = run(environments.clients(), "-c", script, cwd=tmp_path)
     assert done.stdout.split() == [str(ROOT / "os_vif" / "__init__.py"), "6.0.0"], done.stderr
 
 

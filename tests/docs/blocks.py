@@ -14,7 +14,7 @@ A block of YAML with a caption is a file of that name. What only the tests see:
   stage, written as they are, without a prompt.
 * ``<!-- untested: WHY -->`` or ``.. untested: WHY``: the next block is left out.
 * ``<!-- needs: openvswitch -->`` or ``.. needs: openvswitch``: the page is tried where Open vSwitch
-  runs, and ``ovs-vsctl`` talks to it.
+  runs, and ``ovs-vsctl`` talks to it; ``dnsmasq``: where that is in the PATH.
 * ``<!-- file: NAME -->``, for Markdown has no captions: the next block is a file of that name.
 """
 
@@ -63,7 +63,6 @@ _RST = re.compile(
     r"(?P<hidden>hidden)"
     r"|untested: (?P<why>.+)"
     r"|code-block:: (?P<language>\w+)"
-    r"|vif:: (?P<vif>[\w.]+)"
     r")\n"
     r"(?P<options>(?:(?P=indent) +:\w+:.*\n)*)"
     r"(?P<text>(?:(?P=indent) +.*\n|[ ]*\n)*)",
@@ -98,9 +97,9 @@ def _rst(source: str) -> list[Block]:
         if match["why"]:
             skip = True
             continue
-        kind = "hidden" if match["hidden"] else "yaml" if match["vif"] else match["language"]
+        kind = "hidden" if match["hidden"] else match["language"]
         caption = re.search(r":caption: (.+)", match["options"])
-        name = match["vif"] or (caption[1] if caption else "")
+        name = caption[1] if caption else ""
         text = textwrap.dedent(match["text"]).strip("\n") + "\n"
         if kind in TRIED and not skip and text.strip():
             lead = len(match["text"]) - len(match["text"].lstrip("\n"))

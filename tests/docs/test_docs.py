@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import debian, dnsmasq
 from tests.command import APART, ForkServer
 from tests.openvswitch import Switch
+from tests.ovn_hosts import Hosts
 
 if TYPE_CHECKING:
     from tests.conftest import PrivateHost
@@ -55,24 +57,27 @@ def test_a_page_does_what_it_says(page: Path, host: PrivateHost, tmp_path: Path)
     folder.mkdir()
     command = [sys.executable, str(HERE / "try_page.py"), str(page)]
     with _surroundings(page, host, tmp_path) as environment:
-        if APART or _commands(page) < 3:
+        if APART:
             host.run(*command, cwd=folder, env=environment)
             return
         programs = tmp_path / "programs"
         programs.mkdir()
-        server = ForkServer(environment | trying.surroundings(folder))
-        with contextlib.closing(server):
+        with _server(environment | trying.surroundings(page, folder)) as server:
             server.install(programs)
             host.run(*command, str(programs), cwd=folder, env=environment)
 
 
-def _commands(page: Path) -> int:
-    """Return about how often a page runs os-vif; a fork server takes as long as two of them."""
-    return sum(
-        block.text.count("os-vif ") if block.language in ("console", "hidden") else 1
-        for block in blocks.blocks_of(page)
-        if block.language not in ("python", "pycon")
-    )
+SERVER = ForkServer(os.environ | trying.SURROUNDINGS)
+
+
+@contextlib.contextmanager
+def _server(environment: dict[str, str]) -> Iterator[ForkServer]:
+    """Yield the server of all pages, or one for a page that shows modules."""
+    if SERVER.can_serve(environment):
+        yield SERVER
+        return
+    with contextlib.closing(ForkServer(environment)) as server:
+        yield server
 
 
 @contextlib.contextmanager
@@ -80,18 +85,46 @@ def _surroundings(page: Path, host: PrivateHost, tmp_path: Path) -> Iterator[dic
     """Start a switch for a page that needs one; yield the environment the page is tried in."""
     # No page meets a switch of the machine's.
     environment = os.environ | {"OVS_RUNDIR": str(tmp_path)}
-    if not re.search(r"^(?:<!--|\.\.) needs: openvswitch", page.read_text(), re.MULTILINE):
-        yield environment
+    needs = re.findall(r"^(?:<!--|\.\.) needs: (\w+)", page.read_text(), re.MULTILINE)
+    if "dnsmasq" in needs:
+        environment["PATH"] = f"{dnsmasq.folder()}:{environment['PATH']}"
+    if not {"openvswitch", "ovn"}.intersection(needs):
+        try:
+            yield environment
+        finally:
+            if "dnsmasq" in needs:
+                host.python(dnsmasq.end)
+        return
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    environment["PATH"] = f"{tools}:{environment['PATH']}"
+    if "ovn" in needs:
+        with contextlib.closing(Hosts(2)) as hosts:
+            yield environment | _ovn(hosts, tools)
         return
     with contextlib.closing(Switch(host, tcp=True)) as switch:
-        tools = tmp_path / "bin"
-        tools.mkdir()
         tool = shlex.join([*switch.argv("usr/bin/ovs-vsctl"), f"--db={switch.remote}"])
-        script = tools / "ovs-vsctl"
-        script.write_text(f'#!/bin/sh\nexec {tool} --timeout=30 "$@"\n')
-        script.chmod(0o755)
-        path = f"{tools}:{environment['PATH']}"
-        yield environment | {"OVS_RUNDIR": str(switch.folder), "PATH": path}
+        _script(tools / "ovs-vsctl", f'exec {tool} --timeout=30 "$@"')
+        yield environment | {"OVS_RUNDIR": str(switch.folder)}
+
+
+def _script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def _ovn(hosts: Hosts, tools: Path) -> dict[str, str]:
+    """Make ``ssh h1 ...`` lead to a host, and ovn-nbctl to the database."""
+    centre = hosts.centre
+    nbctl = shlex.join(debian.command(centre.tree, "usr/bin/ovn-nbctl"))
+    _script(tools / "ovn-nbctl", f'exec {nbctl} --no-leader-only --timeout=30 "$@"')
+    ways = (
+        f"{name}) shift; OVS_RUNDIR={shlex.quote(str(it.switch.folder))} "
+        f'exec {shlex.join(it.private.argv("env"))} "$@" ;;'
+        for name, it in hosts.hosts.items()
+    )
+    _script(tools / "ssh", "\n".join(['case "$1" in', *ways, "esac", "exit 255"]))
+    return {"OVN_NB_DB": centre.northbound, "OVN_SB_DB": centre.southbound}
 
 
 def test_the_pages_hold_something_to_try() -> None:
@@ -108,9 +141,8 @@ def test_no_block_escapes_the_reader(page: Path) -> None:
     pattern = rf"^```({languages})$" if page.suffix == ".md" else rf":: ({languages})$"
     left_out = len(re.findall(r"^(?:<!-- | *\.\. )untested: \S", source, re.MULTILINE))
     written = len(re.findall(pattern, source, re.MULTILINE))
-    vifs = len(re.findall(r"^ *\.\. vif:: [\w.]+\n\n? ", source, re.MULTILINE))
     seen = [block for block in blocks.blocks_of(page) if block.language != "hidden"]
-    assert len(seen) + left_out == written + vifs
+    assert len(seen) + left_out == written
 
 
 def test_configuration_names_the_daemons_sections_and_contexts() -> None:
@@ -126,7 +158,7 @@ def test_configuration_names_the_daemons_sections_and_contexts() -> None:
 def test_every_exit_code_is_explained() -> None:
     from os_vif.cli.session import Exit
 
-    page = (ROOT / "docs" / "command.rst").read_text()
+    page = (ROOT / "docs" / "command" / "index.rst").read_text()
     assert re.findall(r"^   \* - (\d+)$", page, re.MULTILINE) == [str(int(code)) for code in Exit]
 
 

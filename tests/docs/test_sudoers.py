@@ -17,7 +17,6 @@ from oslo_config import cfg
 
 from os_vif.engine import privilege
 from tests import debian
-from tests.openvswitch import CACHE
 
 pytestmark = pytest.mark.functional
 
@@ -76,7 +75,7 @@ def attacks(words: Sequence[str]) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_visudo_takes_the_rules(page: str, tmp_path: Path) -> None:
-    tree = debian.unpacked(CACHE / "sudo", "sudo", "sudo")
+    tree = debian.tree("sudo")
     [text] = blocks(page, r"sudoers\.d/os-vif")
     (tmp_path / "os-vif").write_text(text)
     program, option, libraries, *rest = debian.command(tree, "usr/sbin/visudo")

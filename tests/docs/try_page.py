@@ -28,6 +28,10 @@ _DURATION = re.compile(r"\b\d+(\.\d+)? ?(µs|ms|s)\b")
 _INDEX = re.compile(r"^\d+: (?=[\w.-]+(@[\w.-]+)?: <)", re.MULTILINE)
 
 
+# A locale with box-drawing characters.
+SURROUNDINGS = {"LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore"}
+
+
 class Differs(AssertionError):
     """The page says something else than the world."""
 
@@ -83,10 +87,11 @@ def _try_python(block: Block, names: dict[str, Any], page: Path) -> None:
     exec(compile(source, str(page), "exec"), names)  # noqa: S102
 
 
-def surroundings(folder: Path) -> dict[str, str]:
+def surroundings(page: Path, folder: Path) -> dict[str, str]:
     """Return the environment of a page that is tried in this folder."""
-    # A locale with box-drawing characters; packages that a page shows are found in its folder.
-    return {"LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(folder.resolve())}
+    # Modules that a page shows are found in its folder.
+    has_modules = any(block.name.endswith(".py") for block in blocks_of(page))
+    return SURROUNDINGS | ({"PYTHONPATH": str(folder.resolve())} if has_modules else {})
 
 
 def try_page(page: Path) -> None:
@@ -112,7 +117,7 @@ def try_page(page: Path) -> None:
 if __name__ == "__main__":
     programs = [*sys.argv[2:], str(Path(sys.executable).parent), os.environ["PATH"]]
     os.environ["PATH"] = ":".join(programs)
-    os.environ.update(surroundings(Path.cwd()))
+    os.environ.update(surroundings(Path(sys.argv[1]), Path.cwd()))
     try:
         try_page(Path(sys.argv[1]))
     except Differs as error:

@@ -15,12 +15,11 @@ import pytest
 from os_vif.host.links.questions import is_shared
 from os_vif.host.port_profiles.system import vdp
 from os_vif.host.vhost_user.system import testpmd
-from tests import dpdk
+from tests import dnsmasq, dpdk
 from tests.command import ForkServer
 from tests.conftest import HostWithRun, PrivateHost
-from tests.debian import locked
 from tests.lldpad import PROBES, Lldpad, agree, until
-from tests.openvswitch import CACHE, Switch
+from tests.openvswitch import Switch
 from tests.port_responder import ASSOCIATE, DISASSOCIATE, PortResponder
 
 pytestmark = pytest.mark.functional
@@ -30,7 +29,10 @@ SERVER = ForkServer(os.environ)
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*") if path.is_file())
 """The package below them has its tests in test_family.py."""
 NEED_VLAN = {"bridge-vlan.yaml"}
-NEED_SWITCH = {f"openvswitch{mode}.yaml" for mode in ("", "-own-bridge", "-hybrid")}
+NEED_FILTERING = {"bridge-vlans.yaml"}
+_MODES = ("", "-own-bridge", "-hybrid", "-vlans", "-limits")
+NEED_SWITCH = {f"openvswitch{mode}.yaml" for mode in _MODES}
+NEED_CHASSIS = {"ovn-networks.yaml"}
 NEED_DPDK = {"openvswitch-vhostuser.yaml"}
 NEED_CARD = {
     "openvswitch-hostdev.yaml": ["rep-web", "representor of 0000:03:00.2"],
@@ -41,12 +43,16 @@ NEED_PROFILES = {"macvtap-profile.yaml"}
 NEED_TESTPMD = {"fastpath-bridge.yaml", "fastpath-tap.yaml"}
 NEED_FP_VDEV = {"fastpath-openvswitch.yaml"}
 NEED_SOCKET = {"vhostuser.yaml"}
+NEED_DNSMASQ = {"bridge-internet.yaml"}
 NEEDS = (
     NEED_VLAN
+    | NEED_FILTERING
     | NEED_TESTPMD
     | NEED_FP_VDEV
     | NEED_SOCKET
+    | NEED_DNSMASQ
     | NEED_SWITCH
+    | NEED_CHASSIS
     | NEED_DPDK
     | NEED_LLDPAD
     | NEED_PROFILES
@@ -89,6 +95,7 @@ def switched(run):
     def start(**options):
         switches.append(Switch(run.host, **options))
         run.folder = str(switches[0].folder)
+        run.switch = switches[0]
         return run
 
     yield start
@@ -101,6 +108,14 @@ def has_vlan(host):
     made = host.run(
         "ip", "link", "add", "link", "probe", "probe.9", "type", "vlan", "id", "9", check=False
     )
+    host.run("ip", "link", "delete", "probe")
+    return made.returncode == 0
+
+
+def has_vlan_filtering(host):
+    host.run("ip", "link", "add", "probe", "type", "bridge")
+    words = ("ip", "link", "set", "probe", "type", "bridge", "vlan_filtering", "1")
+    made = host.run(*words, check=False)
     host.run("ip", "link", "delete", "probe")
     return made.returncode == 0
 
@@ -163,9 +178,37 @@ def test_an_example_on_open_vswitch(switched, name):
     plays(switched(), ROOT / "examples" / name)
 
 
+@pytest.mark.parametrize("name", sorted(NEED_CHASSIS))
+def test_an_example_on_a_chassis_of_ovn(switched, name):
+    run = switched()
+    # There is one: ovn-controller makes it.
+    run.switch.vsctl("add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev")
+    plays(run, ROOT / "examples" / name)
+
+
 @pytest.mark.parametrize("name", sorted(NEED_DPDK))
 def test_an_example_on_open_vswitch_with_dpdk(switched, name):
     plays(switched(dpdk=True), ROOT / "examples" / name)
+
+
+@pytest.mark.parametrize("name", sorted(NEED_DNSMASQ))
+def test_an_example_with_dnsmasq(run, name):
+    run.environment = {"PATH": f"{dnsmasq.folder()}:{os.environ['PATH']}"}
+    try:
+        plays(run, ROOT / "examples" / name)
+        assert "os-vif" not in run.host.run("nft", "list", "tables").stdout
+        assert run.host.python(dnsmasq.running) == []
+    finally:
+        run.host.python(dnsmasq.end)
+
+
+@pytest.mark.parametrize("name", sorted(NEED_DNSMASQ))
+def test_an_example_where_there_is_no_dnsmasq(run, name):
+    before = run.host.links()
+    example = str(ROOT / "examples" / name)
+    said = run("plug", "--set", "dnsmasq.command=/nowhere/dnsmasq", example, code=1).stderr
+    assert "there is no command /nowhere/dnsmasq on this host; install" in said
+    assert run.host.links() == before
 
 
 @pytest.mark.parametrize("name", sorted(NEED_SWITCH | NEED_DPDK))
@@ -229,12 +272,12 @@ def commands_of(settings):
     }
 
 
-@pytest.mark.xdist_group("dpdk")
+@pytest.mark.xdist_group("fast path")
 @pytest.mark.parametrize("name", sorted(NEED_TESTPMD))
 def test_an_example_with_testpmd(with_sockets, name, tmp_path):
     run, example = with_sockets, ROOT / "examples" / name
     configured(run, tmp_path, **commands_of(dpdk.settings()))
-    with locked(CACHE / "polling.lock"):
+    with dpdk.turn():
         try:
             plays(run, example)
         finally:
@@ -254,7 +297,7 @@ def test_an_example_where_no_back_end_is_installed(switched, with_sockets, name,
     assert run.host.links().keys() - before.keys() <= {"br0", "br-int", "ovs-netdev"}
 
 
-@pytest.mark.xdist_group("dpdk")
+@pytest.mark.xdist_group("fast path")
 @pytest.mark.parametrize("name", sorted(NEED_FP_VDEV))
 def test_an_example_with_fp_vdev(switched, with_sockets, name, tmp_path):
     """Run it with a stand-in, and with the back end that there is for everybody."""
@@ -265,14 +308,14 @@ def test_an_example_with_fp_vdev(switched, with_sockets, name, tmp_path):
     settings = dpdk.settings()
     configured(run, tmp_path, fp_vdev_command=command, **commands_of(settings))
     plays(run, example)
-    with locked(CACHE / "polling.lock"):
+    with dpdk.turn():
         text = f"{example.read_text()}options:\n  vhostuser_fp: {{back_end: testpmd}}\n"
         open_one = tmp_path / name
         open_one.write_text(text)
         plays(run, open_one)
 
 
-@pytest.mark.xdist_group("dpdk")
+@pytest.mark.xdist_group("fast path")
 @pytest.mark.parametrize("name", sorted(NEED_SOCKET))
 def test_an_example_with_another_program(with_sockets, name, tmp_path):
     """Run it with a real back end that the test has started, where the example expects one."""
@@ -281,7 +324,7 @@ def test_an_example_with_another_program(with_sockets, name, tmp_path):
     assert "it is not there" in run("check", example, code=3).stdout
     run.host.run("ip", "tuntap", "add", "dev", "other", "mode", "tap", "multi_queue")
     path = str(run.sockets / "switch.sock")
-    with locked(CACHE / "polling.lock"), run.host.enter():
+    with dpdk.turn(), run.host.enter():
         testpmd.start("other", path, listen=True, mac=None, settings=dpdk.settings())
         try:
             assert json.loads(run("plug", "--json", example).stdout)["vifs"][0]["state"]
@@ -372,7 +415,20 @@ def test_an_example_with_a_vlan(run, name):
     assert run.host.links() == before
 
 
+@pytest.mark.parametrize("name", sorted(NEED_FILTERING))
+def test_an_example_with_vlans_of_a_bridge(run, name):
+    """Run it where bridges filter VLANs; elsewhere see that the error names what is missing."""
+    example = ROOT / "examples" / name
+    if has_vlan_filtering(run.host):
+        plays(run, example)
+        return
+    before = run.host.links()
+    said = run("plug", str(example), code=1).stderr
+    assert "this kernel's bridges know no VLANs (CONFIG_BRIDGE_VLAN_FILTERING)" in said
+    assert run.host.links() == before
+
+
 @pytest.mark.lab
-@pytest.mark.parametrize("name", sorted(NEED_VLAN))
+@pytest.mark.parametrize("name", sorted(NEED_VLAN | NEED_FILTERING))
 def test_an_example_with_a_vlan_in_the_lab(run, name):
     plays(run, ROOT / "examples" / name)

@@ -111,6 +111,7 @@ def command(host: PrivateHost, server: ForkServer, tmp_path: Path) -> Command:
     return Command(host, server, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_its_own_tests(host: PrivateHost, python: str, tmp_path: Path) -> None:
     quiet = ("-q", "-c", "/dev/null", "-p", "no:cacheprovider", "-W", "ignore")

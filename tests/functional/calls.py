@@ -33,4 +33,5 @@ def refused(words: str) -> Iterator[None]:
     with pytest.raises(exception.PlugException, match=words) as caught:
         yield
     assert isinstance(caught.value.__cause__, exception.ExceptionBase), repr(caught.value)
-    assert witness.differences(before, witness.snapshot()) == []
+    found = witness.differences(before, witness.snapshot())
+    assert not found, found

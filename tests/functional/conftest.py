@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,12 +12,15 @@ from typing import Any
 import pytest
 
 import os_vif
+from os_vif.host.links import resources
 from os_vif.host.links.system import taps
 from os_vif.host.vhost_user.system import testpmd
 from os_vif.host.vhost_user.system.testpmd_words import Settings
-from tests import dpdk, fast_path, lldpad, openvswitch, radvd, vifs, witness
+from tests import debian, dpdk, fast_path, libvirt_guests, openvswitch, vifs, witness
 from tests.conftest import PrivateHost
-from tests.debian import PackagesError, locked
+from tests.debian import CACHE, locked
+from tests.lab.packages import Parts
+from tests.vm.machine import QEMUS
 
 UPLINK = """
     link add eth0 type veth peer name wire0
@@ -50,6 +52,12 @@ def inside(host: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
+def kernel_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the MTU 65535 of a tap pass, so that it is the kernel that refuses it."""
+    monkeypatch.setattr(resources, "TAP_MTU_MAX", 65535)
+
+
+@pytest.fixture
 def other_host() -> Iterator[PrivateHost]:
     """Return a second private host."""
     private = PrivateHost()
@@ -74,24 +82,6 @@ def uplink(inside: Any) -> Any:
 # --- Open vSwitch -------------------------------------------------------------------------------
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fetch Open vSwitch and lldpad if a test is going to need them: no time limit runs yet."""
-    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if session.config.option.collectonly:
-        return
-    for fixture, prepare in (
-        ("switch", openvswitch.prepare),
-        ("dpdk_switch", functools.partial(openvswitch.prepare, dpdk=True)),
-        ("station", lldpad.prepare),
-        ("router", radvd.prepare),
-        ("testpmd_settings", dpdk.prepare),
-    ):
-        if fixture in needed:
-            # The tests that need it say so themselves when it cannot be had.
-            with contextlib.suppress(PackagesError):
-                prepare()
-
-
 @contextlib.contextmanager
 def _running(host: Any, **options: Any) -> Iterator[openvswitch.Switch]:
     made = openvswitch.Switch(host, **options)
@@ -112,7 +102,7 @@ def switch(inside: Any) -> Iterator[openvswitch.Switch]:
 @pytest.fixture
 def dpdk_switch(inside: Any) -> Iterator[openvswitch.Switch]:
     """Return the same with DPDK; one at a time, as it takes 0.6 GB and, at times, a processor."""
-    with locked(openvswitch.CACHE / "polling.lock"), _running(inside, dpdk=True) as made:
+    with locked(CACHE / "dpdk-switch.lock"), _running(inside, dpdk=True) as made:
         yield made
 
 
@@ -120,9 +110,9 @@ def dpdk_switch(inside: Any) -> Iterator[openvswitch.Switch]:
 def testpmd_settings(inside: Any) -> Iterator[Settings]:
     """Return how dpdk-testpmd runs on a private host; what the test leaves running is ended.
 
-    One test at a time, as each process takes a whole processor.
+    Two tests at a time, as each process takes a whole processor.
     """
-    with locked(openvswitch.CACHE / "polling.lock"):
+    with dpdk.turn():
         yield dpdk.settings()
         for device in testpmd.devices():
             testpmd.stop(device)
@@ -147,3 +137,32 @@ def sockets() -> Iterator[str]:
     """Return a folder for sockets, whose path is short: that of a socket has 107 bytes at most."""
     with tempfile.TemporaryDirectory(prefix="fp-") as folder:
         yield folder
+
+
+# --- libvirt ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=("libvirt9", "libvirt11"))
+def place(request: pytest.FixtureRequest) -> Iterator[libvirt_guests.Place]:
+    """Return a host with libvirt that the tests of a module share; each leaves it as it was."""
+    tree = debian.tree(request.param)
+    private = PrivateHost()
+    os_vif.initialize()
+    try:
+        with (
+            private.enter(),
+            dpdk.turn(),
+            libvirt_guests.on_host(private, tree) as made,
+        ):
+            yield made
+    finally:
+        private.close()
+
+
+# --- guests in QEMU -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", params=QEMUS)  # so it is fetched before a test is on its host
+def parts(request: pytest.FixtureRequest) -> Parts:
+    """Return what guests are made of, with each QEMU."""
+    return QEMUS[request.param]()

@@ -27,7 +27,7 @@ from tests import dpdk, vifs, witness
 from tests.dpdk import DEVICE, MAC, Port
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("testpmd")]
 
 GROUP = "os_vif_vhostuser_fp"
 

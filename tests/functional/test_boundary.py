@@ -33,7 +33,8 @@ from tests.functional.test_privilege import BRIDGES, FAST_PATH, OTHERS, SWITCH, 
 pytestmark = pytest.mark.functional
 
 EVERY = (BRIDGES, SWITCH, OTHERS, FAST_PATH)
-MARK = str(Mark("5f4ab6c1-ca89-4ee0-a8be-6db1409b69ea", "tap"))
+VIF_ID = "5f4ab6c1-ca89-4ee0-a8be-6db1409b69ea"
+MARK = str(Mark(VIF_ID, "tap"))
 PCI = "ffff:ff:1f.7"
 GOOD = {"alias": SHARED_MARK}
 
@@ -301,3 +302,42 @@ def test_what_another_daemon_takes_away(inside: Any) -> None:
         as_nobody(act, section=(BRIDGES, OTHERS))
     assert witness.rules() == []
     assert "br9" in inside.links()
+
+
+def test_what_keeps_guests_to_their_addresses(strangers: None) -> None:
+    """Neither a stranger's device nor another VIF's gets a filter, and a stranger's table stays."""
+    other = vifs.vif_id(2)
+    table = f"os-vif-{other}"
+    witness.run("nft", f"add table netdev {table}")
+
+    def filtering(vif_id: str, device: str) -> str:
+        chains = {"from_guest": [["drop"]]}
+        named = {"vif": vif_id, "mark": str(Mark(vif_id, "tap")), "device": device}
+        return ask(OTHERS, "set_guest_filter", {**named, "guest_inside": False, "chains": chains})
+
+    def act() -> None:
+        assert f"own is not VIF {other}'s" in filtering(other, "own")
+        assert f"eth0 is not VIF {other}'s" in filtering(other, "eth0")
+        taken = {"filters": [[other, ""]]}
+        assert "somebody else has made" in ask(OTHERS, "remove_guest_filters", taken)
+        assert filtering(VIF_ID, "own") == ""
+
+    as_nobody(act, section=OTHERS)
+    assert 'device "own"' in witness.run("nft", "list", "table", "netdev", f"os-vif-{VIF_ID}")
+    assert witness.run("nft", "list", "table", "netdev", table).split() == [
+        *("table", "netdev", table, "{", "}")
+    ]
+
+
+def test_a_guest_is_kept_by_the_daemon(inside: Any) -> None:
+    vif = vifs.tap_vif()
+
+    def act() -> None:
+        os_vif.plug(vif, vifs.instance())
+        assert os_vif.check(vif, vifs.instance()) == []
+
+    with vifs.configured("tap", anti_spoofing="mac"):
+        as_nobody(act, section=OTHERS)
+        assert vif.vif_name in witness.run("nft", "list", "ruleset")
+        as_nobody(lambda: os_vif.unplug(vif, vifs.instance()), section=OTHERS)
+    assert witness.run("nft", "list", "ruleset") == ""

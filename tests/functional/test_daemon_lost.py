@@ -197,7 +197,7 @@ def test_killed_with_every_call_it_is_given_up(inside: Any, held: Path) -> None:
     assert witness.differences(before, witness.snapshot()) == []
 
 
-@pytest.mark.parametrize("may_kill", [True, False])
+@pytest.mark.parametrize("may_kill", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_stopped_in_the_middle_of_a_step(
     inside: Any, held: Path, may_kill: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

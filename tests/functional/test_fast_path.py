@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,16 @@ from typing import Any
 import pytest
 
 import os_vif
-from tests import dpdk, fast_path, guest, qemu, vifs, vifs_ovs, witness
+from tests import dpdk, fast_path, guest, vifs, vifs_ovs, witness
 from tests.conftest import PrivateHost
 from tests.fast_path import assert_nothing_left, guest_of
 from tests.functional.calls import plug, steps_left, unplug
-from tests.functional.test_ovs_packets import ADDRESSES, assert_both_ways
-from tests.functional.test_ovs_vhost_user import answer
+from tests.functional.test_ovs_packets import assert_both_ways
 from tests.openvswitch import Switch
 from tests.switch_witness import assert_only_bridges, ids, interfaces, make_bridge
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("fast path")]
 
 MTU = vifs_ovs.MTU
 MODES = ["server", "client"]
@@ -236,41 +234,3 @@ def test_by_itself(inside: Any, sockets: str) -> None:
     unplug(vif)
     assert_nothing_left(vif)
     assert inside.links() == {}
-
-
-# --- a guest in QEMU -----------------------------------------------------------------------------
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(600)  # the guest's kernel may have to be fetched
-def test_a_real_guest(neighbour: Any, sockets: str) -> None:
-    """It pings with packets of the network's MTU, and goes on with another back end."""
-    vif = fast_path.on_bridge(1, f"{sockets}/vhu", mtu=MTU)
-    script = f"""
-        ip link set eth0 up mtu {MTU}
-        ip addr add {ADDRESSES[1]}/24 dev eth0
-        ping -s {MTU - 28} {ADDRESSES[2]}
-    """
-    machine = qemu.Machine(qemu.behind_socket(vif.path), vif.address, script)
-    with (
-        contextlib.closing(machine),
-        guest.guests((neighbour.vif_name, neighbour.address)) as [two],
-    ):
-
-        def until_it_hears_more() -> None:
-            heard = machine.said().count("bytes from")
-            deadline = time.monotonic() + 30
-            while machine.said().count("bytes from") < heard + 2:
-                machine.assert_running()
-                assert time.monotonic() < deadline, machine.said()
-                answer(two, 0.2)
-
-        plug(vif)
-        until_it_hears_more()
-        assert steps_left(vif) == []
-        fast_path.kill(vif)
-        plug(vif)
-        until_it_hears_more()
-        assert steps_left(vif) == []
-        unplug(vif)
-        machine.assert_running()

@@ -14,7 +14,7 @@ from os_vif.host.vhost_user.system.testpmd_words import Settings
 from tests import dpdk, fast_path, fp_vdev
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("fast path")]
 
 _GREEN = """\
 import eventlet

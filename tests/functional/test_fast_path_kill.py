@@ -23,7 +23,7 @@ from tests.switch_witness import assert_only_bridges, make_bridge
 pytestmark = [
     pytest.mark.functional,
     pytest.mark.slow,
-    pytest.mark.xdist_group("dpdk"),
+    pytest.mark.xdist_group("fast path"),
 ]
 
 

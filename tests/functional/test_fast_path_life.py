@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.host.vhost_user.system import testpmd
-from tests import fast_path, vifs, witness
+from tests import dpdk, fast_path, vifs, witness
 from tests.conftest import PrivateHost
 from tests.fast_path import assert_nothing_left, guest_of, kill, pid_of
 from tests.functional.calls import plug, steps_left, unplug
@@ -22,7 +21,7 @@ from tests.functional.test_concurrency import in_processes
 from tests.vhost_user import FrontEnd
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("fast path")]
 
 MODES = ["server", "client"]
 HOST = "192.0.2.1"
@@ -146,7 +145,7 @@ def test_disturbed(bridge: str, sockets: str, name: str, mode: str) -> None:
         plug(vif)
         assert steps_left(vif) == []
         assert pid_of(vif) != former
-        assert not Path(f"/proc/{former}").exists()
+        assert not dpdk.runs(former)
         device = witness.ask(f"link show dev {vif.vif_name}")[0]
         assert (device["master"], device["mtu"]) == ("br0", 1400)
         one.start()
@@ -164,7 +163,7 @@ def test_disturbed_and_unplugged(inside: PrivateHost, sockets: str, name: str, m
     DISTURBANCES[name](vif)
     unplug(vif)
     assert_nothing_left(vif)
-    assert not Path(f"/proc/{former}").exists()
+    assert not dpdk.runs(former)
     assert set(inside.links()) == {"br0"}
 
 
@@ -276,7 +275,7 @@ def test_removed_when_its_tap_is_gone(inside: PrivateHost, sockets: str, live: b
     os_vif.gc([], dry_run=True)
     assert pid_of(vif) == pid
     os_vif.gc([vif.id, other.id] if live else [other.id])
-    assert not Path(f"/proc/{pid}").exists()
+    assert not dpdk.runs(pid)
     assert_nothing_left(vif)
     assert pid_of(other) == others
     assert steps_left(other) == []

@@ -15,23 +15,23 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.engine import steps
-from os_vif.host.vhost_user.system import trust
 from os_vif.host.vhost_user.system.testpmd_words import Settings
-from tests import fast_path, openvswitch, vifs, vifs_ovs, witness
+from os_vif.system import trust
+from tests import dpdk, fast_path, openvswitch, vifs, vifs_ovs, witness
 from tests.fast_path import assert_nothing_left, guest_of, kill, pid_of
 from tests.functional.test_privilege import (
     BRIDGES,
     FAST_PATH,
-    HELPER,
     NOBODY,
     OTHERS,
     SWITCH,
     as_nobody,
     counted,
+    served_helper,
 )
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("fast path")]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def configured_helper(file: Path, **options: Any) -> str:
     """Return the helper command of a daemon that has these options from its own file."""
     lines = "".join(f"{name} = {value}\n" for name, value in options.items())
     file.write_text(f"[os_vif_vhostuser_fp]\n{lines}")
-    return f"{HELPER} --config-file {file}"
+    return f"{served_helper()} --config-file {file}"
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_in_one_round_trip(inside: Any, helper: str, sockets: str) -> None:
             os_vif.unplug(vif, vifs.instance())
 
         as_nobody(again, section=FAST_PATH, helper=helper)
-    assert not Path(f"/proc/{pid}").exists()
+    assert not dpdk.runs(pid)
     assert_nothing_left(vif)
     assert set(inside.links()) == {"br0"}
 

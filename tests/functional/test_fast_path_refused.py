@@ -20,7 +20,7 @@ from tests.fast_path import assert_nothing_left, guest_of
 from tests.functional.calls import plug, refused, steps_left, unplug
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("fast path")]
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.engine import runner
+from os_vif.system import netlink
 from tests import guest, vifs, witness
 from tests.functional.calls import plug, refused, steps_left, unplug
 
@@ -58,6 +59,27 @@ def test_no_bridge_where_none_is_asked_for(inside: Any, fields: dict[str, Any]) 
     assert inside.links() == {}
 
 
+@pytest.mark.parametrize("options", [{}, {"multi_queue": True}])
+def test_a_tap_of_several_queues_stays(inside: Any, taps: None, options: dict[str, bool]) -> None:
+    """As libvirt makes it for Nova: the guest runs on two queues before and after."""
+    vif = vifs.bridge_vif()
+    witness.ip(f"tuntap add {vif.vif_name} mode tap multi_queue vnet_hdr")
+    host_mac = "fe" + vif.address[2:]
+    witness.ip(f"link add br0 type bridge\nlink set {vif.vif_name} address {host_mac} master br0")
+    index = inside.links()[vif.vif_name]["ifindex"]
+    queues = [guest.Guest(vif.vif_name, vif.address, multi_queue=True) for _ in range(2)]
+    try:
+        with vifs.configured("linux_bridge", **options):
+            plug(vif)
+            assert steps_left(vif) == []
+    finally:
+        for queue in queues:
+            queue.close()
+    assert inside.links()[vif.vif_name]["ifindex"] == index, "it was made anew"
+    with vifs.configured("linux_bridge", multi_queue=False):
+        assert [step.kind for step in steps_left(vif)] == ["delete_links", "create_link"]
+
+
 def test_unplug_leaves_the_bridge(inside: Any, taps: None) -> None:
     vif = vifs.bridge_vif()
     plug(vif)
@@ -65,6 +87,38 @@ def test_unplug_leaves_the_bridge(inside: Any, taps: None) -> None:
     assert list(inside.links()) == ["br0"]
     unplug(vif)
     assert list(inside.links()) == ["br0"]
+
+
+def test_a_tap_on_a_strangers_bridge_takes_few_exchanges_with_the_kernel(
+    inside: Any, taps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the bridge's addresses are, and IPv6 is on: nothing of it is to be changed."""
+    witness.ip(
+        """
+        link add br0 type bridge
+        addr add 2001:db8::1/64 dev br0 nodad
+        link set br0 up
+        """
+    )
+    vif = vifs.bridge_vif()
+    exchanges = 0
+    exchange = netlink._exchange
+
+    def counted(channel: Any, messages: Any) -> Any:
+        nonlocal exchanges
+        exchanges += 1
+        return exchange(channel, messages)
+
+    def refused_dump(kind: int, _body: bytes) -> Any:
+        raise AssertionError(f"a dump of type {kind}, which grows with the host")
+
+    monkeypatch.setattr(netlink, "_exchange", counted)
+    monkeypatch.setattr(netlink, "dump", refused_dump)
+    plug(vif)
+    assert exchanges <= 3, "one look, one to set it up, one to raise it"
+    exchanges = 0
+    assert steps_left(vif) == []
+    assert exchanges == 1
 
 
 def test_a_strangers_bridge_is_used_as_it_is(inside: Any, taps: None) -> None:
@@ -177,7 +231,7 @@ def test_create_tap(inside: Any, taps: None) -> None:
     assert tap["address"] == "fe:54:00:00:00:01"
     assert "UP" in tap["flags"]
     assert tap["ifalias"] == (
-        f"os-vif vif={vif.id} plugin=linux_bridge instance={vifs.instance().uuid}"
+        f"os-vif vif={vif.id} plugin=linux_bridge instance={vifs.instance().uuid} guest=guest1"
     )
     assert witness.sysctl(f"ipv6/conf/{vif.vif_name}/disable_ipv6") == "1"
     unplug(vif)

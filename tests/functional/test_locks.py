@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from os_vif.system import locks
+from os_vif.system import locks, run_folders
 from tests.conftest import PrivateHost
 
 pytestmark = pytest.mark.functional
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.functional
 
 @pytest.fixture(autouse=True)
 def folder(inside: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(locks, "FOLDER", tmp_path / "os-vif")
-    return tmp_path / "os-vif"
+    monkeypatch.setattr(run_folders, "RUN", tmp_path)
+    return tmp_path / locks.FOLDER
 
 
 def is_free(device: str = "dev0") -> bool:
@@ -109,3 +109,13 @@ def test_what_others_put_in_its_place(folder: Path, tmp_path: Path, what: str) -
         with locks.held("dev0", 0):
             pass
     assert not precious.exists()
+
+
+def test_a_folder_that_another_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of its own that one would put something else in the place of ours."""
+    monkeypatch.setattr(run_folders, "RUN", Path("/nowhere"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert run_folders.path("ours") == tmp_path / "ours"
+    os.chown(tmp_path, 65534, -1)
+    assert run_folders.path("ours").parent == Path("/tmp")
+    os.chown(tmp_path, 0, -1)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import select
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 import os_vif
 from os_vif import exception, verbs
 from os_vif.host.links.system import sysfs
-from tests import guest, qemu, vifs, witness
+from tests import guest, vifs, witness
 from tests.conftest import PrivateHost
 from tests.functional.calls import plug, refused, steps_left, unplug
 from tests.functional.killing import killed
@@ -520,34 +519,6 @@ def test_nothing_to_open(card: Any) -> None:
             verbs.open_guest_end(vif, queues)
     with pytest.raises(exception.UnusableDevice, match="no tap or macvtap is made for it"):
         verbs.open_guest_end(vifs.bridge_vif())
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(600)  # the guest's kernel may have to be fetched
-@pytest.mark.parametrize("queues", [1, 2])
-def test_a_real_guest_on_descriptors(card: Any, queues: int) -> None:
-    vif = vifs.direct_vif(mode="passthrough")
-    plug(vif)
-    witness.ip("addr add 192.0.2.1/24 dev wire0")
-    script = """
-        ip link set eth0 up
-        ip addr add 192.0.2.2/24 dev eth0
-        ping 192.0.2.1
-    """
-    several = f",mq=on,vectors={2 * queues + 2}" if queues > 1 else ""
-    descriptors = verbs.open_guest_end(vif, queues)
-    netdev = qemu.behind_descriptors(descriptors)
-    with contextlib.closing(
-        qemu.Machine(netdev, vif.address, script, card=several, descriptors=descriptors)
-    ) as machine:
-        for descriptor in descriptors:
-            os.close(descriptor)
-        deadline = time.monotonic() + 60
-        while machine.said().count("bytes from") < 2:
-            machine.assert_running()
-            assert time.monotonic() < deadline, machine.said()
-            time.sleep(0.1)
-        assert steps_left(vif) == []
 
 
 # --- killed ---------------------------------------------------------------------------------------

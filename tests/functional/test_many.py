@@ -73,6 +73,7 @@ BAD = [
 ]
 
 
+@pytest.mark.usefixtures("kernel_refuses")
 @pytest.mark.parametrize(("bad", "words"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 def test_one_bad_among_many(inside: Any, bad: Any, words: str) -> None:
     witness.ip("link add taken type veth peer name other")
@@ -87,6 +88,7 @@ def test_one_bad_among_many(inside: Any, bad: Any, words: str) -> None:
         assert os_vif.check(vif, vifs.instance()) == []
 
 
+@pytest.mark.usefixtures("kernel_refuses")
 @pytest.mark.parametrize(("bad", "words"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 @pytest.mark.parametrize("place", [0, 2, 3])
 def test_all_or_nothing(inside: Any, bad: Any, words: str, place: int) -> None:
@@ -112,6 +114,7 @@ def test_all_and_everything_works(inside: Any) -> None:
         assert os_vif.check(vif, vifs.instance()) == []
 
 
+@pytest.mark.usefixtures("kernel_refuses")
 def test_the_first_of_a_bridge_fails_and_the_second_makes_it(inside: Any) -> None:
     bad = vifs.bridge_vif(1, network=vifs.network(mtu=65535))
     outcomes = os_vif.plug_many(pairs(bad, *mine(2)))
@@ -161,20 +164,39 @@ def test_more_than_one_message_buffer_holds(inside: Any) -> None:
 
 
 def test_bulk_unplug_waits_once(inside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from os_vif.system import netlink
+    from os_vif.system import netlink, notices
 
     os_vif.plug_many(pairs(*mine(*range(1, 31))))
     deletions = 0
-    exchange = netlink._exchange
+    request = notices.request
 
-    def counted(channel: Any, messages: Any) -> Any:
+    def counted(message: Any, *options: Any) -> Any:
         nonlocal deletions
-        deletions += sum(message.type == netlink.RTM_DELLINK for message in messages)
-        return exchange(channel, messages)
+        deletions += message.type == netlink.RTM_DELLINK
+        return request(message, *options)
 
-    monkeypatch.setattr(netlink, "_exchange", counted)
+    monkeypatch.setattr(notices, "request", counted)
     os_vif.unplug_many(pairs(*mine(*range(1, 31))))
     assert deletions == 1
+    assert list(inside.links()) == ["br0"]
+
+
+def test_nobody_reads_the_marks_of_all_others(inside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each VIF's against each other's would be four hundred."""
+    from os_vif.host.links.rules import strays
+
+    read = 0
+    parse_mark = strays.parse_mark
+
+    def counted(alias: str) -> Any:
+        nonlocal read
+        read += 1
+        return parse_mark(alias)
+
+    monkeypatch.setattr(strays, "parse_mark", counted)
+    for verb in (os_vif.plug_many, os_vif.plug_many, os_vif.unplug_many):
+        assert all(outcome.error is None for outcome in verb(pairs(*mine(*range(1, 21)))))
+        assert read <= 20
     assert list(inside.links()) == ["br0"]
 
 

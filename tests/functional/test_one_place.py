@@ -113,6 +113,7 @@ def test_a_tap_becomes_a_macvtap_and_back(uplink: Any) -> None:
     assert links() == {"eth0", "wire0", "t0"}
 
 
+@pytest.mark.usefixtures("kernel_refuses")
 def test_what_cannot_be_plugged_gives_back_what_was_elsewhere(inside: Any) -> None:
     plug(vifs.tap_vif(vif_name="tap-old"))
     witness.ip("link add br9 type bridge")

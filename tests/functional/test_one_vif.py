@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import os_vif
+from os_vif.engine import patience
+from os_vif.host.forwarding.system import iptables
 from os_vif.host.openvswitch.system import changes
 from tests import vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
@@ -74,6 +76,34 @@ def test_on_open_vswitch(switch: Any, inside: Any, make: Callable[[int], Any]) -
     assert os_vif.list_vifs() == []
 
 
+def test_a_port_that_another_makes_before_each_of_many_tries(
+    switch: Any, inside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is slow among fast ones is no failure, however often it is overtaken."""
+    plug(vifs_ovs.plain(2))  # and with it the bridge
+    vif, tries = vifs_ovs.plain(1), []
+    commit = changes._commit
+
+    def overtaken(server: Any, todo: Any, deadline: Any) -> Any:
+        mine = any(step.kind == "add_port" for step in todo)
+        tries.append(mine)
+        if not mine or len(tries) > 30:
+            return commit(server, todo, deadline)
+        switch.vsctl("--no-wait", "add-port", "br-int", vif.vif_name)
+        try:
+            return commit(server, todo, deadline)
+        finally:
+            switch.vsctl("--no-wait", "del-port", "br-int", vif.vif_name)
+
+    monkeypatch.setattr(changes, "_commit", overtaken)
+    monkeypatch.setattr(patience, "_LONGEST_PAUSE_S", 0.01)
+    plug(vif)
+    assert len(tries) > 30
+    monkeypatch.undo()
+    assert steps_left(vif) == []
+    assert witness.ask(f"link show {vif.vif_name}")
+
+
 @pytest.fixture
 def overtaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a file with a command, which the next iptables-restore runs just before its own."""
@@ -105,6 +135,23 @@ def test_a_place_that_is_gone_meanwhile(inside: Any, overtaken: Path) -> None:
         plug(with_rules())
         assert not overtaken.exists()
         assert steps_left(with_rules()) == []
+
+
+def test_a_chain_that_another_changes_before_each_of_many_tries(
+    inside: Any, overtaken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = overtaken.parent / "bin" / "iptables-restore"
+    left = overtaken.parent / "left"
+    left.write_text("x" * 12)
+    once_more = (
+        f"if [ -s {left} ]; then truncate --size=-1 {left}; iptables -A FORWARD -p udp "
+        f"--dport $(stat --format=1%s {left}) -j ACCEPT; echo overtaken >&2; exit 1; fi"
+    )
+    script.write_text(script.read_text().replace("exec", f"{once_more}\nexec"))
+    monkeypatch.setattr(iptables, "_PAUSE_S", 0.0)
+    plug(with_rules())
+    assert left.read_text() == ""
+    assert steps_left(with_rules()) == []
 
 
 def test_what_never_goes_is_told(inside: Any, overtaken: Path) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -142,6 +144,80 @@ def test_threads_share_transactions(switch: Any, inside: Any, monkeypatch: Any) 
     jobs = [lambda number=number: plug(vifs_ovs.plain(number)) for number in range(1, 25)]
     assert in_threads(inside, jobs) == []
     assert len(sent) < 12
+
+
+def asked(switch: Any, name: str, *, there: bool = True) -> None:
+    """Wait until the database has a port, whatever ovs-vswitchd does."""
+    deadline = time.monotonic() + 30
+    while (name in switch.vsctl("--no-wait", "--columns=name", "list", "Port")) != there:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def one_behind_the_other(
+    switch: Any, inside: Any, jobs: Sequence[Callable[[], Any]], made: Sequence[Callable[[], Any]]
+) -> None:
+    """Start two jobs while ovs-vswitchd is halted, each once what goes before it is asked for."""
+    begun = threading.Event()
+
+    def second() -> None:
+        assert begun.wait(60)
+        jobs[1]()
+
+    def watch() -> None:
+        try:
+            made[0]()
+            begun.set()
+            made[1]()
+        finally:
+            switch.resume()
+
+    switch.pause()
+    assert in_threads(inside, [jobs[0], second, watch]) == []
+
+
+@pytest.mark.parametrize("first", [plug, unplug])
+def test_the_next_is_asked_for_while_the_switch_is_at_work(
+    switch: Any, inside: Any, first: Callable[[Any], None]
+) -> None:
+    """Neither a plug nor an unplug that waits for ovs-vswitchd keeps another VIF waiting."""
+    one, other = vifs_ovs.plain(1), vifs_ovs.hybrid(2)
+    if first is unplug:
+        plug(one)
+    one_behind_the_other(
+        switch,
+        inside,
+        [lambda: first(one), lambda: plug(other)],
+        [
+            lambda: asked(switch, vifs.tap_name(1), there=first is plug),
+            lambda: asked(switch, "qvo"),
+        ],
+    )
+    assert steps_left(other) == []
+    assert bool(steps_left(one)) == (first is unplug)
+
+
+def test_a_bridge_that_one_made_and_takes_back_stays_for_others(switch: Any, inside: Any) -> None:
+    bad, good = vifs_ovs.vhost_user(3, mode="server", path="/run/nowhere/x"), vifs_ovs.plain(1)
+
+    def fails() -> None:
+        with pytest.raises(exception.PlugException, match="dpdkvhostuserclient"):
+            plug(bad)
+
+    one_behind_the_other(
+        switch,
+        inside,
+        [fails, lambda: plug(good)],
+        [lambda: asked(switch, "vhu"), lambda: asked(switch, vifs.tap_name(1))],
+    )
+    assert steps_left(good) == []
+    assert "vhu" not in switch.vsctl("show")
+
+
+def test_a_bridge_that_nobody_else_uses_is_taken_back(switch: Any, inside: Any) -> None:
+    with pytest.raises(exception.PlugException, match="dpdkvhostuserclient"):
+        plug(vifs_ovs.vhost_user(3, mode="server", path="/run/nowhere/x"))
+    assert switch.vsctl("list-br") == ""
 
 
 def test_a_bad_one_does_not_spoil_the_others(switch: Any, inside: Any) -> None:

@@ -19,7 +19,7 @@ from oslo_config import cfg
 
 import os_vif
 from os_vif import exception
-from tests import debian, openvswitch, vifs, vifs_ovs
+from tests import certificates, debian, openvswitch, vifs, vifs_ovs
 from tests.functional.calls import plug, steps_left, unplug
 
 pytestmark = pytest.mark.functional
@@ -40,11 +40,7 @@ def asking(remote: str, **options: Any) -> Iterator[None]:
 
 
 def files(switch: openvswitch.Switch, who: str = "client", ca: str = "ca") -> dict[str, str]:
-    return {
-        "ssl_key_file": str(switch.certificates / f"{who}.key"),
-        "ssl_cert_file": str(switch.certificates / f"{who}.pem"),
-        "ssl_ca_cert_file": str(switch.certificates / f"{ca}.pem"),
-    }
+    return certificates.options(switch.certificates, who, ca)
 
 
 @pytest.mark.parametrize("how", ["unix", "tcp", "ssl", "several"])
@@ -142,7 +138,7 @@ def test_a_server_of_another_kind(inside: Any, tmp_path: Path) -> None:
 
 
 def test_a_database_without_the_columns_we_need(inside: Any, tmp_path: Path) -> None:
-    tree = openvswitch.prepare()
+    tree = debian.tree("openvswitch")
     schema = json.loads((tree / "usr/share/openvswitch/vswitch.ovsschema").read_text())
     del schema["tables"]["Interface"]["columns"]["mtu_request"]
     (tmp_path / "schema").write_text(json.dumps(schema))

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import fcntl
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +17,7 @@ from tests import guest, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
 from tests.guest import Guest
 from tests.kernel_guest import KernelGuest, kernel_guest
-from tests.openvswitch import Switch
+from tests.openvswitch import Switch, no_offload
 from tests.switch_witness import bridges
 
 pytestmark = pytest.mark.functional
@@ -130,7 +128,6 @@ def test_an_isolated_guest(switch: Switch, make: Any, own_bridge: bool) -> None:
 
 
 TUNSETOFFLOAD, TUN_F_CSUM = 0x400454D0, 0x1
-SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
 
 
 @contextlib.contextmanager
@@ -141,14 +138,6 @@ def leaving_checksums(vif: Any, number: int) -> Iterator[KernelGuest]:
         for descriptor in (outer, made._inner):
             fcntl.ioctl(descriptor, TUNSETOFFLOAD, TUN_F_CSUM)
         yield made
-
-
-def no_offload(device: str) -> None:
-    """Do as ``ethtool -K DEVICE tx off`` does."""
-    value = array.array("I", [ETHTOOL_STXCSUM, 0])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        request = struct.pack("16sP16x", device.encode(), value.buffer_info()[0])
-        fcntl.ioctl(any_socket, SIOCETHTOOL, request)
 
 
 def tcp_passes(server: KernelGuest, client: KernelGuest, address: str) -> bool:

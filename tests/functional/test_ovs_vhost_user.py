@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import itertools
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +15,9 @@ from typing import Any
 import pytest
 
 from os_vif import exception
-from tests import guest, qemu, vifs, vifs_ovs, witness
+from tests import guest, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
-from tests.functional.test_ovs_packets import ADDRESSES, assert_both_ways, passes
-from tests.guest import Guest
+from tests.functional.test_ovs_packets import assert_both_ways, passes
 from tests.openvswitch import Switch
 from tests.switch_witness import (
     assert_only_bridges,
@@ -33,7 +31,7 @@ from tests.switch_witness import (
 from tests.vhost_user import FrontEnd
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk switch")]
 
 JUMBO = 3000
 NAME = vifs_ovs.name("vhu")
@@ -305,67 +303,6 @@ def test_a_socket_of_a_killed_switch(place: Place) -> None:
     assert steps_left(vif) == []
     unplug(vif)
     assert_only_bridges(place.switch, vifs_ovs.BRIDGE)
-
-
-# --- a guest in QEMU -----------------------------------------------------------------------------
-
-
-ECHO_REQUEST = b"\x01\x08"
-"""Protocol (ICMP) and type."""
-
-
-def answer(one: Guest, seconds: float) -> None:
-    """For a while, answer who asks for the guest's address, and pings of the longest kind."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        frame = next(one.frames(left), b"")
-        kind, target = frame[12:14], frame[38:42]
-        if kind == b"\x08\x06" and target == socket.inet_aton(ADDRESSES[2]):
-            one.answer_arp(ADDRESSES[2], frame)
-        elif len(frame) == 14 + vifs_ovs.MTU and frame[23:24] + frame[34:35] == ECHO_REQUEST:
-            # RFC 792: an echo reply is the request with another type.
-            body = b"\0\0\0\0" + frame[38:]
-            body = body[:2] + struct.pack("!H", guest.checksum(body)) + body[4:]
-            packet = guest.ipv4(ADDRESSES[2], ADDRESSES[1], body, protocol=1)
-            one.send(guest.ethernet(frame[6:12].hex(":"), one.mac, guest.ETH_IPV4, packet))
-
-
-@pytest.mark.qemu
-@pytest.mark.timeout(600)  # the guest's kernel may have to be fetched
-def test_a_real_guest(place: Place) -> None:
-    """It pings with packets of the network's MTU, and goes on when the switch was killed."""
-    vif, other = place.vif("server"), vifs_ovs.plain(2)
-    plug(vif)
-    plug(other)
-    script = f"""
-        ip link set eth0 up mtu {vifs_ovs.MTU}
-        ip addr add {ADDRESSES[1]}/24 dev eth0
-        ping -s {vifs_ovs.MTU - 28} {ADDRESSES[2]}
-    """
-    with (
-        contextlib.closing(
-            qemu.Machine(qemu.behind_socket(vif.path), vif.address, script)
-        ) as machine,
-        guest.guests((other.vif_name, other.address)) as [two],
-    ):
-
-        def until_it_hears_more() -> None:
-            heard = machine.said().count("bytes from")
-            deadline = time.monotonic() + 30
-            while machine.said().count("bytes from") < heard + 2:
-                machine.assert_running()
-                assert time.monotonic() < deadline, machine.said()
-                answer(two, 0.2)
-
-        until_it_hears_more()
-        place.until_link_is("up")
-        assert steps_left(vif) == []
-        place.switch.kill_vswitchd()
-        place.switch.start_vswitchd()
-        until_it_hears_more()
-        assert [steps_left(vif), steps_left(other)] == [[], []]
-        unplug(vif)
-        machine.assert_running()
 
 
 # --- what cannot be ------------------------------------------------------------------------------

@@ -7,10 +7,15 @@ would; then the caller becomes nobody.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
+import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +23,10 @@ from oslo_config import cfg
 
 import os_vif
 from os_vif import exception
+from os_vif.engine import journal
 from os_vif.engine.topology import Mark
 from tests import openvswitch, vifs, vifs_ovs, witness
+from tests.command import APART, COMMAND, ForkServer
 
 pytestmark = pytest.mark.functional
 
@@ -27,27 +34,40 @@ NOBODY = 65534
 HELPER = (
     f"{sys.executable} -c 'from oslo_privsep.daemon import helper_main as m; raise SystemExit(m())'"
 )
+SERVER = ForkServer(os.environ, str(Path(COMMAND).with_name("privsep-helper")))
 BRIDGES, OTHERS = "vif_plug_linux_bridge_privileged", "os_vif_privileged"
 SWITCH, FAST_PATH = "vif_plug_ovs_privileged", "vhostuser_fp_privileged"
 
 
+@functools.cache
+def served_helper() -> str:
+    """Return a helper command whose daemons are forked from a process that has loaded all."""
+    if APART:
+        return HELPER
+    folder = tempfile.TemporaryDirectory(prefix="helper-")
+    atexit.register(folder.cleanup)
+    SERVER.install(Path(folder.name))
+    return f"{folder.name}/privsep-helper"
+
+
 def as_nobody(
-    act: Callable[[], Any], *, section: str | tuple[str, ...] = BRIDGES, helper: str | None = HELPER
+    act: Callable[[], Any], *, section: str | tuple[str, ...] = BRIDGES, helper: str | None = ""
 ) -> None:
     """Run ``act`` in a child that has lost all privilege, and fail with what it says.
 
     :param section: the configuration section of the daemon, or those of several.
-    :param helper: the helper command of the daemon; None for one that cannot run.
+    :param helper: the helper command of the daemon, if not that of most; None for one that
+        cannot run.
     """
     from os_vif.engine import privilege
 
+    command = "/nonexistent/privsep-helper" if helper is None else helper or served_helper()
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
             cfg.CONF([], project="os-vif-tests", default_config_files=[])
-            command = helper or "/nonexistent/privsep-helper"
             contexts = {
                 BRIDGES: privilege.linux_bridge,
                 SWITCH: privilege.ovs,
@@ -55,7 +75,7 @@ def as_nobody(
             }
             for name in (section,) if isinstance(section, str) else section:
                 cfg.CONF.set_override("helper_command", command, name)
-                if helper:
+                if helper is not None:
                     contexts.get(name, privilege.default).start()
             os.setgroups([])
             os.setgid(NOBODY)
@@ -126,6 +146,59 @@ def test_a_bridge_with_rules_and_tap(inside: Any) -> None:
         as_nobody(again)
     assert list(inside.links()) == ["br0"]
     assert witness.rules() == []
+
+
+def test_who_asks_gets_what_can_be_seen_without_privilege(
+    inside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vif = vifs.bridge_vif(has_traffic_filtering=False)
+    monkeypatch.setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+    guest = vifs.instance()
+
+    def refused(act: Callable[..., Any]) -> bool:
+        with pytest.raises(exception.NotPrivileged):
+            act(vif, guest)
+        with pytest.raises(exception.NotPrivileged):
+            act(vif, guest, partial=True)  # the configuration names a helper, which fails
+        return True
+
+    def act() -> None:
+        assert refused(os_vif.plan)
+        assert refused(os_vif.check)
+        # Nobody is no sudoer, if there is a sudo at all.
+        cfg.CONF.clear_override("helper_command", BRIDGES)
+        with pytest.raises(exception.NotPrivileged):
+            os_vif.check(vif, guest)
+        planned = tuple(os_vif.plan(vif, guest, partial=True))
+        assert {step.kind.removesuffix("_where_dropped") for step in planned} == {"set_forwarding"}
+        assert os_vif.check(vif, guest, partial=True) == []
+        [found] = os_vif.examine([(vif, guest)], partial=True)
+        assert (found.error, found.steps, found.assumed) == (None, planned, planned)
+        assert [(it.what, it.needs) for it in found.unseen] == [("FORWARD rules", "CAP_NET_ADMIN")]
+        [without] = os_vif.examine([(vif, guest)])
+        assert isinstance(without.error, exception.NotPrivileged)
+
+    with vifs.configured("linux_bridge", create_tap=True):
+        os_vif.plug(vif, guest)
+        as_nobody(act, helper=None)
+        [found] = os_vif.examine([(vif, guest)], partial=True)
+        assert (found.steps, found.unseen) == ((), ()), "who may see it all does"
+
+
+def test_a_port_with_settings(inside: Any) -> None:
+    vif = vifs.bridge_vif()
+
+    def act() -> None:
+        calls = counted()
+        os_vif.plug(vif, vifs.instance())
+        assert len(calls) == 1, "one round trip"
+        assert os_vif.check(vif, vifs.instance()) == []
+
+    with vifs.configured("linux_bridge", create_tap=True, port_settings={"isolated": True}):
+        as_nobody(act)
+    port = witness.link(vif.vif_name)
+    assert port is not None
+    assert port["linkinfo"]["info_slave_data"]["isolated"] is True
 
 
 def test_without_rules_what_is_well_needs_no_daemon(inside: Any) -> None:
@@ -257,14 +330,21 @@ def test_a_containers_veth_goes_with_its_port(inside: Any) -> None:
         assert set(inside.links()) == {"br-int", "ovs-netdev"}
 
 
-def test_a_failure_comes_back_with_the_kernels_words_and_undone(inside: Any) -> None:
+@pytest.mark.usefixtures("kernel_refuses")
+def test_a_failure_comes_back_with_the_kernels_words_and_undone(
+    inside: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     vif = vifs.bridge_vif(network=vifs.network(mtu=65535))
     before = witness.snapshot()
+    caplog.set_level(logging.DEBUG, logger=journal.__name__)
 
     def act() -> None:
         with pytest.raises(exception.PlugException, match=r"could not create tap .*mtu") as caught:
             os_vif.plug(vif, vifs.instance())
         assert isinstance(caught.value.__cause__, exception.StepFailed)
+        told = [item.getMessage() for item in caplog.records if item.name == journal.__name__]
+        assert told[0].startswith(f"VIF {vif.id}: failed: create tap {vif.vif_name}: "), told
+        assert told[1:] == [f"VIF {vif.id}: taken back: delete br0, which nobody uses"], told
 
     with vifs.configured("linux_bridge", create_tap=True):
         as_nobody(act)

@@ -123,7 +123,7 @@ def test_a_device_that_is_not_there() -> None:
 
 
 def test_a_profile_is_set_and_cleared(nic: int, driver: PortResponder) -> None:
-    [step] = examine.plan(request())
+    [step] = examine.plan(request()).steps
     assert step.kind == "set_port_profile"
     [drift] = drifts_of([step])
     assert (drift.device, drift.words) == ("eth0", 'should have the port profile "gold"')
@@ -135,7 +135,9 @@ def test_a_profile_is_set_and_cleared(nic: int, driver: PortResponder) -> None:
     assert (made.error, made.done) == (None, []), "a re-plug does nothing"
 
     driver.answers = [FAILED]
-    assert [step.kind for step in examine.plan(request())] == ["set_port_profile"], "it was lost"
+    assert [step.kind for step in examine.plan(request()).steps] == ["set_port_profile"], (
+        "it was lost"
+    )
     driver.answers = [SUCCESS]
     made = unplug()
     assert made.error is None
@@ -246,7 +248,7 @@ def test_a_vif(nic: int, driver: PortResponder) -> None:
     calls.plug(vif)
     assert driver.wishes == [port_responder.Wish(nic, None, "gold", guest.uuid, HOST, ASSOCIATE)]
     [listed] = os_vif.list_vifs()
-    assert listed["links"][0].alias.endswith(" port-profile=eth0")
+    assert listed["links"][0].alias.endswith(" port-profile=eth0 guest=guest1")
     assert calls.steps_left(vif) == []
     calls.plug(vif)
     driver.answers = [FAILED]

@@ -11,6 +11,7 @@ import pytest
 
 import os_vif
 from os_vif import exception
+from os_vif.host.links import resources
 from tests import guest, vifs, witness
 from tests.functional.calls import plug, refused, steps_left, unplug
 from tests.kernel_guest import kernel_guest
@@ -53,7 +54,9 @@ def test_a_tap_of_several_queues(inside: Any) -> None:
         tap = witness.link(vif.vif_name)
         assert tap is not None
         assert tap["linkinfo"]["info_data"]["multi_queue"] is True
-    plug(vif)
+    assert steps_left(vif) == [], "nothing is said of its queues"
+    with vifs.configured("tap", multi_queue=False):
+        plug(vif)
     tap = witness.link(vif.vif_name)
     assert tap is not None
     assert not tap["linkinfo"]["info_data"].get("multi_queue")
@@ -122,11 +125,19 @@ def test_guests_on_a_bridge_of_ones_own(inside: Any) -> None:
 
 @pytest.mark.parametrize("mtu", [65535, 65522])
 def test_more_than_the_device_takes(inside: Any, mtu: int) -> None:
-    """A tap takes at most 65521 bytes, which only the kernel knows."""
-    with refused(f"could not create tap {vifs.tap_name(1)}: .*MTU {mtu}.*: .*mtu"):
+    """A tap takes at most 65521 bytes; the kernel agrees."""
+    with refused(rf"network\.mtu: {mtu} .*from 68 to 65521"):
         plug(vifs.tap_vif(network=vifs.network(mtu=mtu)))
 
 
+def test_the_largest_mtu_is_the_kernels(inside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(vifs.tap_vif(network=vifs.network(mtu=65521)))
+    monkeypatch.setattr(resources, "TAP_MTU_MAX", 65535)
+    with refused(f"could not create tap {vifs.tap_name(2)}: .*MTU 65522.*: .*mtu"):
+        plug(vifs.tap_vif(2, network=vifs.network(mtu=65522)))
+
+
+@pytest.mark.usefixtures("kernel_refuses")
 def test_a_bad_change_of_a_tap_that_was_there_is_taken_back(inside: Any) -> None:
     """The kernel applies a message's attributes one by one, and keeps those before the bad one."""
     plug(vifs.tap_vif())

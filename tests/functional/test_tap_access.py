@@ -128,6 +128,7 @@ def test_drift_and_what_the_kernel_cannot_take_away(inside: Any) -> None:
         assert opens(vif.vif_name, STRANGER, GROUP.gr_gid) == 0
 
 
+@pytest.mark.usefixtures("kernel_refuses")
 def test_made_anew_it_keeps_its_owner(inside: Any) -> None:
     """The tap must be made anew, the new one cannot be, and the old one comes back."""
     vif = vifs.tap_vif()

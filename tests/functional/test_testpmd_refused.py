@@ -21,7 +21,7 @@ from tests.functional.test_testpmd import ROLES
 from tests.vhost_user import FrontEnd
 
 # So that workers do not wait for each other.
-pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("dpdk")]
+pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("testpmd")]
 
 
 def _occupy_with_a_file(path: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from os_vif.host.vhost_user.system import unix_diag
+from os_vif.system import sock_diag
 
 pytestmark = pytest.mark.functional
 
@@ -68,6 +69,6 @@ def test_many_sockets(first: tuple[str, socket.socket], sockets: str) -> None:
 def test_a_kernel_that_cannot_tell(
     first: tuple[str, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unix_diag, "_SOCK_DIAG_BY_FAMILY", 999)
+    monkeypatch.setattr(sock_diag, "_SOCK_DIAG_BY_FAMILY", 999)
     with pytest.raises(OSError, match="Invalid argument"):
         unix_diag.is_taken(first[0], first[0])

@@ -325,7 +325,7 @@ def test_a_refusal_that_lldpad_keeps(station: Lldpad, bridge: VdpBridge) -> None
     bridge.answer = KEEP | 2
     assert killed(lambda: plug(profile()), 1), "just before it takes back what was refused"
     assert station.listed() == {VSI.instance: KEEP | 2, other(1).instance: 0}
-    assert len(examine.plan(request(profile()))) == 1
+    assert len(examine.plan(request(profile())).steps) == 1
     bridge.answer = 0
     assert plug(profile()).error is None
     modes = [asked.mode for asked in bridge.asked if asked.instance == VSI.instance]
@@ -370,7 +370,7 @@ def test_lldpad_gives_up(beside: Any) -> None:
 def test_the_switch_takes_an_association_back(bridge: VdpBridge) -> None:
     assert plug(profile()).error is None
     bridge.take_back(bridge.asked[0])
-    until(lambda: examine.plan(request(profile())))
+    until(lambda: examine.plan(request(profile())).steps)
     assert vdp.look("eth0") == {}
     assert plug(profile()).error is None
     assert vdp.look("eth0") == {VSI.instance: 0}

@@ -92,7 +92,10 @@ def test_list_and_gc_need_no_vif(station: Station, far: Lldpad) -> None:
         plug(vsi.vif(number))
     one, other = os_vif.list_vifs()
     assert [link.alias.split(" ")[4:] for link in one["links"]] == [
-        [f"vsi=eth0,3,{0x123456},2,0,{vifs.guest_mac(1).replace(':', '')},{instance(1)}"]
+        [
+            f"vsi=eth0,3,{0x123456},2,0,{vifs.guest_mac(1).replace(':', '')},{instance(1)}",
+            "guest=guest1",
+        ]
     ]
     assert [item.mark.vif_id for item in os_vif.gc({other.mark.vif_id})] == [vifs.vif_id(1)]
     assert station.associated() == {2}

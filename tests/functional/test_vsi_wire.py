@@ -349,7 +349,7 @@ def test_nobody_waits_for_somebody_elses_switch(station: Station, bridge: VdpBri
             except BaseException as error:
                 failed.append(error)
 
-    with vifs.configured("macvtap", port_profile_timeout=15):
+    with vifs.configured("macvtap", port_profile_timeout=6):
         thread = threading.Thread(target=wait)
         thread.start()
         until(lambda: instance(2) in station.lldpad.listed())

@@ -45,6 +45,7 @@ def differences(before: dict[str, Any]) -> list[str]:
     while left := witness.differences(before, witness.snapshot()):
         if time.monotonic() > deadline:
             return left
+        time.sleep(0.05)
     return []
 
 
@@ -269,6 +270,7 @@ def test_gc_of_what_cannot_move_says_so_and_does_the_rest(uplink: Any) -> None:
 # --- failures and kills --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_fault_at_any_step_is_taken_back(uplink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plug(uplinked())
     unplug(uplinked())

@@ -20,7 +20,7 @@ BOOT_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 APPLETS = ("sh", "mount", "mkdir", "ln", "cp", "cat", "insmod", "ip", "switch_root")
 """The busybox commands that init uses."""
 
-_REGULAR, _FOLDER, _LINK = 0o100755, 0o040755, 0o120777
+EXECUTABLE, FOLDER, LINK = 0o100755, 0o040755, 0o120777
 
 
 def uncompressed_kernel(image: bytes) -> bytes | None:
@@ -65,22 +65,23 @@ def with_dependencies(modules: Path, wanted: Iterable[str]) -> list[Path]:
 def build(parts: Parts, init: Path) -> bytes:
     """The initrd: busybox, the script ``init`` as /init, the boot modules and their order."""
     modules = with_dependencies(parts.modules, BOOT_MODULES)
-    entries = [(folder, _FOLDER, b"") for folder in ("bin", "dev", "proc", "sys", "lib", "mnt")]
-    entries += [("bin/busybox", _REGULAR, parts.busybox_binary.read_bytes())]
-    entries += [(f"bin/{applet}", _LINK, b"busybox") for applet in APPLETS]
-    entries += [(f"lib/{path.stem}", _REGULAR, _module(path)) for path in modules]
+    entries = [(folder, FOLDER, b"") for folder in ("bin", "dev", "proc", "sys", "lib", "mnt")]
+    entries += [("bin/busybox", EXECUTABLE, parts.busybox_binary.read_bytes())]
+    entries += [(f"bin/{applet}", LINK, b"busybox") for applet in APPLETS]
+    entries += [(f"lib/{path.stem}", EXECUTABLE, module(path)) for path in modules]
     order = "".join(f"/lib/{path.stem}\n" for path in modules)
-    entries += [("modules", _REGULAR, order.encode()), ("init", _REGULAR, init.read_bytes())]
-    entries += [("tree", _REGULAR, str(parts.modules).encode())]
-    return _cpio(entries)
+    entries += [("modules", EXECUTABLE, order.encode()), ("init", EXECUTABLE, init.read_bytes())]
+    entries += [("tree", EXECUTABLE, str(parts.modules).encode())]
+    return cpio(entries)
 
 
-def _module(path: Path) -> bytes:
+def module(path: Path) -> bytes:
+    """A kernel module as insmod takes it."""
     content = path.read_bytes()
     return lzma.decompress(content) if path.suffix == ".xz" else content
 
 
-def _cpio(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
+def cpio(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
     """A cpio archive of (name, mode, content), all owned by root."""
     archive = bytearray()
     for number, (name, mode, content) in enumerate([*entries, ("TRAILER!!!", 0, b"")], start=1):

@@ -7,7 +7,6 @@ needs, so that the lab is the same on every machine.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import platform
@@ -25,8 +24,6 @@ QEMU_RELEASE = 8
 KERNEL_PACKAGE = "linux-image-amd64"
 """The stock flavour: Debian's cloud flavour lacks 9p, igb and most switch drivers."""
 BUSYBOX_PACKAGE = "busybox-static"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-"""Of Debian's package debian-archive-keyring: what backports are signed with, too."""
 
 
 class LabError(debian.PackagesError):
@@ -80,15 +77,24 @@ class Parts:
         return {**os.environ, "QEMU_MODULE_DIR": folder}
 
 
+def there(cache: Path) -> bool:
+    """Tell whether the lab's parts need not be fetched any more."""
+    return all(tree.exists() for tree in _trees(cache))
+
+
+def _trees(cache: Path) -> tuple[Path, Path, Path]:
+    return cache / f"qemu{QEMU_RELEASE}", cache / "kernel", cache / "busybox"
+
+
 def prepare(cache: Path) -> Parts:
     """The lab's parts, fetched into ``cache`` on first use and taken from there afterwards.
 
     Raises PackagesError where this is not a Debian on amd64, or apt cannot deliver.
     """
-    parts = Parts(cache / f"qemu{QEMU_RELEASE}", cache / "kernel", cache / "busybox")
+    parts = Parts(*_trees(cache))
     cache.mkdir(parents=True, exist_ok=True)
     with debian.locked(cache / "lock"):
-        if all(tree.exists() for tree in (parts.qemu, parts.kernel, parts.busybox)):
+        if there(cache):
             return parts
         _require_debian()
         with tempfile.TemporaryDirectory(prefix="apt-", dir=cache) as folder:
@@ -115,17 +121,7 @@ def _with_new_qemu(apt: Apt) -> Apt:
     upstream = apt.version(QEMU_PACKAGE).rpartition(":")[2]
     if int(upstream.partition(".")[0]) >= QEMU_RELEASE:
         return apt
-    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    sources = apt.folder / "sources"
-    sources.mkdir()
-    for path in Path("/etc/apt/sources.list.d").iterdir():
-        (sources / path.name).symlink_to(path)
-    line = f"deb [signed-by={KEYRING}] {apt.archive_of(suite)} {suite}-backports main\n"
-    (sources / f"{suite}-backports.list").write_text(line)
-    settings = (f"Dir::Etc::sourceparts={sources}", f"APT::Default-Release={suite}-backports")
-    newer = dataclasses.replace(apt, settings=settings)
-    newer.update()
-    return newer
+    return apt.with_suite(f"{debian.suite()}-backports")
 
 
 def _require_debian() -> None:

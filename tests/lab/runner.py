@@ -3,7 +3,7 @@
 
 ``python -m tests.lab.runner [options] [pytest arguments]``
 
-There are two guests, each with a folder of tests: :data:`GUESTS`. They boot from what
+There are three guests, each with a folder of tests: :data:`GUESTS`. They boot from what
 :mod:`tests.lab.packages` fetched into ``<checkout>/.cache/lab``, and see the host's ``/`` read-only
 below an overlay in their own memory, so the very Python environment that runs this module runs
 pytest there, as root, on kernel modules this machine need not have. The processor is emulated
@@ -30,7 +30,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import openvswitch
+from tests import debian
 from tests.debian import PackagesError
 from tests.lab import initrd, kernel_modules
 from tests.lab.packages import LabError, Parts, prepare, say
@@ -69,6 +69,8 @@ class Options:
     """The guest's memory in MiB; all that tests write lives in it."""
     time_limit: float | None = 600
     """Seconds after which QEMU is ended; None for no limit."""
+    first: str = ""
+    """The script in this folder that process 1 becomes; '' where it only runs the job."""
     switching: bool = False
     """Whether it needs the modules that Debian does not ship, and Open vSwitch's programs."""
 
@@ -79,6 +81,7 @@ class Options:
             modules=(*self.modules, *other.modules),
             qemu=(*self.qemu, *other.qemu),
             kernel=(*self.kernel, *other.kernel),
+            first=self.first or other.first,
             switching=self.switching or other.switching,
         )
 
@@ -99,6 +102,7 @@ GUESTS = {
         kernel=("intel_iommu=on",),
         switching=True,
     ),
+    "booted": Options(first="booted/first"),
 }
 """The guests by name; ``tests/lab/<name>`` holds the tests that run in it."""
 
@@ -118,7 +122,7 @@ def run(
     parts = prepare(CACHE)
     environment = {GUEST_MARK: guest}
     if options.switching:
-        openvswitch.prepare()  # it could not be fetched in the guest, which has no network
+        debian.tree("openvswitch")  # it could not be fetched in the guest, which has no network
         environment[MODULES_MARK] = str(kernel_modules.build(CACHE, parts))
     kernel = _kernel(parts)
     with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as name:
@@ -126,6 +130,10 @@ def run(
         disk = share / "initrd"
         disk.write_bytes(initrd.build(parts, Path(__file__).with_name("init")))
         (share / "job").write_text(_job(command, options, environment, interactive))
+        if options.first:
+            program = shlex.quote(str(Path(sys.executable).with_name("os-vif")))
+            script = (Path(__file__).parent / options.first).read_text()
+            (share / "first").write_text(f"OS_VIF={program}\n{script}")
         argv = _qemu(parts, kernel, disk, share, options)
         say(f"booting Linux {parts.release} ({guest})")
         started = time.monotonic()

@@ -3,34 +3,37 @@
 
 import itertools
 import re
+import threading
 from typing import Any
 
 import pytest
 
-from benchmarks import report
-from benchmarks.__main__ import _chosen
+from benchmarks import sections
 from benchmarks.contenders import (
     CONTENDERS,
     FLOOR,
-    LIBVIRT,
     LIBVIRT_CARD,
     MACVTAP_CONTENDERS,
     NEW,
+    NEW_DAEMON,
     OLD,
     OURS,
+    OURS_DAEMON,
     SWITCH_CONTENDERS,
 )
-from benchmarks.drivers import iproute2
-from benchmarks.macvtap import report as macvtap_report
-from benchmarks.macvtap.measure import AT_ONCE as MANY
-from benchmarks.macvtap.measure import MacvtapPlan, MacvtapSamples
-from benchmarks.measure import BARE, Plan, Samples, cold_starts, turned
-from benchmarks.openvswitch import report as switch_report
-from benchmarks.openvswitch.measure import AT_ONCE, EACH, SwitchPlan, SwitchSamples
-from benchmarks.openvswitch.modes import HYBRID, TAP, device
-from benchmarks.port import port
+from benchmarks.drivers import Driver, iproute2
+from benchmarks.drivers.unprivileged import Late
+from benchmarks.measure import turned
+from benchmarks.openvswitch.modes import device
+from benchmarks.port import Port, port
+from benchmarks.sections import Floor
+from benchmarks.starting.measure import BARE, COMPLETION, commands, starts
 from benchmarks.statistics import Summary, quantile, ratio, summarize
 from benchmarks.tables import milliseconds
+from benchmarks.together.grounds import BRIDGE, CARD, PLACES, SWITCH
+from benchmarks.together.measure import AT_ONCE, TogetherPlan, storms, ticks, way
+from benchmarks.worker import run, together
+from tests import debian
 
 
 def test_quantile_lies_between_the_samples() -> None:
@@ -78,76 +81,145 @@ def test_ports_differ_and_have_names_and_addresses_the_kernel_takes() -> None:
         port(0x1000000)
 
 
-def _results(plug: dict[str, float], cold: dict[str, float] | None = None) -> report.Results:
-    """Constant times: seconds of a plug without other links by contender, and of cold starts."""
-    samples = Samples(
-        single={(key, 0, "plug"): [seconds] * 3 for key, seconds in plug.items()},
-        cold={label: [seconds] * 3 for label, seconds in (cold or {}).items()},
-    )
-    chosen = [each for each in CONTENDERS if each.key in plug]
-    return report.Results(chosen, Plan(levels=(0,), rounds=3), samples)
-
-
-def _targets(results: report.Results) -> dict[str, tuple[str, ...]]:
-    (grid,) = [grid for grid in report.grids(results) if grid.title == "Targets"]
-    return {row[0]: row[1:] for row in grid.rows}
-
-
-def test_targets_compare_the_right_two() -> None:
-    results = _results(
-        {FLOOR: 0.001, OURS: 0.0015, OLD: 0.012, NEW: 0.010},
-        {"os-vif 6": 0.4, "os-vif 5.3.0": 0.5, BARE: 0.02},
-    )
-    assert _targets(results) == {
-        "plug in process / floor": ("≤ 2x", "1.50x", "yes"),
-        "os-vif 4.3.1 / plug, in process": ("≥ 6x", "8.00x", "yes"),
-        "plug, most other links / none": ("≤ 1.1x", "1.00x", "yes"),
-        "import and initialize / os-vif 5.3.0": ("≤ 0.8x", "0.80x", "yes"),
-    }
-
-
-def test_a_missed_target_is_called_missed() -> None:
-    missed = _targets(_results({FLOOR: 0.001, OURS: 0.0021, OLD: 0.012}))
-    assert missed["plug in process / floor"] == ("≤ 2x", "2.10x", "no")
-    assert missed["os-vif 4.3.1 / plug, in process"] == ("≥ 6x", "5.71x", "no")
-
-
-def test_tables_leave_out_what_was_not_measured() -> None:
-    titles = [grid.title for grid in report.grids(_results({FLOOR: 0.001, OLD: 0.01}))]
-    assert not [title for title in titles if title.startswith(("Cold", "500 ports", "Growth"))]
-    assert "One plug, this machine's times: median and p90, ms" in titles
-
-
-def test_document_has_ratios_before_times_and_every_row_as_wide_as_its_header() -> None:
-    results = _results({FLOOR: 0.001, OURS: 0.0015, OLD: 0.012}, {"os-vif 6": 0.4, BARE: 0.02})
-    page = report.document(results, [("Kernel", "6.1"), ("Date", "2030-01-02")])
-    assert page.index("ratios of medians") < page.index("this machine's times")
-    assert "| Kernel | 6.1 |" in page
-    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
-        assert len({line.count("|") for line in table.splitlines()}) == 1
-
-
 def test_milliseconds_keep_the_digits_that_mean_something() -> None:
     assert [milliseconds(s) for s in (0.000567, 0.0156, 9.7)] == ["0.57", "15.6", "9700"]
 
 
+def _titles(only: str | None) -> list[str]:
+    return [each.title for each in sections.chosen(only, quick=True, floor=Floor())]
+
+
 def test_only_chooses_and_names_what_it_does_not_know() -> None:
-    chosen, more = _chosen("4.3.1, floor")
-    assert [each.key for each in chosen] == [FLOOR, OLD]
-    assert not more
-    assert _chosen(None) == (list(CONTENDERS), {"cold", "ovs", "macvtap"})
-    assert _chosen("cold") == ([], {"cold"})
-    assert _chosen("ovs,floor")[1] == {"ovs"}
-    assert _chosen("macvtap") == ([], {"macvtap"})
-    with pytest.raises(ValueError, match=r"unknown florr; known: .*floor"):
-        _chosen("florr,floor")
+    assert _titles("together") == ["many ports"]
+    assert _titles("macvtap, ovs") == ["one port of Open vSwitch", "one macvtap"]
+    assert len(_titles(None)) == 5
+    (some,) = sections.chosen("4.3.1, floor", quick=True, floor=Floor())
+    assert [each.key for each in some.contenders] == [FLOOR, OLD]
+    (all_,) = sections.chosen("bridge", quick=True, floor=Floor())
+    assert list(all_.contenders) == list(CONTENDERS)
+    with pytest.raises(ValueError, match=r"unknown florr; known: bridge, ovs, .*floor"):
+        _titles("florr,floor")
 
 
-def test_cold_starts_are_all_releases_the_library_below_them_and_python_itself() -> None:
-    starts = cold_starts({"os-vif 6": "six", "os-vif 5.3.0": "five"})
-    assert starts["os-vif 6"][0] == "six"
-    assert starts["os-vif 5.3.0"] == ("five", starts["os-vif 6"][1])
-    assert starts[BARE] == ("six", "pass")
+def test_a_run_says_beforehand_that_it_takes_no_longer_than_it_may() -> None:
+    assert sum(each.minutes for each in sections.chosen(None, quick=False, floor=Floor())) <= 12
+
+
+def test_processes_are_releases_the_library_below_them_python_itself_and_the_command() -> None:
+    found = starts({"os-vif 6": "six", "os-vif 5.3.0": "five"})
+    assert found["os-vif 6"][0] == "six"
+    assert found["os-vif 5.3.0"] == ("five", found["os-vif 6"][1])
+    assert found[BARE] == ("six", "pass")
+
+
+def test_each_command_finds_what_it_needs() -> None:
+    lines = commands("/bin/os-vif", "/tmp/vif.yaml")
+    order = list(lines)
+    for verb in ("check", "list", "show", "gc"):
+        assert order.index("os-vif plug") < order.index(f"os-vif {verb}")
+        assert order.index(f"os-vif {verb}") < order.index("os-vif unplug")
+    assert lines["os-vif gc"][0] == ["/bin/os-vif", "gc", "--keep", "/tmp/vif.yaml", "--yes"]
+    assert lines[COMPLETION][1]["COMP_WORDS"] == "os-vif pl"
+    assert not lines["os-vif plug"][1]
+
+
+class _Calls(Driver):
+    """Remembers its calls; `plug` returns once `together` of them are under way."""
+
+    def __init__(self, together: int = 1) -> None:
+        self.gate = threading.Barrier(together)
+        self.plugged: list[str] = []
+        self.threads: set[int] = set()
+
+    def plug(self, port: Port) -> None:
+        self.gate.wait(timeout=10)
+        self.threads.add(threading.get_ident())
+        self.plugged.append(port.name)
+
+    def unplug(self, port: Port) -> None:
+        raise OSError(f"{port.name} is busy")
+
+    def plug_many(self, ports: Any) -> None:
+        self.plugged += [each.name for each in ports]
+
+
+def test_threads_call_at_the_same_time_and_share_the_ports() -> None:
+    driver = _Calls(together=4)
+    seconds, calls = run(driver, "plug", list(range(12)), 4)
+    assert sorted(driver.plugged) == [port(number).name for number in range(12)]
+    assert len(driver.threads) == 4
+    assert len(calls) == 12
+    assert max(calls) <= seconds
+
+
+def test_one_thread_is_this_one_and_keeps_the_order() -> None:
+    driver = _Calls()
+    seconds, calls = run(driver, "plug", [3, 1, 2], 1)
+    assert driver.plugged == [port(number).name for number in (3, 1, 2)]
+    assert driver.threads == {threading.get_ident()}
+    assert sum(calls) <= seconds
+
+
+def test_no_more_threads_than_ports_are_waited_for() -> None:
+    assert len(together(_Calls(together=2).plug, [port(1), port(2)], 25)[1]) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_call_that_fails_is_not_taken_for_a_fast_one(threads: int) -> None:
+    with pytest.raises(OSError, match="is busy"):
+        run(_Calls(), "unplug", [1, 2], threads)
+
+
+def test_a_bulk_call_is_one_call() -> None:
+    driver = _Calls()
+    seconds, calls = run(driver, "plug_many", [1, 2], 1)
+    assert calls == [seconds]
+    assert len(driver.plugged) == 2
+
+
+def test_a_daemon_that_starts_late_starts_inside_the_first_plug_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(
+        "benchmarks.drivers.unprivileged.drop_privileges", lambda: said.append("nobody")
+    )
+    inner = _Calls()
+    late = Late(inner, lambda: said.append("started"))
+    assert not said
+    late.plug(port(1))
+    late.plug(port(2))
+    assert said == ["started", "nobody"]
+    assert len(inner.plugged) == 2
+
+
+def test_storms_are_all_ways_with_every_contender_that_has_them() -> None:
+    plan = TogetherPlan(rounds=3)
+    few, many, parting = storms(PLACES[BRIDGE], plan)
+    assert {each.count for each in (*few, *many)} == {200, 500}
+    assert {each.threads for each in few if each.contender == OURS} == {AT_ONCE, 1, 8, 32}
+    assert {each.threads for each in few if each.contender == NEW_DAEMON} == {1, 8, 32}
+    assert {each.threads for each in few if each.contender == FLOOR} == {AT_ONCE}
+    assert {each.rounds for each in few if each.contender == NEW or each.threads == 1} == {1}
+    assert {each.rounds for each in few if each.threads == 32 and each.contender == OURS} == {3}
+    assert {each.rounds for each in many} == {1}
+    assert {each.threads for each in many if each.contender == NEW} == {1, 32}
+    assert {(each.count, each.threads) for each in parting} == {(50, 1), (50, 25)}
+    assert [len(storms(PLACES[place], plan)) for place in (SWITCH, CARD)] == [2, 2]
+    assert [way(threads) for threads in (AT_ONCE, 1, 8)] == ["at once", "one by one", "8 threads"]
+    assert ticks(plan) == len(PLACES) + sum(
+        storm.rounds
+        for place in PLACES.values()
+        for level in storms(place, plan)
+        for storm in level
+    )
+
+
+def test_ours_is_compared_with_the_reference_of_the_same_privilege() -> None:
+    assert PLACES[BRIDGE].references == {OURS: NEW, OURS_DAEMON: NEW_DAEMON}
+    for place in PLACES.values():
+        keys = {each.key for each in place.contenders}
+        assert {*place.references, *place.references.values()} <= keys
 
 
 def test_contenders_are_told_apart_and_only_cni_makes_something_else() -> None:
@@ -158,87 +230,21 @@ def test_contenders_are_told_apart_and_only_cni_makes_something_else() -> None:
     assert [each.key for each in MACVTAP_CONTENDERS if not each.tap] == [LIBVIRT_CARD]
 
 
+def test_open_vswitch_is_fetched_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(debian, "tree", asked.append)
+    floor, *_rest = SWITCH_CONTENDERS
+    floor.install()
+    assert asked == ["openvswitch", "openvswitch-dpdk"]
+    assert set(asked) <= set(debian.TREES)
+
+
 def test_devices_of_different_ports_differ_although_names_are_cut() -> None:
     ports = [port(number) for number in range(300)]
     assert len({device("qvo", each) for each in ports}) == len(ports)
     assert max(len(device("qvo", each)) for each in ports) == 14
-
-
-def _switch_results(**plug: float) -> switch_report.SwitchResults:
-    """Constant seconds of a plug in two modes and of a storm of two, by contender."""
-    samples = SwitchSamples(version="3.1.0")
-    for key, seconds in plug.items():
-        name = {"floor": FLOOR, "ours": OURS, "new": NEW}[key]
-        way = EACH if name == NEW else AT_ONCE
-        for mode in (TAP, HYBRID):
-            for op in ("plug", "unplug"):
-                samples.single[name, mode, 0, op] = [seconds] * 3
-        samples.storm[name, way, 2, "plug"] = [seconds * 2]
-    samples.memory = {(OURS, 0): 50e6, (OURS, 1000): 60e6}
-    samples.idle = {(OURS, 1000): 0.0002, (NEW, 1000): 0.02}
-    plan = SwitchPlan(levels=(0, 1000), storms=(2,))
-    return switch_report.SwitchResults(SWITCH_CONTENDERS, plan, samples)
-
-
-def test_targets_of_the_switch_compare_the_right_two() -> None:
-    (grid, *_rest) = switch_report.grids(_switch_results(floor=0.002, ours=0.003, new=0.012))
-    assert {row[0]: row[1:] for row in grid.rows} == {
-        "plug / floor: VIFOpenVSwitch, tap": ("≤ 1.5x", "1.50x", "yes"),
-        "plug / floor: VIFBridge, hybrid": ("≤ 1.5x", "1.50x", "yes"),
-        "os-vif 5.3.0 / plug: VIFOpenVSwitch, tap": ("≥ 3x", "4.00x", "yes"),
-        "os-vif 5.3.0 / plug: VIFBridge, hybrid": ("≥ 5x", "4.00x", "no"),
-        "2 ports at once / one transaction": ("≤ 1.5x", "1.50x", "yes"),
-        "os-vif 5.3.0 one by one / 2 ports at once": ("≥ 20x", "4.00x", "no"),
-        "client's memory, most other ports / none": ("≤ 1.1x", "1.20x", "no"),
-        "client's idle CPU with most other ports": ("≤ 1 ms/s", "0.20 ms/s", "yes"),
-    }
-
-
-def test_document_has_the_switch_behind_the_rest_and_tables_as_wide_as_their_headers() -> None:
-    switch = _switch_results(floor=0.002, ours=0.003, new=0.012)
-    page = report.document(_results({FLOOR: 0.001, OURS: 0.0015}), [("Kernel", "6.1")], switch)
-    assert page.index("## Method") < page.index("## Open vSwitch: targets")
-    assert page.index("## Open vSwitch: method") < page.index("| Kernel | 6.1 |")
-    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
-        assert len({line.count("|") for line in table.splitlines()}) == 1
-
-
-def _macvtap_results(**plug: float) -> macvtap_report.MacvtapResults:
-    """Constant seconds of a plug, ten times of an unplug, and a storm of two, by contender."""
-    keys = {"floor": FLOOR, "ours": OURS, "libvirt": LIBVIRT, "card": LIBVIRT_CARD}
-    samples = MacvtapSamples()
-    for name, seconds in plug.items():
-        samples.single[keys[name], "plug"] = [seconds] * 3
-        samples.single[keys[name], "unplug"] = [seconds * 10] * 3
-    for op in ("plug", "unplug"):
-        samples.storm[FLOOR, MANY, op] = [0.01]
-        samples.storm[OURS, MANY, op] = [0.015]
-    chosen = [each for each in MACVTAP_CONTENDERS if each.key in {keys[name] for name in plug}]
-    return macvtap_report.MacvtapResults(chosen, MacvtapPlan(storm=2), samples)
-
-
-def test_a_macvtap_of_libvirts_is_told_from_what_its_guest_costs() -> None:
-    results = _macvtap_results(floor=0.001, ours=0.002, libvirt=0.009, card=0.004)
-    single, storm, *_times = macvtap_report.grids(results)
-    assert {row[0]: row[1:] for row in single.rows} == {
-        "floor (bare netlink)": ("1.00x", "1.00x"),
-        "os-vif 6": ("2.00x", "2.00x"),
-        "libvirt, a card with a macvtap": ("9.00x", "9.00x"),
-        "libvirt, a card without a device": ("4.00x", "4.00x"),
-        macvtap_report.SHARE: ("5.00x", "5.00x"),
-    }
-    assert storm.title.startswith("2 macvtaps")
-    assert ("os-vif 6, at once", "1.50x", "1.50x") in storm.rows
-
-
-def test_document_has_macvtaps_behind_the_rest_and_tables_as_wide_as_their_headers() -> None:
-    macvtap = _macvtap_results(floor=0.001, ours=0.002, libvirt=0.009, card=0.004)
-    results = _results({FLOOR: 0.001, OURS: 0.0015})
-    page = report.document(results, [("Kernel", "6.1")], macvtap=macvtap)
-    assert page.index("## Method") < page.index("## Macvtap, one at a time")
-    assert page.index("## Macvtap: method") < page.index("| Kernel | 6.1 |")
-    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
-        assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
 def test_ip_makes_what_it_is_asked_for() -> None:

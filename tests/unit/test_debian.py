@@ -29,6 +29,7 @@ def apt_says(
         return subprocess.CompletedProcess(argv, status, stdout="", stderr=words)
 
     monkeypatch.setattr(debian.subprocess, "run", answer)
+    monkeypatch.setattr(debian, "_PAUSES_S", ())
     monkeypatch.setattr(debian, "suite", lambda: "bookworm")
 
 
@@ -53,7 +54,26 @@ def test_whatever_unpacks_packages_says_who_wants_them() -> None:
         if path.parent != Path(__file__).parent
         for user in calls.findall(path.read_text())
     }
-    assert users == debian.WANTED_BY.keys()
+    trees = {**debian.TREES, **debian.OF_RELEASE}
+    assert users | {user for user, *_ in trees.values()} == debian.WANTED_BY.keys()
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    {
+        "Open vSwitch": r"^from tests import .*\bopenvswitch\b|^from tests\.openvswitch",
+        "DPDK": r"^from tests import .*\bdpdk\b|^from tests\.dpdk|\btestpmd_settings:",
+        "lldpad": r"^from tests import .*\blldpad\b|\bStation\b",
+        "radvd": r"^from tests import .*\bradvd\b|^from tests\.radvd",
+        "sudo": r"debian\.tree\(.sudo.\)",
+    }.items(),
+)
+def test_who_uses_packages_is_known_before_a_test_runs(user: str, words: str) -> None:
+    """A test is on a host without a network when it comes to use them."""
+    tests = {path for path in (ROOT / "tests").rglob("test_*.py") if path.parent.name != "unit"}
+    users = {path for path in tests if re.search(words, path.read_text(), re.MULTILINE)}
+    assert users
+    assert {path for path in users if not debian.is_wanted_by(user, path)} == set()
 
 
 def test_differences_are_named() -> None:

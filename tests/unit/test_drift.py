@@ -7,7 +7,8 @@ import pytest
 
 from os_vif.cli.drift import drifts_of, faults_of
 from os_vif.engine.families import kinds
-from os_vif.engine.step import Step
+from os_vif.engine.step import Change, Step
+from os_vif.engine.steps import describe
 from os_vif.engine.topology import Mark
 from os_vif.host.forwarding.questions import rules_comment
 from os_vif.host.openvswitch.questions import MARK_KEY
@@ -21,11 +22,13 @@ PORT = {
     "options": {},
     "external_ids": {},
     "mtu_request": None,
-    "vlan": {},
+    "settings": {},
     "qos_type": None,
     "qos_row": "",
     "attached": True,
+    "bound": False,
 }
+A_VF = "0000:03:10.1"
 ROUTE = {"destination": "10.0.0.0/8", "gateway": "192.0.2.1"}
 
 
@@ -76,7 +79,7 @@ def test_in_words(step, said):
 
 
 def changed(columns, why=""):
-    return Step("set_port", {"name": "t", "columns": columns, "why": why})
+    return Step("set_port", {"name": "t", "columns": columns, "bound": False, "why": why})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_two_columns_of_a_port_are_two_drifts():
 def test_a_port_that_is_moved_or_attached_anew_is_one_drift():
     add = Step("add_port", PORT)
     moved = Step("del_port", {"name": "t", "bridge": "br-x", "why": "it belongs on br-int"})
-    assert words(moved, add) == ["t is on br-x and should be on br-int"]
+    assert words(moved, add) == ["t is on br-x, should be on br-int"]
     why = "Open vSwitch holds a device that is gone"
     held = Step("del_port", {"name": "t", "bridge": "br-int", "why": why})
     assert words(held, add) == [f"t must be attached anew: {why}"]
@@ -169,3 +172,70 @@ def test_faults():
     assert faults["t"].missing
     assert faults["u"].detached
     assert faults["u"].notes == ("should be a port of b", "MTU should be 1500")
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "said", "planned"),
+    [
+        (
+            Step("set_link", {"name": "t", "attributes": {"owner": 5, "disable_ipv6": True}}),
+            {"owner": 6, "disable_ipv6": False},
+            ["t is user 6's, should be user 5's", "t disable_ipv6 is off, should be on"],
+            "set t: of user 6 -> 5, IPv6 on -> off",
+        ),
+        (
+            Step("set_link", {"name": "t", "attributes": {"master": None, "stp_state": 0}}),
+            {"master": "b", "stp_state": 1},
+            ["t is a port of b, should be a port of nothing", "t stp_state is 1, should be 0"],
+            "set t: port of b -> no bridge, stp_state 1 -> 0",
+        ),
+        (
+            changed({"tag": 7, "mtu_request": None, "external_ids": {"iface-id": "i"}}),
+            {"tag": None, "mtu_request": 900, "external_ids": {"iface-id": "j"}},
+            [
+                "t tag should be 7",
+                "t mtu_request is 900, should not be set",
+                "t external_ids:iface-id is j, should be i",
+            ],
+            "set port t: tag=7, mtu_request=900 -> none, external_ids:iface-id=j -> i",
+        ),
+        (
+            Step(
+                "set_vf",
+                {"address": A_VF, "device": "p", "vf": 1, "settings": {"vlan": 5, "trust": False}},
+            ),
+            {"vlan": 6, "trust": True},
+            [
+                f"{A_VF} has VLAN 6, should have VLAN 5",
+                f"{A_VF} has trust on, should have trust off",
+            ],
+            "set VF 1 of p: VLAN 6 -> 5, trust on -> off",
+        ),
+        (
+            Step("bind_driver", {"address": A_VF, "driver": "vfio-pci", "override": ""}),
+            {"driver": "igbvf"},
+            [f"{A_VF} is driven by igbvf, should be driven by vfio-pci"],
+            f"give {A_VF} to vfio-pci, from igbvf",
+        ),
+        (
+            Step(
+                "set_port_of_bridge",
+                {
+                    "name": "t",
+                    "attributes": {"isolated": True, "untagged": "5", "tagged": "", "pvid": 5},
+                },
+            ),
+            {"isolated": False, "untagged": "6", "tagged": "", "pvid": 6},
+            [
+                "t isolated is off, should be on",
+                "t is in VLAN 6 untagged, should be in VLAN 5 untagged",
+            ],
+            "set t as a port of its bridge: isolated off -> on, VLAN 6 untagged -> 5 untagged",
+        ),
+    ],
+)
+def test_what_is_there_is_told_where_it_is_known(step, before, said, planned):
+    found = drifts_of([step], [Change(before, {})])
+    assert [f"{drift.device} {drift.words}" for drift in found] == said
+    assert describe(step, before) == planned
+    assert "->" not in describe(step)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from os_vif import exception
 from os_vif.engine import converge as engine
-from os_vif.engine import dispatch, planner, runner
+from os_vif.engine import dispatch, patience, planner, runner
 from os_vif.engine.converge import Request
 from os_vif.engine.place import Place
 from os_vif.engine.topology import Mark, Resource, Topology
@@ -31,6 +32,26 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(dispatch, "observe", made.seen)
     monkeypatch.setattr(runner, "handler_of", made.handlers().__getitem__)
     monkeypatch.setattr(dispatch, "is_privileged", lambda _section="": True)
+    return made
+
+
+class Clock:
+    """Time that goes by with each round, and nowhere else."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds + 0.01
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(patience, "time", made)
     return made
 
 
@@ -117,6 +138,99 @@ def test_overtaken_for_ever(world: World) -> None:
     one = request()
     engine.plug([one])
     assert "EEXIST" in str(one.error)
+    assert world.links == {}
+
+
+def test_overtaken_many_times_by_faster_ones(world: World, clock: Clock) -> None:
+    """Who is slow among fast ones has its turn in the end."""
+    world.fault = fail("create_link", errno.ESTALE, times=60)
+    one = request()
+    engine.plug([one])
+    assert one.error is None
+    assert set(world.links) == {"br0", vifs.tap_name(1)}
+    assert clock.now > 1
+
+
+def test_overtaken_as_long_as_there_is_time(world: World, clock: Clock) -> None:
+    world.fault = fail("create_link", errno.ESTALE, times=100_000)
+    one = request()
+    engine.plug([one])
+    assert re.fullmatch(
+        r"could not create bridge br0.*: error ESTALE, \d{3,} times in 20 s", str(one.error)
+    )
+    assert 20 < clock.now < 21
+    assert world.links == {}
+
+
+def test_overtaken_in_rounds_that_take_long(world: World, clock: Clock) -> None:
+    """There are as many as of what is said less plainly."""
+    tries = []
+
+    def slow(kind: str, _args: dict[str, Any]) -> None:
+        if kind == "create_link":
+            clock.now += 30
+            tries.append(kind)
+            raise OSError(errno.ESTALE, "somebody else was faster")
+
+    world.fault = slow
+    one = request()
+    engine.plug([one])
+    assert str(one.error).endswith("somebody else was faster, 20 times in 600 s")
+    assert len(tries) == 20
+
+
+def test_a_host_that_changes_between_rounds_is_as_good_as_an_error_that_says_so(
+    world: World, clock: Clock
+) -> None:
+    """Another makes its bridge and takes it away again, and the error alone tells nothing."""
+    left = 60
+
+    def beaten(kind: str, _args: dict[str, Any]) -> None:
+        nonlocal left
+        if kind != "create_link" or not left:
+            return
+        left -= 1
+        if world.links.pop("br0", None) is None:
+            world.add_link("br0", "bridge")
+        raise OSError(errno.EEXIST, "File exists")
+
+    world.fault = beaten
+    one = request()
+    engine.plug([one])
+    assert one.error is None
+    assert not left
+    assert set(world.links) == {"br0", vifs.tap_name(1)}
+
+
+def test_no_time_left_after_being_overtaken(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says with what the time went by, not only that it did."""
+    world.fault = fail("create_link", errno.ESTALE, times=3)
+    looks = 0
+
+    def seen(asked: Any, *found: Any, **more: Any) -> Any:
+        nonlocal looks
+        looks += bool(asked)
+        if looks == 3:
+            raise OSError(errno.ETIMEDOUT, "no answer within 5 s")
+        return world.seen(asked)
+
+    monkeypatch.setattr(dispatch, "observe", seen)
+    one = request()
+    engine.plug([one])
+    assert isinstance(one.error, exception.StepFailed)
+    assert str(one.error).endswith("error ESTALE; and no answer within 5 s")
+
+
+def test_together_and_overtaken_for_ever(world: World) -> None:
+    def fault(kind: str, args: dict[str, Any]) -> None:
+        if kind == "create_link" and args["name"] == vifs.tap_name(2):
+            raise OSError(errno.EEXIST, "no")
+
+    world.fault = fault
+    requests = [request(1), request(2), request(3)]
+    engine.plug(requests, together=True)
+    kinds = [exception.NotAttempted, exception.StepFailed, exception.NotAttempted]
+    assert [type(one.error) for one in requests] == kinds
     assert world.links == {}
 
 

@@ -69,7 +69,7 @@ class Outside:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.patch = monkeypatch
-        for name in ("_loaded", "_kinds", "_questions", "_refused"):
+        for name in ("_loaded", "_unclaimed", "_kinds", "_questions", "_refused"):
             monkeypatch.setattr(families, name, dict(getattr(families, name)))
 
     def bring(
@@ -399,6 +399,7 @@ def test_a_system_that_raises_what_is_no_oserror(outside: Outside) -> None:
         "step": "turn volume",
         "errno": 0,
         "reason": "family knobs is at fault: KeyError('nobody thought of this')",
+        "undone": ["turn volume"],
         "left": [],
     }
     assert ran == ["first", "back"], "what it had done is taken back"
@@ -551,3 +552,23 @@ def test_what_cannot_be_given_back_is_said_and_stays(outside: Outside) -> None:
     draft = Draft(Topology(MARK, ()), Host(), undoable=True)
     with pytest.raises(exception.UnusableFamily, match=r"knobs .* what tap0 must give back: Zero"):
         draft.release(link)
+
+
+def test_who_only_looks_loads_no_rules_and_a_step_is_found_all_the_same() -> None:
+    script = """
+import sys
+from os_vif.engine import families
+def ruled(): return sorted(name for name in sys.modules if name.endswith(".rules"))
+there = families.all_families()
+print(len(there), ruled())
+print(families.family_of("create_link").name, ruled())
+print(len(families.kinds()) > 20, len(ruled()) == len(there))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    first, second, third = done.stdout.splitlines()
+    assert first.endswith(" []")
+    assert second.startswith("links ")
+    assert "os_vif.host.openvswitch.rules" not in second
+    assert third == "True True"

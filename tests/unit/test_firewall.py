@@ -168,3 +168,79 @@ def test_the_chain_that_iptables_has_written_is_told_once() -> None:
     families = ("ip", "inet")
     assert wall.dropping(BRIDGED, families, ours=False) == ["the chain FORWARD of iptables"]
     assert wall.dropping(BRIDGED, families, ours=True) == []
+
+
+# --- what guests ask the host itself for ----------------------------------------------------------
+
+DISCOVER = Packet("ip", "br0", "", port=67, to="BROADCAST")
+QUESTION = Packet("ip", "br0", "", port=53, to="LOCAL")
+
+UFW = """\
+-P INPUT DROP
+-N ufw-before-input
+-N ufw-not-local
+-N ufw-user-input
+-A INPUT -j ufw-before-input
+-A INPUT -j ufw-user-input
+-A ufw-before-input -i lo -j ACCEPT
+-A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A ufw-before-input -p icmp -m icmp --icmp-type 8 -j ACCEPT
+-A ufw-before-input -p udp -m udp --sport 67 --dport 68 -j ACCEPT
+-A ufw-before-input -j ufw-not-local
+-A ufw-not-local -m addrtype --dst-type LOCAL -j RETURN
+-A ufw-not-local -m addrtype --dst-type BROADCAST -j RETURN
+-A ufw-not-local -j DROP
+-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT
+-A ufw-user-input -p tcp -m multiport --dports 80,443 -j ACCEPT
+"""
+"""What ufw sets on a server, cut."""
+
+
+@pytest.mark.parametrize(
+    ("rules", "packet", "expected"),
+    [
+        (UFW, DISCOVER, DROP),
+        (UFW, QUESTION, DROP),
+        (UFW, Packet("ip", "br0", "", port=53), MAYBE),
+        (UFW, Packet("ip", "br0", ""), MAYBE),
+        (UFW + "-A ufw-user-input -i br0 -p udp -m udp --dport 67 -j ACCEPT", DISCOVER, ACCEPT),
+        (UFW + "-A ufw-user-input -i br0 -p udp -m udp --dport 67 -j ACCEPT", QUESTION, DROP),
+        (UFW + "-A ufw-user-input -p udp -m udp --dport 50:60 -j ACCEPT", QUESTION, ACCEPT),
+        (UFW + "-A ufw-user-input -p udp -m multiport --dports 53,67 -j ACCEPT", DISCOVER, ACCEPT),
+        (UFW + "-A ufw-user-input -p udp -m udp ! --dport 53 -j ACCEPT", QUESTION, DROP),
+        (UFW + "-A ufw-user-input -p udp -m udp --dport domain -j ACCEPT", QUESTION, MAYBE),
+        (UFW + "-A ufw-user-input -p all -j ACCEPT", QUESTION, ACCEPT),
+    ],
+)
+def test_iptables_input(rules: str, packet: Packet, expected: str) -> None:
+    assert fate(of_iptables(rules.splitlines()), "INPUT", packet) == expected
+
+
+L4 = {"meta": {"key": "l4proto"}}
+UDP_PORT, TCP_PORT, ANY_PORT = (
+    {"payload": {"protocol": it, "field": "dport"}} for it in ("udp", "tcp", "th")
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([], DROP),
+        ([rule(match(L4, {"set": ["icmp", "ipv6-icmp"]}), YES)], DROP),
+        ([rule(match(L4, {"set": ["tcp", "udp"]}), YES)], ACCEPT),
+        ([rule(match(TCP_PORT, 67), YES)], DROP),
+        ([rule(match(UDP_PORT, 67), YES)], ACCEPT),
+        ([rule(match(UDP_PORT, 68), YES)], DROP),
+        ([rule(match(UDP_PORT, {"set": [53, {"range": [60, 70]}]}), YES)], ACCEPT),
+        ([rule(match(ANY_PORT, 67), YES)], ACCEPT),
+        ([rule(match(UDP_PORT, 67, "!="), YES)], DROP),
+        ([rule(match(UDP_PORT, "@ports"), YES)], MAYBE),
+    ],
+)
+def test_nft_input(rules: list[Any], expected: str) -> None:
+    objects = [chain("f", policy="drop", **{**BASE, "hook": "input"}), *rules]
+    assert base_chains(objects, ("inet",)) == []
+    assert base_chains(objects, ("inet",), "input") == [("inet", "t", "f")]
+    assert fate(of_nft(objects, "inet", "t"), "f", DISCOVER) == expected
+    dropping = Firewall([], objects).dropping(DISCOVER, ("inet",), ours=False, hook="input")
+    assert bool(dropping) is (expected == DROP)

@@ -27,24 +27,27 @@ from tests.network_card import (
 )
 
 WORDS = st.from_regex(r"\A[0-9A-Za-z][0-9A-Za-z._-]{0,63}\Z")
+OWNERS = st.one_of(st.just(""), st.from_regex(r"\A[0-9A-Za-z][0-9A-Za-z._-]{0,23}\Z"))
 DRIVERS = st.one_of(st.just(""), st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"))
 
 
 # --- as text --------------------------------------------------------------------------------------
 
 
-@given(WORDS, DRIVERS, st.one_of(st.just(""), WORDS))
-def test_a_mark_is_read_back_and_fits(vif_id: str, driver: str, instance: str) -> None:
+@given(WORDS, DRIVERS, st.one_of(st.just(""), WORDS), OWNERS)
+def test_a_mark_is_read_back_and_fits(vif_id: str, driver: str, instance: str, owner: str) -> None:
     try:
-        mark = FunctionMark.of(NIC, Mark(vif_id, "sriov", instance), driver)
+        mark = FunctionMark.of(NIC, Mark(vif_id, "sriov", instance, owner), driver)
     except exception.InvalidField:
-        assert len(vif_id) + len(driver) > 64, "a driver of usual length always has room"
+        taken = len(vif_id) + len(driver) + len(owner)
+        assert taken > 64, "a driver of usual length always has room"
         return
     text = str(mark)
     assert parse_function_mark(text) == mark
     assert len(text) <= 127, "ALTIFNAMSIZ"
     assert not set(text) & set(":/ "), "the kernel takes none of these"
     assert mark.instance in ("", instance)
+    assert mark.owner == owner, "it decides who may take the function back"
 
 
 def test_marks_are_known_to_operators() -> None:
@@ -53,6 +56,8 @@ def test_marks_are_known_to_operators() -> None:
     assert str(whole) == (f"os-vif,pci=0000-03-10.2,vif={uuid},driver=vfio-pci,instance={uuid}")
     longer = FunctionMark.of("0000:03:10.2", Mark(uuid, "sriov", uuid), "mlx5_vfio_pci")
     assert longer.instance == "", "no room"
+    owned = FunctionMark.of("0000:03:10.2", Mark(uuid, "sriov", uuid, "rack7"), "vfio-pci")
+    assert str(owned) == f"os-vif,pci=0000-03-10.2,vif={uuid},driver=vfio-pci,owner=rack7"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from stevedore import extension
 
 import os_vif
 from os_vif import exception, objects, opts, plugin
+from os_vif.engine import inventory
+from os_vif.engine.plugged import Plugged
+from os_vif.engine.topology import Mark
 from os_vif.plugins.noop import NoOpPlugin
 
 
@@ -383,3 +386,14 @@ def test_the_version_is_known_and_costs_nothing_until_it_is_asked_for():
         os_vif.plugg  # noqa: B018
     # Whoever asks gets it anew: nothing was read at import, and nothing is kept.
     assert "__version__" not in vars(os_vif)
+
+
+def test_gc_takes_what_was_found_and_does_not_look_again(monkeypatch):
+    os_vif.initialize()
+    monkeypatch.setattr(inventory, "plugged", lambda *_: pytest.fail("it has looked"))
+    one, two = (
+        Plugged(Mark(name, "tap", owner=whose), {}) for name, whose in (("1", ""), ("2", "rack"))
+    )
+    assert os_vif.gc({"1"}, dry_run=True, found=[one, two]) == []
+    assert os_vif.gc(set(), dry_run=True, found=[one, two]) == [one]
+    assert os_vif.gc(set(), dry_run=True, found=[one, two], owner="rack") == [two]

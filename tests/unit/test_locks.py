@@ -79,17 +79,19 @@ def test_pip_installs_from_locks_alone() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if path != Path(__file__) and re.search(r'"pip"', path.read_text())
     }
+    # A wheel of this checkout's, and the checkout itself.
+    offline = {"tests/examples/test_family.py", "tests/unit/test_package.py"}
     assert places == {
         "benchmarks/environments.py",
         "tests/environments.py",
-        "tests/examples/test_family.py",
+        *offline,
         "tools/bootstrap.py",
         "tools/bounds.py",  # to leave the locks is its purpose
         "tools/lock.py",
     }
-    offline = "tests/examples/test_family.py"  # a wheel of this checkout's
-    assert '"--no-index"' in (ROOT / offline).read_text()
-    for place in places - {"tools/bounds.py", "tools/lock.py", offline}:
+    for place in offline:
+        assert re.search(r'"--no-index"|"PIP_NO_INDEX": "1"', (ROOT / place).read_text())
+    for place in places - {"tools/bounds.py", "tools/lock.py"} - offline:
         assert "lock_commands(" in (ROOT / place).read_text(), place
     assert set(environments.REFERENCES.values()) < TEXTS.keys()
 

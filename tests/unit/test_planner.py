@@ -29,6 +29,7 @@ NAME = vifs.tap_name(1)
 MAC, HOST_MAC = "52:54:00:00:00:01", "fe:54:00:00:00:01"
 TAP = Tap(name=NAME, mac=HOST_MAC, mtu=1500, bridge="br0", known_macs=frozenset({MAC, HOST_MAC}))
 LONE = dataclasses.replace(TAP, bridge=None)
+SINGLE = dataclasses.replace(LONE, multi_queue=False)
 BRIDGE = Bridge(name="br0")
 UPLINK = Uplink(name="eth0", bridge="br0", mtu=1500)
 RULES = ForwardRules(bridge="br0", ipv6=False, rules=(("-i", "br0", "-j", "ACCEPT"),))
@@ -229,22 +230,31 @@ def test_a_veth_goes_if_it_is_evidently_the_vifs(
 
 def test_queues_are_fixed_at_creation_so_it_is_made_anew(world: World) -> None:
     link = world.add_link(NAME, "tap", str(OWNER), multi_queue=True)
-    todo = plug(world, LONE)
+    todo = plug(world, SINGLE)
     assert kinds(todo) == ["delete_links", "create_link"]
     assert todo[0].args["links"] == [[NAME, link.index]]
     assert todo[1].args["attributes"]["multi_queue"] is False
 
 
+def test_queues_that_nobody_described_stay(world: World) -> None:
+    run(world, plug(world, dataclasses.replace(LONE, multi_queue=True)))
+    assert plug(world, LONE) == []
+    world.links[NAME].attributes["owner_group"] = 6  # which the kernel does not take away again
+    todo = plug(world, LONE)
+    assert kinds(todo) == ["delete_links", "create_link"]
+    assert todo[1].args["attributes"]["multi_queue"] is True
+
+
 def test_but_not_while_somebody_has_it_open(world: World) -> None:
     world.add_link(NAME, "tap", str(OWNER), multi_queue=True, queues=1)
     with pytest.raises(exception.ResourceConflict, match="stop the guest first"):
-        plug(world, LONE)
+        plug(world, SINGLE)
 
 
 def test_before_that_its_routes_go_so_that_they_can_come_back(world: World) -> None:
     world.add_link(NAME, "tap", "", multi_queue=True)
     world.routes[NAME] = [Route("10.0.0.1/32", scope=253)]
-    todo = plug(world, LONE, HostRoute(device=NAME, destination="10.0.0.1/32"))
+    todo = plug(world, SINGLE, HostRoute(device=NAME, destination="10.0.0.1/32"))
     assert kinds(todo) == ["set_link", "delete_route", "delete_links", "create_link", "add_route"]
     assert todo[0].args["attributes"] == {"alias": str(OWNER)}
 

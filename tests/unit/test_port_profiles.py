@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from os_vif import exception
+from os_vif import exception, objects
 from os_vif.drawing.scene import Guest, scene_of
 from os_vif.engine import planner, runner, steps
 from os_vif.engine.draft import Draft
@@ -111,6 +111,7 @@ def test_a_port_profile() -> None:
 
 
 def test_other_profiles_tell_the_switch_nothing() -> None:
+    objects.register_all()
     assert described(VIFPortProfileOpenVSwitch()) is None
     names = [profile.profile_object_name for profile in port_profiles.supported()]
     assert names == ["VIFPortProfile8021Qbg", "VIFPortProfile8021Qbh"]

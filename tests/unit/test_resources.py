@@ -84,6 +84,20 @@ def test_a_name_that_passes_is_harmless(name: str) -> None:
     assert not name.startswith("-")
 
 
+@pytest.mark.parametrize("name", GOOD_NAMES)
+def test_an_alternative_name_may_be_longer_and_no_wilder(name: str) -> None:
+    longest = (name + "a" * checks.ALTIFNAMSIZ)[: checks.ALTIFNAMSIZ - 1]
+    assert checks.any_interface_name(name) == name
+    assert checks.any_interface_name(longest) == longest
+    with pytest.raises(exception.InvalidField, match="at most 15 bytes"):
+        checks.interface_name(longest)
+    with pytest.raises(exception.InvalidField, match="at most 127 bytes"):
+        checks.any_interface_name(f"{longest}a")
+    for odd in "/:%\n\0 é":
+        with pytest.raises(exception.InvalidField):
+            checks.any_interface_name(f"{longest[:-2]}{odd}")
+
+
 def test_what_would_be_right_is_said() -> None:
     with pytest.raises(exception.InvalidField, match="at most 15 bytes"):
         checks.interface_name("a" * 16)
@@ -199,7 +213,8 @@ def test_resources_check_their_fields() -> None:
     bad: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         (resources.Tap, {"name": "a b"}, "vif_name"),
         (resources.Tap, {**tap, "mac": "01:00:00:00:00:00"}, "mac"),
-        (resources.Tap, {**tap, "mtu": 67}, "mtu"),
+        (resources.Tap, {**tap, "mtu": 67}, "network.mtu"),
+        (resources.Tap, {**tap, "mtu": 65522}, "network.mtu"),
         (resources.Tap, {**tap, "bridge": ""}, "bridge"),
         (resources.Bridge, {"name": "br/0"}, "bridge"),
         (resources.Vlan, {"name": "vlan1", "link": "eth0", "vlan_id": 0}, "vlan"),
@@ -235,3 +250,34 @@ def test_resources_check_their_fields() -> None:
 def test_resources_cannot_be_changed_behind_the_checks() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         resources.Bridge(name="br0").name = "a/b"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "expected"),
+    [
+        (checks.bit_rate, 8000, 8000),
+        (checks.bit_rate, "8000", 8000),
+        (checks.bit_rate, "100kbit", 100_000),
+        (checks.bit_rate, "1.5 Mbit/s", 1_500_000),
+        (checks.bit_rate, "10Gbit", 10_000_000_000),
+        (checks.burst_bytes, "64 KiB", 65536),
+        (checks.burst_bytes, "64kB", 64000),
+        (checks.burst_bytes, "1.5MiB", 1572864),
+        (checks.burst_bytes, 2000, 2000),
+    ],
+)
+def test_quantities(check, value, expected):
+    assert check(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("check", "value"),
+    [
+        *((checks.bit_rate, it) for it in (7999, "7 kbit", "2000 Gbit", True, 1.5, None, "fast")),
+        *((checks.bit_rate, it) for it in ("10 MB", "-1", "1e9", "10 Mbit\n", "1.2.3 Mbit", "")),
+        *((checks.burst_bytes, it) for it in (1999, "2 GB", "64 kbit", "x", None, False)),
+    ],
+)
+def test_what_is_no_quantity(check, value):
+    with pytest.raises(exception.InvalidField, match="as in"):
+        check(value)

@@ -4,19 +4,23 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any
 
+import jsonschema
 import pytest
 from oslo_config import cfg
 
 import os_vif
 from os_vif import verbs
 from os_vif.cli import configuration
-from os_vif.cli.specs import reader, types
-from os_vif.cli.specs.nodes import BadInput
+from os_vif.cli.specs import nodes, reader, types, wire
+from os_vif.cli.specs.refused import BadInput
 from os_vif.cli.specs.unused import unused
+from os_vif.host.anti_spoofing.resources import AntiSpoofing
 from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Vlan
+from os_vif.host.traffic_limits.resources import Bucket, TrafficLimits
 
 GOOD = """\
 type: bridge
@@ -254,6 +258,8 @@ SUBNET = GOOD + "network:\n  subnets:\n    - {%s}\n"
         ("gateway: 192.0.2.1", "cidr", "missing"),
         ("cidr: 192.0.2.0/24, gateway: 192.0.2.256", "gateway", "IPv4 or IPv6"),
         ("cidr: 192.0.2.0/24, addresses: [192.0.2.1/24]", "addresses[0]", "without a prefix"),
+        ("cidr: fe80::/64, gateway: fe80::1%eth0", "gateway", "without a zone"),
+        ("cidr: fe80::%eth0/64", "cidr", "without a zone"),
         ("cidr: 192.0.2.0/24, addresses: [10.0.0.1]", "addresses[0]", "an address in 192.0.2.0/24"),
         ("cidr: 192.0.2.0/24, addresses: 192.0.2.1", "addresses", "write [192.0.2.1]"),
         ("cidr: 192.0.2.0/24, routes: [{to: 10.0.0.0/8}]", "routes[0].via", "missing"),
@@ -379,6 +385,94 @@ def test_whose_single_taps_are(plugin):
             cfg.CONF.clear_override(option, group=f"os_vif_{plugin}")
     others = "" if plugin == "macvtap" else "root"
     assert found == [("daemon", "kvm"), ("107", ""), (others, "")]
+
+
+@pytest.mark.parametrize("plugin", ["linux_bridge", "tap", "ovs"])
+def test_how_many_queues_single_taps_have(plugin):
+    text = _OWNED[plugin]
+    batch = read(
+        text + "multi_queue: yes\n",
+        text.replace("tap0", "tap1").replace(":56", ":57") + "multi_queue: no\n",
+        text.replace("tap0", "tap2").replace(":56", ":58"),
+    )
+    try:
+        configuration.apply({}, ["linux_bridge.create_tap=true"], batch.said)
+        found = [
+            next(it.multi_queue for it in resources if isinstance(it, Tap))
+            for resources in (verbs.describe(it.vif).topology.resources for it in batch.entries)
+        ]
+    finally:
+        cfg.CONF.clear_override("create_tap", group="os_vif_linux_bridge")
+        if plugin != "ovs":
+            cfg.CONF.clear_override("multi_queues", group=f"os_vif_{plugin}")
+    assert found == [True, False, None]
+
+
+@pytest.mark.parametrize("plugin", ["linux_bridge", "tap", "macvtap"])
+def test_limits(plugin):
+    text = _OWNED[plugin]
+    batch = read(
+        text + "rate_to_guest: 1.6 Mbit\nburst_to_guest: 100 kB\nrate_from_guest: 80 Mbit\n",
+        text.replace("tap0", "tap1").replace(":56", ":57"),
+    )
+    options = ("rates_to_guest", "rates_from_guest", "bursts_to_guest", "bursts_from_guest")
+    try:
+        configuration.apply({}, [], batch.said)
+        one, other = (
+            [it for it in verbs.describe(entry.vif).topology.resources if _is_limit(it)]
+            for entry in batch.entries
+        )
+    finally:
+        for option in options:
+            cfg.CONF.clear_override(option, group=f"os_vif_{plugin}")
+    assert other == []
+    to_guest = Bucket(1_600_000, 100_000)
+    if plugin == "macvtap":
+        expected = {"egress": Bucket(80_000_000, 100_000), "ingress": to_guest}
+    else:
+        expected = {"egress": to_guest, "ingress": Bucket(80_000_000, 1_000_000)}
+    assert one == [TrafficLimits(device="tap0", **expected)]
+
+
+@pytest.mark.parametrize("plugin", ["linux_bridge", "tap", "macvtap", "ovs"])
+def test_anti_spoofing(plugin):
+    text = _OWNED[plugin]
+    batch = read(
+        text
+        + "anti_spoofing: ip\nallowed_addresses: [10.42.0.0/24, 'FE80::5', '00-00-5E-00-01-07']\n"
+        + ("network: {subnets: [{cidr: 192.0.2.0/24, addresses: [192.0.2.5]}]}\n")
+        * ("network" not in text),
+        text.replace("tap0", "tap1").replace(":56", ":57") + "anti_spoofing: mac\n",
+    )
+    try:
+        configuration.apply({}, ["linux_bridge.create_tap=true"], batch.said)
+        one, other = (
+            [it for it in verbs.describe(entry.vif).topology.resources if _is_kept(it)]
+            for entry in batch.entries
+        )
+    finally:
+        cfg.CONF.clear_override("create_tap", group="os_vif_linux_bridge")
+        for option in ("anti_spoofings", "allowed_addresses"):
+            cfg.CONF.clear_override(option, group=f"os_vif_{plugin}")
+    more = {"guest_inside": plugin == "macvtap", "switch": "br-int" if plugin == "ovs" else ""}
+    own = ["192.0.2.5"] * ("network" not in text)
+    assert one == [
+        AntiSpoofing(
+            device="tap0",
+            macs=("52:54:00:12:34:56", "00:00:5e:00:01:07"),
+            addresses=(*own, "10.42.0.0/24", "fe80::5"),
+            **more,
+        )
+    ]
+    assert other == [AntiSpoofing(device="tap1", macs=("52:54:00:12:34:57",), **more)]
+
+
+def _is_kept(resource):
+    return isinstance(resource, AntiSpoofing)
+
+
+def _is_limit(resource):
+    return isinstance(resource, TrafficLimits)
 
 
 def test_an_owner_where_the_hypervisor_makes_the_tap():
@@ -530,16 +624,72 @@ def test_the_schema_takes_what_the_reader_takes():
     bridge = schema["$defs"]["bridge"]
     assert bridge["required"] == ["type", "bridge", "mac"]
     assert bridge["additionalProperties"] is False
-    assert bridge["properties"]["network"]["properties"]["mtu"]["maximum"] == 65535
+    network = bridge["properties"]["network"]["else"]  # where it is none that stands by itself
+    assert network["properties"]["mtu"]["maximum"] == 65535
     assert json.loads(json.dumps(schema)) == schema
+
+
+def errors_of(document):
+    validator = jsonschema.Draft202012Validator(types.schema_of())
+    found = sorted(validator.iter_errors(document), key=lambda error: list(error.path))
+    return [(".".join(map(str, error.absolute_path)), error.message) for error in found]
+
+
+TYPED = {"type": "bridge", "bridge": "br0", "mac": "52:54:00:12:34:56"}
+
+
+def test_the_schema_is_one():
+    jsonschema.Draft202012Validator.check_schema(types.schema_of())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        TYPED,
+        {**TYPED, "options": {"linux_bridge": {"create_tap": True}}},
+        [TYPED],
+        {"vifs": [TYPED], "options": {}},
+        primitive(),
+        [primitive()],
+        {"vifs": [TYPED, {"vif": primitive(), "instance": {"name": "web"}}]},
+        *(wire.plain(nodes.compose("", row.example)[0]) for row in types.all_types().values()),
+    ],
+)
+def test_a_validator_takes_what_the_reader_takes(document):
+    assert errors_of(document) == []
+    read(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("document", "place", "said"),
+    [
+        ({**TYPED, "brigde": 1}, "", "'brigde' was unexpected"),
+        ({**TYPED, "network": {"mtu": 1}}, "network.mtu", "1 is less than the minimum of 68"),
+        ([TYPED, {**TYPED, "network": {"mtu": 1}}], "1.network.mtu", "less than the minimum"),
+        ({"type": "birdge"}, "type", "'birdge' is not one of ['bridge'"),
+        ({"bridge": "br0"}, "", "'type' is a required property"),
+        ({"vifs": [TYPED], "x": 1}, "", "'x' was unexpected"),
+        ({**primitive(), "versioned_object.version": 1}, "versioned_object.version", "'string'"),
+        (
+            {"vif": primitive(), "instance": {"nmae": "web"}},
+            "instance",
+            "'nmae' was unexpected",
+        ),
+        (5, "", "5 is not of type 'object', 'array'"),
+        ([], "", "[] should be non-empty"),
+    ],
+)
+def test_a_validator_names_the_one_thing_that_is_wrong(document, place, said):
+    [(where, message)] = errors_of(document)
+    assert where == place
+    assert said in message
 
 
 def test_every_reference_of_the_schema_leads_somewhere():
     schema = types.schema_of()
-    text = json.dumps(schema)
-    for name in types.all_types():
-        assert f'"#/$defs/{name}"' in text
+    for name in re.findall(r'"#/\$defs/(\w+)"', json.dumps(schema)):
         assert name in schema["$defs"]
+    assert schema["$defs"].keys() >= types.all_types().keys()
 
 
 @pytest.mark.parametrize("row", types.all_types().values(), ids=lambda row: row.name)

@@ -104,16 +104,14 @@ def refuse(monkeypatch, after, refusal):
 
 @pytest.mark.usefixtures("parser")
 @EXCESS
-@REFUSAL
-@pytest.mark.parametrize("after", [0, 1, 4])
-def test_our_bounds_come_before_what_the_library_says(
-    monkeypatch, text, said, place, *, after, refusal
-):
-    refuse(monkeypatch, after, refusal)
-    problem = problem_of(text)
-    assert problem.message == said
-    if place:
-        assert (problem.mark.line, problem.mark.column) == place
+def test_our_bounds_come_before_what_the_library_says(monkeypatch, text, said, place):
+    for after, refusal in itertools.product([0, 1, 4], REFUSALS.values()):
+        with monkeypatch.context() as patch:
+            refuse(patch, after, refusal)
+            problem = problem_of(text)
+        assert problem.message == said, (after, refusal)
+        if place:
+            assert (problem.mark.line, problem.mark.column) == place, (after, refusal)
 
 
 @pytest.mark.usefixtures("parser")

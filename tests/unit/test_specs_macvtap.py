@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 import os_vif
 from os_vif.cli.specs import reader
-from os_vif.cli.specs.nodes import BadInput
+from os_vif.cli.specs.refused import BadInput
 from os_vif.drawing import scene
 from os_vif.host.functions.resources import FunctionVlan
 from os_vif.host.links.resources import Macvtap, Vlan

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from os_vif.cli.specs import nodes
-from os_vif.cli.specs.nodes import BadInput, Mapping, Scalar, Sequence
+from os_vif.cli.specs.nodes import Mapping, Scalar, Sequence
+from os_vif.cli.specs.refused import BadInput
 from os_vif.cli.specs.wire import plain
 
 

@@ -12,7 +12,7 @@ from oslo_config import cfg
 import os_vif
 from os_vif.cli import configuration
 from os_vif.cli.specs import reader
-from os_vif.cli.specs.nodes import BadInput
+from os_vif.cli.specs.refused import BadInput
 from os_vif.host.functions.resources import Representor
 from os_vif.host.links.resources import Bridge, Tap, Veth
 from os_vif.host.openvswitch.resources import OvsBridge, OvsPort
@@ -37,6 +37,13 @@ def as_the_command_has_it() -> Iterator[None]:
     yield
     for group, name in configuration.COMMAND_DEFAULTS:
         cfg.CONF.clear_default(name, group=group)
+    forget_options()
+
+
+def forget_options() -> None:
+    rates = ("rates_to_guest", "rates_from_guest", "bursts_from_guest", "bursts_to_guest")
+    for name in ("port_vlans", "port_trunks", "port_vlan_modes", *rates):
+        cfg.CONF.clear_override(name, group="os_vif_ovs")
 
 
 def described(text: str) -> tuple[VIFBase, list[Any]]:
@@ -44,6 +51,7 @@ def described(text: str) -> tuple[VIFBase, list[Any]]:
     reader.read_text("f.yaml", text, batch)
     if batch.problems:
         raise BadInput(batch.problems)
+    configuration.apply({}, [], batch.said)
     [request] = reader.describe_all(batch)
     assert request is not None
     return batch.entries[0].vif, list(request.topology.resources)
@@ -63,7 +71,7 @@ def test_the_shortest_port() -> None:
         "ovs",
         ID,
     )
-    assert (type(tap), tap.name, tap.multi_queue) == (Tap, "tap5f4ab6c1-ca", False)
+    assert (type(tap), tap.name, tap.multi_queue) == (Tap, "tap5f4ab6c1-ca", None)
     assert switch == OvsBridge(name="br-int")
     assert (type(port), port.name, port.attached) == (OvsPort, "tap5f4ab6c1-ca", True)
 
@@ -118,6 +126,29 @@ def test_a_host_device() -> None:
     assert (port.name, port.behind) == ("rep0", "0000:03:00.2")
 
 
+@pytest.mark.parametrize("text", [PORT, HYBRID])
+def test_limits(text: str) -> None:
+    said = text + "rate_to_guest: 1.5 Mbit\nrate_from_guest: 80 Mbit\n"
+    assert described(said)[1][-1].settings == {
+        "max_rate": 1_500_000,
+        "ingress_policing_rate": 80_000,
+        "ingress_policing_burst": 8_000,
+    }
+    port = described(said + "burst_from_guest: 200 kB\n")[1][-1]
+    assert port.settings["ingress_policing_burst"] == 1_600
+
+
+@pytest.mark.parametrize("text", [PORT, HYBRID, SOCKET, DEVICE])
+def test_vlans(text: str) -> None:
+    said = text + "vlan: 7\ntrunks: [8, 10-12]\nvlan_mode: native-tagged\n"
+    port = described(said)[1][-1]
+    assert isinstance(port, OvsPort)
+    expected = {"tag": 7, "trunks": [8, 10, 11, 12], "vlan_mode": "native-tagged"}
+    assert port.settings == expected
+    other = text.replace(ID, OTHER_ID)
+    assert described(other)[1][-1].settings == {}, "they are one VIF's"
+
+
 @pytest.mark.parametrize(
     "text", [PORT, HYBRID, SOCKET, DEVICE], ids=["port", "hybrid", "socket", "device"]
 )
@@ -138,6 +169,24 @@ def test_without_an_id_it_is_derived_and_is_the_logical_port_too(text: str) -> N
         (PORT + "mtu: 1400", "mtu", "did you mean 'network.mtu'?"),
         (PORT.replace("type: openvswitch", "type: openvswich"), "type", "mean 'openvswitch'?"),
         (HYBRID + "create_tap: no", "create_tap", "unknown field"),
+        (PORT + "vlan: 0", "vlan", "from 1 to 4094"),
+        (PORT + "vlan: 4095", "vlan", "from 1 to 4094"),
+        (PORT + "trunks: 7", "trunks", "write [7]"),
+        (PORT + "trunks: [7, 9-8]", "trunks[1]", "as in 10 20-29"),
+        (PORT + "trunks: [4095]", "trunks[0]", "from 0 to 4094"),
+        (PORT + "vlan: 7\ntrunks: [8]", "vlan_mode", "native-tagged or native-untagged"),
+        (PORT + "vlan: 7\nvlan_mode: trunk", "vlan", "none with vlan_mode trunk"),
+        (PORT + "trunks: [7]\nvlan_mode: access", "vlan", "a VLAN id, for vlan_mode access"),
+        (PORT + "vlan: 7\ntrunks: [7]\nvlan_mode: access", "trunks", "none with vlan_mode acc"),
+        (PORT + "vlan_mode: native-tagged", "vlan", "a VLAN id, for vlan_mode native-tagged"),
+        (PORT + "vlan_mode: hybrid", "vlan_mode", "access or trunk"),
+        (PORT + "rate_to_guest: 10 MB", "rate_to_guest", "as in 100 Mbit"),
+        (PORT + "rate_from_guest: 10", "rate_from_guest", "from 8 kbit to 1000 Gbit"),
+        (PORT + "burst_from_guest: 64 KiB", "burst_from_guest", "a rate_from_guest beside it"),
+        (PORT + "burst_to_guest: 64 KiB", "burst_to_guest", "unknown field"),
+        (SOCKET + "rate_to_guest: 10 Mbit", "rate_to_guest", "unknown field"),
+        (PORT + "inbound: 10 Mbit", "inbound", "did you mean 'rate_to_guest'?"),
+        (PORT + "tag: 7", "tag", "did you mean 'vlan'?"),
         (SOCKET.replace("mode: server\n", ""), "mode", "client or server"),
         (SOCKET.replace("mode: server", "mode: both"), "mode", "expected client or server"),
         (SOCKET.replace("path: /run/web.sock\n", ""), "path", "at which socket"),

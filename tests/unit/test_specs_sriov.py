@@ -10,7 +10,7 @@ import pytest
 import os_vif
 from os_vif.cli.drift import drifts_of, faults_of
 from os_vif.cli.specs import reader
-from os_vif.cli.specs.nodes import BadInput
+from os_vif.cli.specs.refused import BadInput
 from os_vif.drawing.scene import Guest, scene_of
 from os_vif.engine.step import Step
 from os_vif.engine.topology import Mark, Topology

@@ -12,7 +12,7 @@ from oslo_config import cfg
 import os_vif
 from os_vif.cli import configuration
 from os_vif.cli.specs import reader
-from os_vif.cli.specs.nodes import BadInput
+from os_vif.cli.specs.refused import BadInput
 from os_vif.host.links.resources import Bridge, Tap, Veth
 from os_vif.host.openvswitch.resources import OvsBridge, OvsPort
 from os_vif.host.vhost_user.resources import BackEnd, FastPathDevice, VhostSocket

@@ -16,9 +16,15 @@ from os_vif.engine import families, privilege, runner, steps
 from os_vif.engine.observed import Host
 from os_vif.engine.step import CALLER, KERNEL, Step
 from os_vif.engine.topology import Mark
+from os_vif.host.anti_spoofing.questions import Filter
+from os_vif.host.bridge_ports.questions import Port
+from os_vif.host.dnsmasq.questions import Server
+from os_vif.host.dnsmasq.resources import ServedSubnet
 from os_vif.host.functions.questions import FunctionMark
 from os_vif.host.functions.resources import NO_MAC
-from os_vif.host.links.questions import LINKS, SHARED_MARK, Function, Link, mtu_note
+from os_vif.host.gateways.questions import Served
+from os_vif.host.links.questions import LINKS, SHARED_MARK, Function, Link
+from os_vif.host.links.questions.mtu_notes import mtu_note
 from os_vif.host.port_profiles.questions import (
     ASSOCIATED,
     PROFILE_SET,
@@ -26,14 +32,21 @@ from os_vif.host.port_profiles.questions import (
     PortState,
 )
 from os_vif.host.routes.questions import Address, Route, as_mapping
+from os_vif.host.traffic_limits.questions import Limits
+from os_vif.host.traffic_limits.resources import Bucket
 from os_vif.host.vhost_user.questions import BackEndState
 from tests.seen import handlers, seen
 
-MARK = str(Mark("1234", "linux_bridge"))
+VIF_ID = "1234"
+MARK = str(Mark(VIF_ID, "linux_bridge"))
 ADDRESS = dict(as_mapping(Address("192.0.2.1/24", broadcast="192.0.2.255", label="br0")))
 ROUTE = dict(as_mapping(Route("0.0.0.0/0", gateway="192.0.2.254")))
 COMMENT = "os-vif vif=1234 bridge=br0"
 FUNCTION_MARK = "os-vif,pci=0000-03-10.2,vif=1234,driver=vfio-pci,instance=5678"
+CHAINS = {
+    "from_guest": [["load ll 6 6", "is 525400000001", "goto more"], ["count", "drop", "say no"]],
+    "more": [["meta l4proto", "load nh 12 4", "mask ffffff00", "is 0a2a0000", "accept"]],
+}
 VSI: dict[str, Any] = {
     "manager": 3,
     "type": 0x123456,
@@ -52,6 +65,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "set_link": {"name": "tap1", "attributes": {"mtu": 1400, "alias": MARK, "master": "br0"}},
     "rename_link": {"name": "eth0", "to": "tap0", "alias": f"{MARK} own-name=eth0", "up": False},
     "tag_link": {"name": "tap1"},
+    "note_guest": {"name": "tap1", "alias": f"{MARK} guest=web"},
     "delete_links": {"links": [["tap1", 7]]},
     "delete_unused": {"name": "eth0"},
     "give_node": {"name": "macvtap1", "user": 64055, "group": 36, "mode": 0o660},
@@ -59,10 +73,61 @@ GOOD: dict[str, dict[str, Any]] = {
     "delete_idle": {"name": "br2"},
     "note_mtu": {"device": "eth0", "note": "os-vif,mtu=1500,eth0"},
     "forget_mtu": {"device": "vhu1", "note": "os-vif,mtu=1500,vhu1"},
+    "set_port_of_bridge": {
+        "name": "port0",
+        "attributes": {"isolated": True, "pvid": 10, "untagged": "10", "tagged": "20-29 40"},
+    },
+    "filter_vlans": {"name": "br0", "on": True},
+    "add_vlans": {"name": "port0", "vlans": "10 20-29"},
     "add_address": {"device": "br0", "address": ADDRESS},
     "delete_address": {"device": "eth0", "address": ADDRESS},
     "add_route": {"device": "br0", "route": ROUTE},
     "delete_route": {"device": "eth0", "route": ROUTE},
+    "set_limits": {
+        "device": "macvtap1",
+        "egress": {"rate": 10**9, "burst": 65536},
+        "ingress": None,
+    },
+    "set_guest_filter": {
+        "vif": VIF_ID,
+        "mark": MARK,
+        "device": "tap1",
+        "guest_inside": False,
+        "chains": CHAINS,
+    },
+    "remove_guest_filters": {"filters": [[VIF_ID, "tap1"]]},
+    "set_gateway": {
+        "bridge": "br0",
+        "vif": VIF_ID,
+        "mark": MARK,
+        "addresses": ["10.7.0.1/24", "fd00:7::1/64"],
+        "nat": ["10.7.0.0/24"],
+    },
+    "leave_gateways": {"users": [["br3", VIF_ID]]},
+    "start_dnsmasq": {
+        "bridge": "br0",
+        "subnets": [
+            {
+                "cidr": "10.7.0.0/24",
+                "gateway": "10.7.0.1",
+                "dns": ["192.0.2.53"],
+                "dhcp": True,
+                "routes": [["10.9.0.0/16", "10.7.0.9"]],
+            }
+        ],
+        "mtu": 1400,
+        "forwards": True,
+        "why": "does not run",
+    },
+    "stop_dnsmasq": {"bridge": "br3"},
+    "set_reservation": {
+        "bridge": "br0",
+        "vif": VIF_ID,
+        "mark": MARK,
+        "mac": "52:54:00:00:00:01",
+        "addresses": ["10.7.0.5"],
+        "name": "web",
+    },
     "set_ipv6": {
         "device": "br0",
         "settings": {"accept_ra": 2, "router_solicitations": -1, "token": "::5"},
@@ -114,8 +179,14 @@ GOOD: dict[str, dict[str, Any]] = {
     "stop_back_end": {"name": "vhu1", "stale": "", "abandoned": False},
 }
 
-FINAL = {"delete_unused", "del_fp_device", "hold_mtu", "tag_link"}
+FINAL = {"delete_unused", "del_fp_device", "add_vlans", "hold_mtu", "tag_link"}
 """Kinds that nothing takes back."""
+
+
+PORT_ATTRIBUTES = {"isolated": False, "learning": True, "pvid": 1, "untagged": "1", "tagged": ""}
+
+
+GATEWAY = Served("br3", (MARK,), addresses=("10.9.0.1/24", "10.9.1.1/24"), added=("10.9.1.1/24",))
 
 
 def host() -> Host:
@@ -130,11 +201,21 @@ def host() -> Host:
             "br0": Link("br0", 2, "bridge", SHARED_MARK, up, marks),
             "br2": Link("br2", 9, "bridge", SHARED_MARK, dict(up)),
             "eth0": Link("eth0", 3, "", "", {"up": True, "master": None}),
+            "port0": Link("port0", 11, "tap", MARK, {**tap, "master": "br0"}),
             "vhu1": Link("vhu1", 8, "tap", MARK, {**tap, "queues": 1}, note),
         },
+        bridge_port={"port0": Port("br0", PORT_ATTRIBUTES)},
+        vlan_filtering={"br0": False},
         nodes={"macvtap1": (0, 0, 0o600)},
+        traffic_limits={"macvtap1": Limits(ingress=Bucket(8000, 2000))},
+        guest_filters={VIF_ID: Filter(MARK, "ingress tap1", {"from_guest": [["accept"]]})},
         back_ends={"tap0": None, "vhu1": BackEndState("/run/vhost/1", listens=True)},
-        addresses={"eth0": (Address(**ADDRESS),), "br0": ()},
+        gateways={"br0": None, "br3": GATEWAY},
+        addresses={
+            "eth0": (Address(**ADDRESS),),
+            "br0": (),
+            "br3": (Address("10.9.0.1/24"), Address("10.9.1.1/24", proto=118)),
+        },
         routes={"eth0": (Route(**ROUTE),), "br0": ()},
         how_ipv6={"br0": {"accept_ra": 1, "router_solicitations": 3, "token": "::"}},
         proxies={"eth0": frozenset({"2001:db8::1"}), "br0": frozenset()},
@@ -143,6 +224,10 @@ def host() -> Host:
         vsis={"eth0": {}, "eth1": {VSI["instance"]: ASSOCIATED}},
         port_profiles={"eth0": PortState("", PROFILE_SET, REQUEST_ASSOCIATE, "old")},
         forwarding={(COMMENT, False): (("-i", "br0", "-j", "DROP"),)},
+        dnsmasq={
+            "br0": Server(),
+            "br3": Server(running=True, subnets=(ServedSubnet(cidr="10.8.0.0/24"),), mtu=1400),
+        },
     )
 
 
@@ -295,6 +380,17 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
 @pytest.mark.parametrize(
     ("kind", "change"),
     [
+        ("set_port_of_bridge", {"attributes": {}}),
+        ("set_port_of_bridge", {"attributes": {"isolated": 1}}),
+        ("set_port_of_bridge", {"attributes": {"locked": True}}),
+        ("set_port_of_bridge", {"attributes": {"pvid": 10}}),
+        ("set_port_of_bridge", {"attributes": {"pvid": 4095, "untagged": "", "tagged": ""}}),
+        ("set_port_of_bridge", {"attributes": {"pvid": 0, "untagged": "", "tagged": "9-7"}}),
+        ("set_port_of_bridge", {"attributes": {"pvid": 0, "untagged": "", "tagged": "7 8"}}),
+        ("add_vlans", {"vlans": ""}),
+        ("add_vlans", {"vlans": "0"}),
+        ("add_vlans", {"vlans": "4095"}),
+        ("filter_vlans", {"on": 1}),
         ("create_link", {"kind": "veth"}),
         ("create_link", {"kind": "dummy"}),
         ("create_link", {"kind": "vlan"}),  # without lower device and id
@@ -320,6 +416,42 @@ def test_one_bad_value_anywhere_is_refused_or_is_not_bad(
         ("add_address", {"address": {**ADDRESS, "local": "fe80::1%eth0/64"}}),
         ("add_address", {"address": {**ADDRESS, "label": "a" * 16}}),
         ("add_address", {"address": {**ADDRESS, "extra": 1}}),
+        ("set_limits", {"device": "a/b"}),
+        ("set_limits", {"egress": {"rate": 10**13, "burst": 65536}}),
+        ("set_limits", {"egress": {"rate": 10**9}}),
+        ("set_limits", {"ingress": {"rate": 10**9, "burst": -1}}),
+        ("set_limits", {"ingress": {"rate": True, "burst": 65536}}),
+        ("set_guest_filter", {"vif": "another"}),
+        ("set_guest_filter", {"vif": "a/b"}),
+        ("set_guest_filter", {"mark": ""}),
+        ("set_guest_filter", {"mark": "mine"}),
+        ("set_guest_filter", {"device": ""}),
+        ("set_guest_filter", {"device": "a b"}),
+        ("set_guest_filter", {"guest_inside": 1}),
+        ("set_guest_filter", {"chains": {}}),
+        ("set_guest_filter", {"chains": {"other": [["accept"]]}}),
+        ("set_guest_filter", {"chains": {"from_guest": [["goto nowhere"]]}}),
+        ("set_guest_filter", {"chains": {"from_guest": [["jump from_guest"]]}}),
+        ("set_guest_filter", {"chains": {"from_guest": [["load ll 6 17"]]}}),
+        ("set_guest_filter", {"chains": {"from_guest": [["is 0"]]}}),
+        ("set_guest_filter", {"chains": {"from_guest": [["say \x1b[2J"]]}}),
+        ("set_guest_filter", {"chains": {"from_guest": [[]]}}),
+        ("set_guest_filter", {"chains": {"from_guest": "accept", "A": []}}),
+        ("remove_guest_filters", {"filters": [VIF_ID]}),
+        ("remove_guest_filters", {"filters": [[VIF_ID, "a/b"]]}),
+        ("remove_guest_filters", {"filters": [["../x", "tap1"]]}),
+        ("set_gateway", {"bridge": "../all"}),
+        ("set_gateway", {"vif": "another"}),
+        ("set_gateway", {"mark": "mine"}),
+        ("set_gateway", {"mark": f"{MARK} word"}),
+        ("set_gateway", {"addresses": ["10.7.0.1"]}),
+        ("set_gateway", {"addresses": ["10.7.0.1/24", "10.7.0.2/25"]}),
+        ("set_gateway", {"addresses": [10]}),
+        ("set_gateway", {"nat": ["0.0.0.0/0"]}),
+        ("set_gateway", {"nat": "10.7.0.0/24"}),
+        ("leave_gateways", {"users": [["br0"]]}),
+        ("leave_gateways", {"users": [["a/b", VIF_ID]]}),
+        ("leave_gateways", {"users": [["br0", "a b"]]}),
         ("add_route", {"route": {**ROUTE, "destination": 5}}),
         ("add_route", {"route": {**ROUTE, "destination": "10.0.0.1/24"}}),
         ("add_route", {"route": {**ROUTE, "gateway": b"\x7f\0\0\1"}}),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from os_vif.host.functions.system import pci_drivers
-from os_vif.host.links.questions import Function
-from os_vif.host.links.system import sysfs
+from os_vif.host.links.questions import Function, Link
+from os_vif.host.links.system import stacking, sysfs
 from tests.fake_sysfs import FakeSysfs
 
 PF, PF1 = "0000:03:00.0", "0000:03:00.1"
@@ -266,3 +266,14 @@ def test_a_guest_that_holds_it_is_not_waited_for(
             pci_drivers.bind(address, None, "")
     assert opened == [tmp_path / "dev/vfio/10"]
     assert state(address) == ("vfio-pci", "vfio-pci")
+
+
+# --- what goes meanwhile --------------------------------------------------------------------------
+
+
+def test_nobody_stands_on_what_has_just_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacking, "ROOT", str(tmp_path))
+    monkeypatch.setattr(stacking, "is_shown", lambda *_: True)
+    assert stacking.users_of(Link("gone0", 7, "vlan", alias="", attributes={})) == ()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from os_vif.engine.turns import Job, Turn
+from os_vif.engine.turns import Job, Turn, only_waits
 
 
 class Desk:
@@ -21,11 +21,14 @@ class Desk:
         self.threads: list[threading.Thread] = []
         self.ended: dict[str, BaseException | None] = {}
         self.trouble: Callable[[str], None] = lambda _letters: None
+        self.only_waits_for = ""
         self._go = threading.Semaphore(0 if held else 1000)
 
     def serve(self, verb: str, items: Sequence[str], alone: bool) -> None:
         letters = "".join(items)
         self.batches.append((verb, letters, alone))
+        if letters[0] in self.only_waits_for:
+            only_waits()
         assert self._go.acquire(timeout=30)
         self.trouble(letters)
 
@@ -53,7 +56,7 @@ class Desk:
         for thread in self.threads:
             thread.join(30)
             assert not thread.is_alive(), "somebody was forgotten"
-        assert (self.turn.waiting, self.turn.leader) == ([], None)
+        assert (self.turn.waiting, self.turn.leader, self.turn.on_their_way) == ([], None, [])
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -195,6 +198,69 @@ def test_one_interrupted_in_the_moment_the_turn_comes_hands_it_on() -> None:
     desk.close()
     assert len(ended) == 1
     assert [batch[1] for batch in desk.batches] == ["a", "b"]
+
+
+def test_while_one_only_waits_the_next_batch_is_served() -> None:
+    desk = Desk()
+    desk.only_waits_for = "ab"
+    for letter in "ab":
+        desk.come("plug", letter)
+    assert [batch[1] for batch in desk.batches] == ["a", "b"]
+    assert desk.ended == {}
+    for letter in "cd":
+        desk.come("plug", letter)
+    assert [batch[1] for batch in desk.batches] == ["a", "b"], "no more than two on their way"
+    desk.come("unplug", "e")
+    assert [batch[1] for batch in desk.batches] == ["a", "b", "e"], "of a verb"
+    desk.go(4)
+    desk.close()
+    assert [batch[1] for batch in desk.batches] == ["a", "b", "e", "cd"]
+    assert desk.ended == dict.fromkeys("abcde")
+
+
+def test_what_is_wanted_of_a_vif_on_its_way_waits_for_it() -> None:
+    desk = Desk()
+    desk.only_waits_for = "a"
+    desk.come("plug", "a")
+    desk.come("unplug", "b", key="a")
+    desk.come("plug", "c", key="a")
+    desk.come("plug", "d")
+    assert [batch[:2] for batch in desk.batches] == [("plug", "a"), ("plug", "d")]
+    desk.go(4)
+    desk.close()
+    assert [batch[:2] for batch in desk.batches[2:]] == [("unplug", "b"), ("plug", "c")]
+
+
+def test_one_who_only_waits_and_is_interrupted_leaves_the_others_to_be_served() -> None:
+    desk = Desk()
+    desk.only_waits_for = "b"
+
+    def trouble(letters: str) -> None:
+        if letters == "bcd":
+            raise KeyboardInterrupt
+
+    desk.trouble = trouble
+    for letter in "abcd":
+        desk.come("plug", letter)
+    desk.go(1)
+    until(lambda: len(desk.batches) == 2)
+    desk.come("plug", "e")
+    assert desk.batches[2][1] == "e"
+    desk.go(3)
+    desk.close()
+    assert [batch[1] for batch in desk.batches] == ["a", "bcd", "e", "cd"]
+    assert isinstance(desk.ended.pop("b"), KeyboardInterrupt)
+    assert desk.ended == dict.fromkeys("acde")
+
+
+def test_nobody_is_forgotten_where_all_only_wait() -> None:
+    desk = Desk(held=False)
+    desk.only_waits_for = "abcdefghijklmnopqrstuvwxyz"
+    for number in range(200):
+        letter = chr(ord("a") + number % 26)
+        desk.come("plug" if number % 3 else "unplug", letter, key=letter * (1 + number % 2))
+    desk.close()
+    assert len("".join(batch[1] for batch in desk.batches)) == 200
 
 
 def test_many_come_and_go() -> None:

@@ -129,18 +129,41 @@ def test_unplugging_takes_nothing_back(world: World, looks: list[BaseException |
     assert list(world.links) == ["br0"]
 
 
-@pytest.mark.parametrize("number", [errno.ENODEV, errno.ENXIO, errno.ENOBUFS, errno.EINTR])
+def no_such(path: str) -> OSError:
+    return OSError(errno.ENOENT, "No such file or directory", path)
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        *(OSError(it, "passing") for it in (errno.ENODEV, errno.ENXIO, errno.ENOBUFS, errno.EINTR)),
+        no_such("/sys/class/net/eth0/ifindex"),
+        no_such("/proc/sys/net/ipv4/conf/eth0/forwarding"),
+    ],
+    ids=str,
+)
 def test_what_passes_is_looked_at_again(
-    world: World, looks: list[BaseException | None], number: int
+    world: World, looks: list[BaseException | None], passing: OSError
 ) -> None:
-    passing = OSError(number, "in the middle of it")
     looks += [passing, passing, None, passing, None]
     one = request()
     engine.plug([one])
     assert one.error is None
     assert set(world.links) == {"br0", vifs.tap_name(1)}
     looks[:] = [passing, None]
-    assert examine.plan(request()) == []
+    assert examine.plan(request()).steps == []
+
+
+@pytest.mark.parametrize(
+    "lasting", [no_such("/run/openvswitch/db.sock"), OSError(errno.ENOENT, "no iptables")], ids=str
+)
+def test_what_is_missing_is_not_waited_for(
+    world: World, looks: list[BaseException | None], lasting: OSError
+) -> None:
+    looks += [lasting, None]
+    one = request()
+    engine.plug([one])
+    assert one.error is lasting
 
 
 def test_what_does_not_pass_is_told(world: World, looks: list[BaseException | None]) -> None:

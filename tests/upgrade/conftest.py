@@ -12,7 +12,7 @@ import pytest
 import os_vif
 from tests import openvswitch
 from tests.conftest import PrivateHost
-from tests.debian import PackagesError, locked
+from tests.debian import CACHE, locked
 from tests.upgrade.services import HERE, Service, Services, fetch
 
 
@@ -52,7 +52,7 @@ def switch(inside: PrivateHost) -> Iterator[openvswitch.Switch]:
 @pytest.fixture
 def dpdk_switch(inside: PrivateHost) -> Iterator[openvswitch.Switch]:
     """Return the same with DPDK; one at a time, as it takes 0.6 GB and, at times, a processor."""
-    with locked(openvswitch.CACHE / "polling.lock"):
+    with locked(CACHE / "dpdk-switch.lock"):
         made = openvswitch.Switch(inside, tcp=True, dpdk=True)
         try:
             yield made
@@ -66,6 +66,3 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if any(HERE in item.path.parents for item in session.items):
         fetch()
-        with contextlib.suppress(PackagesError):
-            openvswitch.prepare()
-            openvswitch.prepare(dpdk=True)

@@ -7,6 +7,8 @@ One line of JSON in, one out. A request is a list: what to do, and with what:
 * ``["check", VIF, GUEST, OPTIONS]``: what is left to do, in words (of this release only)
 * ``["describe"]``: versions, options and what the host is said to take
 * ``["write", VIF]``, ``["read", PRIMITIVE]``: a VIF on the wire, and a VIF from there
+* ``["send", HOST, VIF]``: what goes over the wire to a host, that is said to take what ``describe``
+  has of it, or why nothing does; ``["plug", PRIMITIVE, GUEST, OPTIONS]`` there takes it
 
 A VIF is ``{"class": NAME, FIELD: VALUE}``, and so is what its fields hold. OPTIONS are by group.
 """
@@ -46,6 +48,8 @@ def built(said: Any) -> Any:
     """Return a versioned object, or whatever else was said."""
     if isinstance(said, list):
         return [built(item) for item in said]
+    if isinstance(said, dict) and "versioned_object.name" in said:
+        return _from_wire(said)
     if not isinstance(said, dict) or "class" not in said:
         return said
     from oslo_versionedobjects import base
@@ -109,9 +113,31 @@ def describe() -> dict[str, Any]:
 
 
 def read(primitive: Any) -> Any:
+    return _from_wire(primitive).obj_to_primitive()
+
+
+def _from_wire(primitive: Any) -> Any:
     from os_vif.objects.base import VersionedObject
 
-    return VersionedObject.obj_from_primitive(primitive).obj_to_primitive()
+    return VersionedObject.obj_from_primitive(primitive)
+
+
+def send(host: Any, said: Any) -> dict[str, Any]:
+    """Return what goes to a host, by this release's own means to find a version for both."""
+    info, vif = _from_wire(host), built(said)
+    try:
+        try:
+            from os_vif import negotiation
+        except ImportError:  # earlier ones say of each class whether it may go as it is
+            described = info.get_plugin(vif.plugin).get_vif(vif.obj_name())
+            described.get_common_version()
+            for profile in described.supported_port_profiles:
+                if profile.profile_object_name == vif.port_profile.obj_name():
+                    profile.get_common_version()
+            return {"sent": vif.obj_to_primitive()}
+        return {"sent": negotiation.primitive_for(info, vif)}
+    except Exception as error:
+        return {"raised": [type(error).__name__, str(error)]}
 
 
 def initialize(settings: str) -> None:
@@ -136,6 +162,7 @@ def main() -> None:
         "describe": describe,
         "write": lambda vif: built(vif).obj_to_primitive(),
         "read": read,
+        "send": send,
     }
     for line in sys.stdin:
         verb, *said = json.loads(line)

@@ -4,10 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from tests import guest, vifs, vifs_ovs, witness
 from tests.conftest import PrivateHost
 from tests.kernel_guest import KernelGuest
 from tests.openvswitch import Switch
+from tests.pings import Ping
 
 GUEST = {"class": "InstanceInfo", "uuid": vifs.instance().uuid, "name": "guest1"}
 ID, MAC, TAP = vifs.vif_id(1), vifs.guest_mac(1), vifs.tap_name(1)
@@ -73,39 +70,6 @@ def on_bridge(**fields: Any) -> dict[str, Any]:
             **fields,
         },
     )
-
-
-class Ping:
-    """Pings from somewhere, until it is stopped."""
-
-    def __init__(self, host: PrivateHost, address: str, folder: Path) -> None:
-        self._said = folder / f"ping-{address}"
-        with self._said.open("w") as out:
-            self._process = subprocess.Popen(
-                host.argv("stdbuf", "-oL", "ping", "-n", "-i", "0.02", address), stdout=out
-            )
-
-    def _answered(self) -> list[int]:
-        return [int(found) for found in re.findall(r"icmp_seq=(\d+) ttl", self._said.read_text())]
-
-    def more(self, count: int = 10) -> None:
-        """Wait until so many more were answered."""
-        before = len(self._answered())
-        deadline = time.monotonic() + 30
-        while len(self._answered()) < before + count:
-            assert time.monotonic() < deadline, "nobody answers any more"
-            time.sleep(0.02)
-
-    def lost(self) -> list[int]:
-        """Stop, and return which were not answered, of those from the first answer to the last."""
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(30)
-        answered = self._answered()
-        return sorted(set(range(answered[0], answered[-1] + 1)) - set(answered))
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @contextlib.contextmanager

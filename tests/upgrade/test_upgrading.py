@@ -11,12 +11,13 @@ import pytest
 
 from tests import witness
 from tests.openvswitch import Switch
+from tests.pings import Ping
 from tests.switch_witness import assert_only_bridges, interfaces, make_bridge
 from tests.upgrade import situations
 from tests.upgrade.services import OURS, Services
-from tests.upgrade.situations import GUEST, HOST, QBR, TAP, Ping
+from tests.upgrade.situations import GUEST, HOST, QBR, TAP
 
-pytestmark = [pytest.mark.functional, pytest.mark.slow]
+pytestmark = [pytest.mark.functional, pytest.mark.long]
 
 ON_SWITCH = (situations.vif(), situations.hybrid())
 Way = tuple[str, str]

@@ -16,6 +16,7 @@ os_vif.initialize()
 from os_vif_vxlan.resources import Vxlan
 
 from os_vif.engine.steps import checked, describe
+from os_vif.guest.card import Tap
 from os_vif.objects.instance_info import InstanceInfo
 from os_vif.objects.network import Network
 from os_vif.objects.vif import VIFBridge
@@ -55,6 +56,10 @@ def test_the_device_is_as_described():
     shown = ip("-details", "link", "show", TUNNEL)
     assert "vxlan id 42 remote 192.0.2.2" in shown
     assert f"master br-{vif().id[:11]}" in shown
+
+
+def test_what_a_hypervisor_is_told_of():
+    assert os_vif.guest_card(vif(), GUEST).end == Tap(device="tap1", mtu=1450)
 
 
 def test_it_converges_and_leaves_nothing():

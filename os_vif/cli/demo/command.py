@@ -2,7 +2,8 @@
 """The subcommand ``demo``: the stage, which is set up and proven empty afterwards.
 
 A child process plays, in namespaces of its own; the kernel takes them down with it, however it
-ends. The parent stays where it was and sees that its network is as before.
+ends, once the dnsmasq of the last act is gone too: the child ends that, unless it is killed over
+it. The parent stays where it was and sees that its network is as before.
 """
 
 from __future__ import annotations
@@ -29,15 +30,17 @@ def demo(session: Session) -> int:
     """See it work, in a network of its own.
 
     Two guests are plugged on a bridge and send each other real packets; something is broken, check
-    finds it, plug repairs it, and unplug leaves nothing. All of it happens in a private network
-    namespace, also without root where the kernel gives user namespaces, so nothing of this host
-    is touched. It takes about a second, and needs nothing but Python and the kernel.
+    finds it, plug repairs it, and unplug leaves nothing. A third one is told its address by DHCP
+    and gets outside, where this host has dnsmasq. All of it happens in a private network namespace,
+    also without root where the kernel gives user namespaces, so nothing of this host is touched. It
+    takes about a second, and needs nothing else but Python and the kernel.
 
     Examples:
       os-vif demo
       os-vif demo --json
 
-    With --json: "acts", each with act, seconds and what it found; "seconds"; "user_namespace".
+    With --json: "acts", each with act, seconds and what it found; "left_out", why the last act is,
+    or null; "seconds"; "user_namespace".
     """
     from os_vif.cli.demo import world
 
@@ -102,7 +105,7 @@ def _play(session: Session) -> dict[str, Any]:
         ) from None
     from os_vif.cli.demo import story
 
-    return {"user_namespace": in_user_namespace, "acts": story.play(session)}
+    return {"user_namespace": in_user_namespace, **story.play(session)}
 
 
 def _audience(child: int, reader: int) -> tuple[str, Exit]:

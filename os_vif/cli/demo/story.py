@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from os_vif.cli.demo import world
+from os_vif.cli.demo import served, world
 from os_vif.cli.plugging import duration
 from os_vif.cli.session import Failure, Session
 
 if TYPE_CHECKING:
-    from os_vif.cli.specs.reader import Batch
+    from os_vif.cli.specs.batch import Batch
     from os_vif.drawing.scene import Fault, Guest
     from os_vif.engine.converge import Request
 
@@ -85,15 +85,18 @@ class Story:
             raise Failure(f"the demo failed: {otherwise}")
 
 
-def play(session: Session) -> list[dict[str, Any]]:
+def play(session: Session) -> dict[str, Any]:
     """Play all acts in this network namespace, which must be a private one; return the facts.
+
+    They are ``acts``, and ``left_out``: why the last one is, where this host has not what it takes.
 
     :raises Failure: something did not come out as it should
     """
     from os_vif.cli.specs import reader
+    from os_vif.cli.specs.batch import Batch
 
     session.start()
-    batch = reader.Batch()
+    batch = Batch()
     reader.read_text("demo", SPEC, batch)
     requests = [item for item in reader.describe_all(batch) if item is not None]
     story = Story(session)
@@ -106,7 +109,11 @@ def play(session: Session) -> list[dict[str, Any]]:
         _check(story, batch, requests)
         _repair(story, batch, anna)
     _unplug(story, batch, before)
-    return story.acts
+    left_out = served.play(story)
+    if left_out:
+        session.say("")
+        session.say(("left out: a network with DHCP and a way out", "warn"), f"; {left_out}")
+    return {"acts": story.acts, "left_out": left_out or None}
 
 
 def _plug(story: Story, batch: Batch, requests: list[Request]) -> None:
@@ -155,14 +162,14 @@ def _break(story: Story, anna: world.Guest) -> None:
 
 def _check(story: Story, batch: Batch, requests: list[Request]) -> None:
     from os_vif import verbs
-    from os_vif.cli.drift import drifts_of, faults_of
+    from os_vif.cli.drift import drifts_in, faults_of
 
     with story.act("os-vif check finds it") as facts:
         begun = time.perf_counter()
-        steps = [step for entry in batch.entries for step in verbs.check(entry.vif, entry.instance)]
+        findings = verbs.examine([(entry.vif, entry.instance) for entry in batch.entries])
         facts["timed"] = "check"
         facts["seconds"] = round(time.perf_counter() - begun, 6)
-        drifts = drifts_of(steps)
+        drifts = [drift for found in findings for drift in drifts_in(found)]
         facts["drifts"] = [f"{drift.device}: {drift.words}" for drift in drifts]
         for drift in drifts:
             story.tell(("drift", "bad"), "  ", (drift.device, "title"), f"  {drift.words}")

@@ -10,27 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from collections.abc import Sequence as SequenceOf
 from typing import Any
 
 import yaml
 
 from os_vif.cli.specs import bounds
+from os_vif.cli.specs.refused import BadInput
 from os_vif.specs import Mark, Problem
+from os_vif.specs.problems import quoted
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class BadInput(Exception):
-    """The input cannot be used; nothing was touched.
-
-    :ivar problems: all of them, in the order of the files.
-    """
-
-    def __init__(self, problems: SequenceOf[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = list(problems)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -79,7 +69,7 @@ def what(node: Node) -> str:
         return "a mapping"
     if isinstance(node, Sequence):
         return "a list"
-    return "nothing" if node.is_null else repr(node.text)
+    return "nothing" if node.is_null else quoted(node.text)
 
 
 def compose(source: str, text: str) -> list[Node]:

@@ -3,147 +3,86 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
-from os_vif.cli.specs import bounds, nodes, types, wire
-from os_vif.cli.specs.nodes import BadInput, Mapping, Node, Scalar, what
-from os_vif.cli.specs.reading import read_group, suggest
+from os_vif.cli.specs import clients, files, nodes, other_tools, together, types, wire
+from os_vif.cli.specs.batch import Batch, Entry, Said, join
+from os_vif.cli.specs.nodes import Mapping, Node, Scalar, what
+from os_vif.cli.specs.reading import read_group
+from os_vif.cli.specs.refused import BadInput
+from os_vif.cli.suggest import suggest
+from os_vif.engine import checks
 from os_vif.specs import (
     INSTANCE,
-    Field,
-    Group,
     Mark,
     Problem,
     Reading,
-    Values,
     VIFType,
     instance_of,
 )
+from os_vif.specs.problems import quoted
 
 if TYPE_CHECKING:
+    from os_vif.cli.config_files import Placed
     from os_vif.engine.claims import Claim
     from os_vif.engine.converge import Request
-    from os_vif.objects.instance_info import InstanceInfo
-    from os_vif.objects.vif import VIFBase
 
-Options = dict[tuple[str, str], tuple[str | list[str], Mark]]
-"""``options:`` of the documents: by plugin and option, the text and where it stands."""
+_LISTS = ("vifs", "networks", "routers")
+"""Keys of a document that holds several things, of which each may be missing."""
 
-
-Said = dict[tuple[str, str, str], tuple[object, Mark]]
-"""What fields say that stands in options: by plugin, option and key, the value and where it
-stands."""
-
-
-@dataclasses.dataclass(slots=True)
-class Entry:
-    """One VIF of a file.
-
-    :ivar vif: the versioned object.
-    :ivar instance: the guest it belongs to, if that was said.
-    :ivar mark: where it stands.
-    :ivar root: its path in its document; '' if it is the document.
-    :ivar marks: where each of its fields stands.
-    :ivar row: its row in the table; None for the wire form.
-    :ivar values: what was said, by the row's fields.
-    """
-
-    vif: VIFBase
-    instance: InstanceInfo | None
-    mark: Mark
-    root: str = ""
-    marks: dict[str, Mark] = dataclasses.field(default_factory=dict)
-    row: VIFType | None = None
-    values: Values = dataclasses.field(default_factory=dict)
-
-    def locate(self, known_as: str) -> tuple[Mark, str] | None:
-        """Return where a field stands and its path, by the name the library has for it.
-
-        A field that was left out stands where the mapping stands that lacks it.
-        """
-        names = [known_as, known_as.partition(".")[2]]
-        paths = _paths_of(self.row.fields, names, "") if self.row else names
-        for path in paths:
-            mark = self.marks.get(path)
-            if mark is None and self.row:
-                mark = self.marks.get(path.rpartition(".")[0], self.mark)
-            if mark is not None:
-                return mark, _join(self.root, path)
-        return None
-
-
-def _paths_of(fields: Iterable[Field], names: list[str], path: str) -> list[str]:
-    found = []
-    for field in fields:
-        inner = f"{path}{field.name}"
-        if any(name in field.known_as for name in names):
-            found.append(inner)
-        if isinstance(field.kind, Group):
-            found += _paths_of(field.kind.fields, names, f"{inner}.")
-    return found
-
-
-@dataclasses.dataclass(slots=True)
-class Batch:
-    """What all files of a call say.
-
-    :ivar entries: the VIFs.
-    :ivar options: of the plugins.
-    :ivar said: the same, of VIFs' own fields.
-    :ivar problems: what cannot be used.
-    """
-
-    entries: list[Entry] = dataclasses.field(default_factory=list)
-    options: Options = dataclasses.field(default_factory=dict)
-    said: Said = dataclasses.field(default_factory=dict)
-    problems: list[Problem] = dataclasses.field(default_factory=list)
+_BESIDE = (*_LISTS, "options", "owner")
+"""What may stand beside each of them."""
 
 
 def read_files(names: Sequence[str]) -> Batch:
-    """Read specifications; ``-`` is standard input.
+    """Read specifications; ``-`` is standard input, and of a folder its files are read.
+
+    Only if all that was named are folders, or an owner has none any more, may there be no VIF.
 
     :raises BadInput: with all problems of all files
     """
     batch = Batch()
-    for name in names:
-        source = "<stdin>" if name == "-" else name
-        try:
-            read_text(source, _text_of(name), batch)
-        except BadInput as error:
-            batch.problems += error.problems
-    if not batch.entries and not batch.problems:
-        for name in names:
-            mark = Mark("<stdin>" if name == "-" else name, 1, 1)
+    named = gather(names, batch)
+    batch.problems += together.problems_of(batch.entries)
+    if not batch.entries and not batch.problems and not batch.owners:
+        for name in named:
+            mark = Mark(files.source_of(name), 0, 0)
             batch.problems.append(Problem(mark, "", "there is no VIF in it; see: os-vif types"))
     if batch.problems:
         raise BadInput(batch.problems)
     return batch
 
 
-def _text_of(name: str) -> str:
-    source = "<stdin>" if name == "-" else name
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(bounds.MAX_BYTES + 1)
+def gather(names: Sequence[str], batch: Batch) -> list[str]:
+    """Add what files say to ``batch``, and their problems; return those that are no folders."""
+    named = []
+    found: list[list[tuple[Node, str]] | BadInput] = []
+    for name in names:
+        try:
+            listed = files.files_in(name)
+        except BadInput as error:
+            found.append(error)
+            continue
+        if listed is None:
+            named.append(name)
+        for each in [name] if listed is None else listed:
+            try:
+                text = files.text_of(each, listed=listed is not None)
+                found.append(_documents(files.source_of(each), text))
+            except BadInput as error:
+                found.append(error)
+    # A VIF may name a network of a file that comes later.
+    for documents in found:
+        if not isinstance(documents, BadInput):
+            _define(documents, batch)
+    for documents in found:
+        if isinstance(documents, BadInput):
+            batch.problems += documents.problems
         else:
-            with Path(name).open("rb") as file:
-                data = file.read(bounds.MAX_BYTES + 1)
-    except OSError as error:
-        raise BadInput([Problem(Mark(source, 1, 1), "", error.strerror or str(error))]) from None
-    if len(data) > bounds.MAX_BYTES:
-        raise BadInput([Problem(Mark(source, 1, 1), "", bounds.TOO_LARGE)])
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        message = f"not UTF-8 text (byte 0x{data[error.start]:02x})"
-        raise BadInput([Problem(Mark(source, line, column), "", message)]) from None
+            _read_documents(documents, batch)
+    return named
 
 
 def read_text(source: str, text: str, batch: Batch) -> None:
@@ -151,15 +90,44 @@ def read_text(source: str, text: str, batch: Batch) -> None:
 
     :raises BadInput: it is no YAML
     """
-    documents = nodes.compose(source, text)
-    for number, document in enumerate(documents):
-        root = f"document {number + 1}" if len(documents) > 1 else ""
+    documents = _documents(source, text)
+    _define(documents, batch)
+    _read_documents(documents, batch)
+
+
+def _documents(source: str, text: str) -> list[tuple[Node, str]]:
+    """Return the documents of a text, each with its path.
+
+    :raises BadInput: it is no YAML
+    """
+    if why := other_tools.of_text(text):
+        raise BadInput([Problem(Mark(source, 1, 1), "", why)])
+    found = nodes.compose(source, text)
+    several = len(found) > 1
+    return [(each, f"document {at + 1}" if several else "") for at, each in enumerate(found)]
+
+
+def _define(documents: list[tuple[Node, str]], batch: Batch) -> None:
+    for document, root in documents:
+        if isinstance(document, Mapping) and any(map(document.get, ("networks", "routers"))):
+            from os_vif.cli.specs import networks
+
+            networks.define(document, root, batch)
+
+
+def _read_documents(documents: list[tuple[Node, str]], batch: Batch) -> None:
+    for document, root in documents:
         _read_document(document, root, batch)
 
 
 def _read_document(document: Node, root: str, batch: Batch) -> None:
     if isinstance(document, nodes.Sequence):
         _read_list(document, root, batch)
+        return
+    named = clients.kuryr(document)
+    if named is not None:
+        for path, vif in named:
+            _read_vif(vif, join(root, path), batch)
         return
     if not isinstance(document, Mapping):
         message = (
@@ -168,24 +136,51 @@ def _read_document(document: Node, root: str, batch: Batch) -> None:
         )
         batch.problems.append(Problem(document.mark, root, message))
         return
+    if (theirs := other_tools.of_document(document)) is not None:
+        batch.problems.append(Problem(theirs[0].mark, root, theirs[1]))
+        return
     options = document.get("options")
     if options is not None:
         _read_options(options, root, batch)
-    vifs = document.get("vifs")
-    if vifs is None:
-        rest = [item for item in document.items if item[0].text != "options"]
-        if rest:
-            _read_vif(Mapping(document.mark, rest), root, batch)
+    if any(map(document.get, _LISTS)):
+        _read_lists(document, root, batch)
         return
+    rest = [item for item in document.items if item[0].text != "options"]
+    if rest:
+        _read_vif(Mapping(document.mark, rest), root, batch)
+
+
+def _read_lists(document: Mapping, root: str, batch: Batch) -> None:
     for key, _value in document.items:
-        if key.text not in ("vifs", "options"):
-            message = f"unknown beside 'vifs'; {suggest(key.text, ('vifs', 'options'))}"
-            batch.problems.append(Problem(key.mark, _join(root, key.text), message))
+        if key.text not in _BESIDE:
+            beside = next(name for name in _LISTS if document.get(name) is not None)
+            message = f"unknown beside {beside!r}; {suggest(key.text, _BESIDE)}"
+            batch.problems.append(Problem(key.mark, join(root, key.text), message))
+    said, vifs = document.get("owner"), document.get("vifs")
+    owner = "" if said is None else _read_owner(said, root, batch)
     if isinstance(vifs, nodes.Sequence):
-        _read_list(vifs, _join(root, "vifs"), batch)
-    else:
+        before = len(batch.entries)
+        _read_list(vifs, join(root, "vifs"), batch)
+        for entry in batch.entries[before:]:
+            entry.owner = owner
+    elif vifs is not None and not (_is_null(vifs) and any(map(document.get, _LISTS[1:]))):
         message = f"expected a list of VIFs, found {what(vifs)}"
-        batch.problems.append(Problem(vifs.mark, _join(root, "vifs"), message))
+        batch.problems.append(Problem(vifs.mark, join(root, "vifs"), message))
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.is_null
+
+
+def _read_owner(node: Node, root: str, batch: Batch) -> str:
+    try:
+        owner = checks.owner(node.text if isinstance(node, Scalar) and not node.is_null else None)
+    except exception.InvalidField as error:
+        message = f"{what(node)} cannot be used; expected {error.kwargs['expected']}"
+        batch.problems.append(Problem(node.mark, join(root, "owner"), message))
+        return ""
+    batch.owners.add(owner)
+    return owner
 
 
 def _read_list(items: nodes.Sequence, root: str, batch: Batch) -> None:
@@ -194,7 +189,7 @@ def _read_list(items: nodes.Sequence, root: str, batch: Batch) -> None:
 
 
 def _read_options(node: Node, root: str, batch: Batch) -> None:
-    path = _join(root, "options")
+    path = join(root, "options")
     if not isinstance(node, Mapping):
         message = f"expected a mapping, as in 'tap: {{routed: true}}', found {what(node)}"
         batch.problems.append(Problem(node.mark, path, message))
@@ -221,8 +216,8 @@ def _read_options(node: Node, root: str, batch: Batch) -> None:
             there = batch.options.get((group.text, name.text))
             if there is not None and there[0] != text:
                 message = (
-                    f"{text!r} here and {there[0]!r} at {there[1]}; options count for the whole "
-                    "call, so they must agree"
+                    f"{quoted(text)} here and {quoted(there[0])} at {there[1]}; options count for "
+                    "the whole call, so they must agree"
                 )
                 batch.problems.append(Problem(value.mark, where, message))
             batch.options[group.text, name.text] = (text, value.mark)
@@ -241,6 +236,9 @@ def _read_vif(node: Node, root: str, batch: Batch) -> None:
             entry = Entry(vif, None, node.mark)
     elif isinstance(node, Mapping) and (primitive := node.get("vif")) is not None:
         entry = _read_pair(node, primitive, into)
+    elif isinstance(node, Mapping) and clients.is_nova(node):
+        said = clients.from_nova(node, into)
+        entry = _read_typed(said, into, batch) if said is not None else None
     elif isinstance(node, Mapping):
         entry = _read_typed(node, into, batch)
     else:
@@ -273,6 +271,9 @@ def _read_pair(node: Mapping, primitive: Node, into: Reading) -> Entry | None:
 
 def _read_typed(node: Mapping, into: Reading, batch: Batch) -> Entry | None:
     kind = node.get("type")
+    if kind is None and (meant := other_tools.type_key(node)) is not None:
+        into.problem(meant[0].mark, meant[0].text, meant[1])
+        return None
     if kind is None:
         message = f"missing; say which type of VIF this is: {', '.join(types.all_types())}"
         into.problem(node.mark, "type", message)
@@ -280,11 +281,18 @@ def _read_typed(node: Mapping, into: Reading, batch: Batch) -> Entry | None:
     table = types.all_types()
     if not isinstance(kind, Scalar) or kind.text not in table:
         word = kind.text if isinstance(kind, Scalar) else ""
-        message = f"there is no type {what(kind)}; {suggest(word, table)}"
+        ours = other_tools.type_of(word)
+        hint = f"did you mean {ours!r}?" if ours in table else suggest(word, table)
+        message = f"there is no type {what(kind)}; {hint}"
         into.problem(kind.mark, "type", message)
         return None
     row = table[kind.text]
     rest = Mapping(node.mark, [item for item in node.items if item[0].text != "type"])
+    named = None
+    if batch.networks or _names_network(rest):
+        from os_vif.cli.specs import networks
+
+        rest, named = networks.merged(rest, row.fields, batch, into)
     values = read_group(row.fields, rest, "", into)
     row.check(values, into)
     if into.problems:
@@ -295,10 +303,18 @@ def _read_typed(node: Mapping, into: Reading, batch: Batch) -> Entry | None:
     try:
         vif = row.build(values)
         instance = instance_of(values)
+        if named is not None:
+            named.settle(vif)
     except (ValueError, exception.ExceptionBase) as error:
         into.problem(node.mark, "", f"not a usable {row.vif_class}: {error}")
         return None
-    return Entry(vif, instance, node.mark, row=row, values=values)
+    return Entry(vif, instance, node.mark, row=row, values=values, named=named)
+
+
+def _names_network(node: Mapping) -> bool:
+    """Tell whether a VIF speaks of its network as if that stood elsewhere in the files."""
+    network = node.get("network")
+    return isinstance(network, Mapping) and network.get("addresses") is not None
 
 
 def _take_up(row: VIFType, values: dict[str, Any], into: Reading, said: Said) -> None:
@@ -307,7 +323,8 @@ def _take_up(row: VIFType, values: dict[str, Any], into: Reading, said: Said) ->
         mark = into.marks[path]
         first, there = said.setdefault((row.plugin, option, key), (value, mark))
         if first != value:
-            into.problem(mark, path, f"{value!r} here and {first!r} at {there}, for the same {key}")
+            message = f"{quoted(value)} here and {quoted(first)} at {there}, for the same {key}"
+            into.problem(mark, path, message)
 
 
 # --- against the plugins ------------------------------------------------------------------------
@@ -328,11 +345,13 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
     for entry in batch.entries:
         request = None
         try:
-            request = verbs.describe(entry.vif, entry.instance, unplugging=unplugging)
+            request = verbs.describe(
+                entry.vif, entry.instance, unplugging=unplugging, owner=entry.owner
+            )
         except exception.NotDescribed:
             pass
         except exception.InvalidField as error:
-            problems.append(_refused(entry, error))
+            problems.append(_refused(entry, error, batch.placed))
         except (exception.ExceptionBase, ValueError) as error:
             problems.append(Problem(entry.mark, entry.root, str(error)))
         requests.append(request)
@@ -352,10 +371,16 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
     return requests
 
 
-def _refused(entry: Entry, error: exception.InvalidField) -> Problem:
+def _refused(entry: Entry, error: exception.InvalidField, placed: Placed) -> Problem:
     field, value = str(error.kwargs["field"]), error.kwargs["value"]
-    place = entry.locate(field)
-    said = f"{value!r} cannot be used" if value is not None else "missing"
+    place: tuple[Mark | None, str] | None = entry.locate(field)
+    written = place is not None and place[1].removeprefix(entry.root).lstrip(".") in entry.marks
+    if placed and not written:
+        from os_vif.cli import config_files
+
+        section = f"os_vif_{entry.vif.plugin}"
+        place = config_files.origin(placed, section, value) or place
+    said = f"{quoted(value)} cannot be used" if value is not None else "missing"
     message = f"{said}; expected {error.kwargs['expected']}"
     if place is None:  # of the configuration, say: no field of the file
         return Problem(entry.mark, entry.root, f"{field}: {message}")
@@ -380,7 +405,7 @@ def _duplicate(first: Entry, second: Entry, claim: Claim) -> Problem:
         "" if path == field else f" (it is derived; give another {path}, or the {field} itself)"
     )
     message = f"{claim} is taken by the VIF at {there}{derived}"
-    return Problem(here, _join(second.root, path), message)
+    return Problem(here, join(second.root, path), message)
 
 
 def _source(entry: Entry, field: str) -> tuple[Mark, str]:
@@ -388,7 +413,3 @@ def _source(entry: Entry, field: str) -> tuple[Mark, str]:
         if path in entry.marks:
             return entry.marks[path], path
     return entry.mark, field
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key

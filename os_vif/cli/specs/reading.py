@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
 from os_vif import exception
 from os_vif.cli.specs.nodes import Mapping, Node, Scalar, Sequence, what
-from os_vif.specs import Field, Group, Kind, ListOf, Reading
+from os_vif.cli.suggest import closest, suggest
+from os_vif.specs import Either, Field, Group, ListOf, MapOf, Reading
+from os_vif.specs.kinds import AnyKind
+from os_vif.specs.problems import quoted
 
 
 def read_group(fields: Iterable[Field], node: Node, path: str, into: Reading) -> dict[str, Any]:
@@ -45,8 +47,18 @@ def read_group(fields: Iterable[Field], node: Node, path: str, into: Reading) ->
     return values
 
 
-def read(kind: Kind | ListOf | Group, node: Node, path: str, into: Reading) -> Any:
+def read(kind: AnyKind, node: Node, path: str, into: Reading) -> Any:
     """Read a value of a kind; None, with a problem in ``into``, if it cannot be used."""
+    if isinstance(kind, Either):
+        if isinstance(node, Scalar):
+            kind = kind.single
+        elif isinstance(node, Sequence if isinstance(kind.other, ListOf) else Mapping):
+            kind = kind.other
+        else:
+            into.problem(node.mark, path, f"expected {kind.name}, found {what(node)}")
+            return None
+    if isinstance(kind, MapOf):
+        return _read_map(kind, node, path, into)
     if isinstance(kind, Group):
         return read_group(kind.fields, node, path, into)
     if isinstance(kind, ListOf):
@@ -69,12 +81,28 @@ def read(kind: Kind | ListOf | Group, node: Node, path: str, into: Reading) -> A
         expected = error.kwargs["expected"]
     except ValueError as error:
         expected = str(error)
-    into.problem(node.mark, path, f"{node.text!r} cannot be used; expected {expected}")
+    into.problem(node.mark, path, f"{quoted(node.text)} cannot be used; expected {expected}")
     return None
+
+
+def _read_map(kind: MapOf, node: Node, path: str, into: Reading) -> dict[Any, Any] | None:
+    if not isinstance(node, Mapping):
+        into.problem(node.mark, path, f"expected {kind.name}, found {what(node)}")
+        return None
+    values = {}
+    for key, value in node.items:
+        inner = f"{path}.{key.text}"
+        into.marks[inner] = value.mark
+        name = read(kind.keys, key, inner, into)
+        found = read(kind.of, value, inner, into)
+        if name is not None and found is not None:
+            values[name] = found
+    return values
 
 
 def place_of(word: str, fields: Iterable[Field], path: str = "") -> str:
     """Return the path of the field that goes by this name elsewhere: in OpenStack, or deeper."""
+    word = word.replace("-", "_")  # as external_ids have it: iface-id
     for field in fields:
         if word in field.known_as or (path and word == field.name):
             return f"{path}{field.name}"
@@ -83,17 +111,3 @@ def place_of(word: str, fields: Iterable[Field], path: str = "") -> str:
             if deeper:
                 return deeper
     return ""
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that was meant, by its looks; '' if none is close."""
-    lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
-    return lower[close[0]] if close else ""
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Say which of the known words may have been meant."""
-    words = list(known)
-    meant = closest(word, words)
-    return f"did you mean {meant!r}?" if meant else f"expected one of: {', '.join(words)}"

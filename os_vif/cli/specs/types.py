@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from oslo_log import log as logging
 from stevedore import named
 
 from os_vif.engine import checks
-from os_vif.specs import Schema, VIFType
+from os_vif.specs import INSTANCE, Group, Schema, VIFType
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -105,33 +105,120 @@ def _rows_of(point: EntryPoint) -> list[VIFType]:
 
 
 def schema_of(names: list[str] | None = None) -> Schema:
-    """Return the JSON Schema of specification files, with all types or only those named."""
+    """Return the JSON Schema of specification files, with all types or only those named.
+
+    It is told by what is there (the wire form's name, ``vif``, ``vifs``) and by ``type`` which part
+    is meant, so that a validator names the field that is wrong, and not every part it is not.
+    """
+    from os_vif.specs import networks as words
+
     table = all_types()
     rows = [table[name] for name in names or table]
-    definitions = {row.name: row.schema for row in rows}
-    vif: Schema = {"oneOf": [{"$ref": f"#/$defs/{row.name}"} for row in rows]}
+    beside = (words.NETWORKS, words.ROUTERS)
+    others = [field.name for field in beside]
     options: Schema = {
         "description": "configuration options for the whole call, by plugin",
         "type": "object",
         "additionalProperties": {"type": "object"},
     }
-    single = {
-        name: {**schema, "properties": {**schema["properties"], "options": options}}
-        for name, schema in definitions.items()
-    }
     many: Schema = {
         "title": "several VIFs",
-        "type": "object",
-        "properties": {"vifs": {"type": "array", "items": vif, "minItems": 1}, "options": options},
+        "properties": {
+            "vifs": {"type": "array", "items": {"$ref": "#/$defs/vif"}},
+            "options": options,
+            **{field.name: field.schema for field in beside},
+            "owner": {
+                "description": "who takes away what the files no longer name (plug --prune), and "
+                "who may change the networks and routers of these files",
+                "type": "string",
+                "pattern": "^[0-9A-Za-z][0-9A-Za-z._-]{0,23}$",
+            },
+        },
+        "if": {"not": {"anyOf": [{"required": [key]} for key in ("owner", *others)]}},
+        "then": {"properties": {"vifs": {"minItems": 1}}},
         "additionalProperties": False,
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "VIFs for os-vif",
-        "oneOf": [
-            *({**schema, "title": schema["title"]} for schema in single.values()),
+        "type": ["object", "array"],
+        "minItems": 1,
+        "items": {"$ref": "#/$defs/vif"},
+        "if": {"type": "object"},
+        "then": _where(
+            {"anyOf": [{"required": [key]} for key in ("vifs", *others)]},
             many,
-            {"title": "a list of VIFs", "type": "array", "items": vif, "minItems": 1},
+            _vif(rows, {"options": options}),
+        ),
+        "$defs": {
+            **{row.name: _type(row, words.NAMED, words.NETWORK) for row in rows},
+            "vif": {"type": "object", **_vif(rows, {})},
+            "wire": _wire(),
+        },
+    }
+
+
+def _where(condition: Schema, then: Schema, otherwise: Schema) -> Schema:
+    return {"if": condition, "then": then, "else": otherwise}
+
+
+def _vif(rows: Sequence[VIFType], beside: Schema) -> Schema:
+    """Return what a VIF is in any form; ``beside`` are properties it has as a whole document."""
+    from os_vif.cli.specs import wire
+    from os_vif.specs.networks import NAMED, NETWORK
+
+    reference: Schema = {"$ref": "#/$defs/wire"}
+    pair: Schema = {
+        "title": "a VIF in the wire form with its guest",
+        "properties": {
+            "vif": reference,
+            "instance": _where({"required": [wire.NAME]}, reference, INSTANCE.kind.schema),
+            **beside,
+        },
+        "additionalProperties": False,
+    }
+    typed: Schema = {
+        "properties": {"type": {"enum": [row.name for row in rows]}},
+        "required": ["type"],
+        "allOf": [
+            {
+                "if": {"properties": {"type": {"const": row.name}}, "required": ["type"]},
+                "then": {**schema, "properties": {**schema["properties"], **beside}},
+            }
+            for row in rows
+            for schema in [_type(row, NAMED, NETWORK)]
         ],
-        "$defs": definitions,
+    }
+    return _where({"required": [wire.NAME]}, reference, _where({"required": ["vif"]}, pair, typed))
+
+
+def _type(row: VIFType, named: Group, whole: Group) -> Schema:
+    """Return a type's schema, whose network may be one of the files, by its label."""
+    schema = row.schema
+    network = schema["properties"].get("network")
+    if network is None:
+        return schema
+    only = [field.name for field in named.fields if field.name not in network["properties"]]
+    said = {field.name for field in whole.fields}
+    own = {key: kind for key, kind in network["properties"].items() if key not in said}
+    by_label = {**named.schema, "properties": {**own, **named.schema["properties"]}}
+    either = _where({"anyOf": [{"required": [key]} for key in only]}, by_label, network)
+    return {**schema, "properties": {**schema["properties"], "network": either}}
+
+
+def _wire() -> Schema:
+    """Return what all versioned objects have in common; of fields the objects know themselves."""
+    from os_vif.cli.specs import wire
+
+    return {
+        "title": "the wire form: a versioned-object primitive",
+        "type": "object",
+        "properties": {
+            wire.NAME: {"type": "string"},
+            wire.NAMESPACE: {"const": wire.OUR_NAMESPACE},
+            wire.VERSION: {"type": "string", "pattern": r"^[0-9]+\.[0-9]+$"},
+            wire.DATA: {"type": "object"},
+            wire.CHANGES: {"type": "array", "items": {"type": "string"}},
+        },
+        "required": [wire.NAME, wire.NAMESPACE, wire.VERSION, wire.DATA],
     }

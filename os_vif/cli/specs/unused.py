@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from os_vif.specs import Field, Group, ListOf, Problem
 
 if TYPE_CHECKING:
-    from os_vif.cli.specs.reader import Batch, Entry
+    from os_vif.cli.specs.batch import Batch, Entry
 
 _READS_TOO = {"vhostuser_fp": frozenset({"ovs"})}
 """Of a plugin of ours: the plugins whose options it reads beside its own."""
@@ -24,7 +24,9 @@ def unused(batch: Batch) -> list[Problem]:
 def _of_entry(entry: Entry) -> Iterator[Problem]:
     if entry.row is None:
         return
-    for path, why in _of_fields(entry.row.fields, entry.values, "", entry.values):
+    # What a network says that stands by itself is for all who name it.
+    own = [it for it in entry.row.fields if entry.named is None or it.name != "network"]
+    for path, why in _of_fields(own, entry.values, "", entry.values):
         whole = f"{entry.root}.{path}" if entry.root else path
         yield Problem(entry.marks.get(path, entry.mark), whole, f"reaches nothing: {why}")
 

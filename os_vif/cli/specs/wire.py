@@ -7,8 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from os_vif.cli.specs.nodes import Mapping, Node, Scalar, Sequence, what
-from os_vif.cli.specs.reading import suggest
+from os_vif.cli.suggest import suggest
 from os_vif.specs import Reading
+from os_vif.specs.problems import quoted, shortened
 
 if TYPE_CHECKING:
     from os_vif.objects.vif import VIFBase
@@ -71,7 +72,7 @@ def read_object(node: Node, expected: str, into: Reading, path: str = "") -> Any
     try:
         return cls.obj_from_primitive(text)
     except Exception as error:  # the objects' own checks raise whatever netaddr or they find
-        into.problem(node.mark, path, f"not a usable {cls.obj_name()}: {error}")
+        into.problem(node.mark, path, f"not a usable {cls.obj_name()}: {shortened(str(error))}")
         return None
 
 
@@ -121,7 +122,7 @@ def _check(node: Node, path: str, into: Reading) -> Any:
         into.problem(
             namespace.mark,
             _join(path, NAMESPACE),
-            f"{namespace.text!r} is another project's; expected {OUR_NAMESPACE!r}",
+            f"{quoted(namespace.text)} is another project's; expected {OUR_NAMESPACE!r}",
         )
         return None
     classes = dict(_classes())
@@ -130,7 +131,7 @@ def _check(node: Node, path: str, into: Reading) -> Any:
         into.problem(
             name.mark,
             _join(path, NAME),
-            f"there is no object {name.text!r}; {suggest(name.text, sorted(classes))}",
+            f"there is no object {quoted(name.text)}; {suggest(name.text, sorted(classes))}",
         )
         return None
     if cls is not None and version:
@@ -152,7 +153,8 @@ def _check(node: Node, path: str, into: Reading) -> Any:
 def _check_version(cls: Any, version: Scalar, path: str, into: Reading) -> None:
     where = _join(path, VERSION)
     if not _VERSION.match(version.text):
-        into.problem(version.mark, where, f"{version.text!r} cannot be used; expected as in '1.0'")
+        message = f"{quoted(version.text)} cannot be used; expected as in '1.0'"
+        into.problem(version.mark, where, message)
         return
     have, newest = (tuple(map(int, text.split("."))) for text in (version.text, cls.VERSION))
     if have > newest or have[0] != newest[0]:
@@ -184,7 +186,7 @@ def _check_field(cls: Any, key: Scalar, value: Node, path: str, into: Reading) -
         if not hasattr(field, "objname") and not isinstance(value, Mapping):
             field.coerce(cls(), key.text, plain(value))
     except Exception as error:  # netaddr's, oslo's and Python's own
-        into.problem(value.mark, inner, f"{what(value)} cannot be used; {error}")
+        into.problem(value.mark, inner, f"{what(value)} cannot be used; {shortened(str(error))}")
 
 
 def _versions_are_text(primitive: Any) -> None:

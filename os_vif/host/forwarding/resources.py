@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from os_vif import exception
 from os_vif.engine.checks import interface_name
@@ -49,3 +51,11 @@ class ForwardRules:
                     value=getattr(self, field),
                     expected=f"a regular expression ({error})",
                 ) from None
+
+
+def lets_pass(resources: Iterable[Any], bridge: str, *, ipv6: bool) -> bool:
+    """Tell whether rules among resources are about a bridge's traffic."""
+    return any(
+        isinstance(it, ForwardRules) and it.bridge == bridge and it.ipv6 == ipv6 and it.rules
+        for it in resources
+    )

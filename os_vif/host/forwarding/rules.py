@@ -94,12 +94,14 @@ def _asks_strays(topology: Topology, marks: Collection[Mark]) -> list[Asked]:
 
 def _find_strays(topology: Topology, host: Host) -> Iterable[Part]:
     vif_id = topology.mark.vif_id
+    there = {*host[FORWARDING], *host[RULES_OF].get(vif_id, ())}
+    if not there:
+        return
     described = {
         rules_comment(topology.mark, resource.bridge)
         for resource in topology.resources
         if isinstance(resource, ForwardRules)
     }
-    there = {*host[FORWARDING], *host[RULES_OF].get(vif_id, ())}
     for comment, ipv6 in sorted(there):
         # What was looked at and has none is gone.
         gone = not host[FORWARDING].get((comment, ipv6), True)

@@ -3,4 +3,4 @@
 
 from os_vif.engine.family import Family
 
-FAMILY = Family(name="functions", package=__name__, floor=2)
+FAMILY = Family(name="functions", package=__name__, floor=3)

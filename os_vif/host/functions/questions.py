@@ -36,7 +36,7 @@ commas, but no blank and no colon."""
 
 _FORM = re.compile(
     r"os-vif,pci=(?P<pci>[0-9a-f]{4}-[0-9a-f]{2}-[0-9a-f]{2}\.[0-7]),vif=(?P<vif>[^,=]+)"
-    r"(,driver=(?P<driver>[^,=]+))?(,instance=(?P<instance>[^,=]+))?\Z"
+    r"(,driver=(?P<driver>[^,=]+))?(,instance=(?P<instance>[^,=]+))?(,owner=(?P<owner>[^,=]+))?\Z"
 )
 
 
@@ -48,12 +48,14 @@ class FunctionMark:
     :ivar vif_id: the VIF's id.
     :ivar driver: the one it was given to for the VIF, and is taken from after it; '' for none.
     :ivar instance: the guest's UUID; '' when the caller gave none, or it has no room.
+    :ivar owner: as :class:`Mark` has it.
     """
 
     address: str
     vif_id: str
     driver: str = ""
     instance: str = ""
+    owner: str = ""
 
     def __post_init__(self) -> None:
         checks.pci_address(self.address)
@@ -62,29 +64,32 @@ class FunctionMark:
             checks.pci_driver(self.driver)
         if self.instance:
             checks.word(self.instance, "instance uuid")
+        if self.owner:
+            checks.owner(self.owner)
         if len(str(self)) > _LONGEST:
             raise exception.InvalidField(
                 field="id",
                 value=self.vif_id,
                 expected=f"an id that leaves room in a mark of {_LONGEST} bytes, beside the "
-                f"driver {self.driver!r}",
+                f"driver {self.driver!r} and the owner {self.owner!r}",
             )
 
     @classmethod
     def of(cls, address: str, mark: Mark, driver: str) -> FunctionMark:
         """Return the mark of a VIF's function, without the instance where that has no room.
 
-        :raises InvalidField: id and driver alone are too long.
+        :raises InvalidField: the rest alone is too long.
         """
         try:
-            return cls(address, mark.vif_id, driver, mark.instance)
+            return cls(address, mark.vif_id, driver, mark.instance, mark.owner)
         except exception.InvalidField:
-            return cls(address, mark.vif_id, driver)
+            return cls(address, mark.vif_id, driver, owner=mark.owner)
 
     def __str__(self) -> str:
         text = f"os-vif,pci={self.address.replace(':', '-')},vif={self.vif_id}"
         text += f",driver={self.driver}" if self.driver else ""
-        return f"{text},instance={self.instance}" if self.instance else text
+        text += f",instance={self.instance}" if self.instance else ""
+        return f"{text},owner={self.owner}" if self.owner else text
 
 
 def parse_function_mark(name: str) -> FunctionMark | None:
@@ -94,7 +99,9 @@ def parse_function_mark(name: str) -> FunctionMark | None:
         return None
     address = found["pci"].replace("-", ":")
     try:
-        return FunctionMark(address, found["vif"], found["driver"] or "", found["instance"] or "")
+        return FunctionMark(
+            address, found["vif"], *(found[key] or "" for key in ("driver", "instance", "owner"))
+        )
     except exception.InvalidField:  # a name that only looks like ours is a stranger's
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 from os_vif.engine import checks, fields
 from os_vif.engine.observed import Host
 from os_vif.engine.place import DEFAULT, OVS
-from os_vif.engine.step import Args, Drift, Kind, Step
+from os_vif.engine.step import Args, Drift, Kind, Step, from_to
 from os_vif.host.functions.questions import VFS, parse_function_mark
 from os_vif.host.functions.resources import NO_MAC
 from os_vif.host.links.questions import FUNCTIONS, LINKS, LONGEST_ALIAS, existing
@@ -103,16 +103,34 @@ def setting_in_words(name: str, value: Any) -> str:
             return f"link {value}"
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(filter(None, (setting_in_words(*item) for item in settings.items())))
+def _shown_of_vf(host: Host, args: Args) -> Mapping[str, Any]:
+    there = host[VFS].get((args["device"], args["vf"]), {})
+    return {name: there[name] for name in args["settings"] if name in there}
+
+
+def _said_before(args: Args, name: str) -> str:
+    before = args.get("before", {})
+    return setting_in_words(name, before[name]) if name in before else ""
+
+
+def _settings(args: Args) -> str:
+    said = (
+        from_to(_said_before(args, name), words)
+        for name, value in args["settings"].items()
+        if (words := setting_in_words(name, value))
+    )
+    return ", ".join(said)
 
 
 def _vf_changed(args: Args, _steps: Sequence[Step]) -> list[Drift]:
-    return [
-        Drift(args["address"], f"should have {words}", False, name, value)
-        for name, value in args["settings"].items()
-        if (words := setting_in_words(name, value))
-    ]
+    found = []
+    for name, value in args["settings"].items():
+        if words := setting_in_words(name, value):
+            former = f"has {said}, " if (said := _said_before(args, name)) else ""
+            before = args.get("before", {}).get(name)
+            words = f"{former}should have {words}"
+            found.append(Drift(args["address"], words, False, name, value, before=before))
+    return found
 
 
 # --- marks ----------------------------------------------------------------------------------------
@@ -185,12 +203,26 @@ def _bound(args: Args) -> str:
     driver = args["driver"]
     if driver is None:
         return f"give {args['address']} back to the driver that the kernel has for it"
+    former = _former_driver(args)
+    if driver and former:
+        return f"give {args['address']} to {driver}, from {former}"
     return f"give {args['address']} to {driver}" if driver else f"take {args['address']}'s driver"
 
 
+def _former_driver(args: Args) -> str:
+    return str(args.get("before", {}).get("driver", ""))
+
+
 def _driver(args: Args, _steps: Sequence[Step]) -> list[Drift]:
-    words = f"should be driven by {args['driver']}"
-    return [Drift(args["address"], words, False, "driver", args["driver"])]
+    former = _former_driver(args)
+    words = f"{f'is driven by {former}, ' if former else ''}should be driven by {args['driver']}"
+    before = former or None
+    return [Drift(args["address"], words, False, "driver", args["driver"], before=before)]
+
+
+def _shown_of_driver(host: Host, args: Args) -> Mapping[str, Any]:
+    found = host[FUNCTIONS].get(args["address"])
+    return {"driver": found.driver} if found and found.driver else {}
 
 
 # --- representors ---------------------------------------------------------------------------------
@@ -253,7 +285,8 @@ KINDS: Mapping[str, Kind] = {
         },
         _set_vf,
         _unset_vf,
-        lambda args: f"set VF {args['vf']} of {args['device']}: {_settings(args['settings'])}",
+        lambda args: f"set VF {args['vf']} of {args['device']}: {_settings(args)}",
+        shows=_shown_of_vf,
         drift=_vf_changed,
         partial=True,
         daemons=(DEFAULT,),
@@ -267,6 +300,7 @@ KINDS: Mapping[str, Kind] = {
         _bind_driver,
         _bind_back,
         _bound,
+        shows=_shown_of_driver,
         drift=_driver,
         partial=True,
         daemons=(DEFAULT,),

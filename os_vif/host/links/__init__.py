@@ -3,4 +3,4 @@
 
 from os_vif.engine.family import Family
 
-FAMILY = Family(name="links", package=__name__, floor=1)
+FAMILY = Family(name="links", package=__name__, floor=2)

@@ -128,6 +128,8 @@ def _json(item: Plugged) -> dict[str, list[Any]]:
                 "name": link.name,
                 "kind": link.kind,
                 "up": _is_up(link),
+                "open": _is_open(link),
+                "carrier": link.attributes.get("carrier"),
                 "mac": link.attributes.get("mac"),
                 "mtu": link.attributes.get("mtu"),
                 "master": link.attributes.get("master"),
@@ -145,6 +147,16 @@ def _of_macvtap(link: Link) -> dict[str, Any]:
 
 def _is_up(link: Link) -> bool:
     return bool(link.attributes.get("up"))
+
+
+def _is_open(link: Link) -> bool | None:
+    # Of a macvtap the kernel does not show it.
+    return bool(link.attributes.get("queues")) if link.kind == "tap" else None
+
+
+def _carriers(item: Plugged) -> list[bool]:
+    found = [link.attributes.get("carrier") for link in item["links"]]
+    return [bool(it) for it in found if it is not None]
 
 
 def _place(link: Link) -> Any:
@@ -165,4 +177,6 @@ PICTURE = Picture(
     names=lambda item: [(link.name, _place(link)) for link in item["links"]],
     beside=lambda item: [str(_place(link) or "") for link in item["links"]],
     up=lambda item: [_is_up(link) for link in item["links"]],
+    opened=lambda item: [it for it in map(_is_open, item["links"]) if it is not None],
+    carriers=_carriers,
 )

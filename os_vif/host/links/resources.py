@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from os_vif import exception
 from os_vif.engine.checks import (
     account,
+    any_interface_name,
     interface_name,
     mac_address,
     mtu_bytes,
@@ -25,6 +26,9 @@ from os_vif.engine.checks import (
 
 Value = str | int | bool | None
 """What one attribute of a link may be."""
+
+TAP_MTU_MAX = 65521
+"""The Ethernet header counts towards a tap's 65535 bytes (drivers/net/tun.c, tun_net_init)."""
 
 MACVTAP_MODES = ("vepa", "bridge", "passthru")
 """How a macvtap may share its lower device: with others through the adjacent switch, with others
@@ -55,7 +59,8 @@ class Tap:
     :ivar name: interface name.
     :ivar mac: address of the host's end; None leaves the kernel's choice.
     :ivar mtu: bytes; None leaves the kernel's choice.
-    :ivar multi_queue: IFF_MULTI_QUEUE, fixed at creation.
+    :ivar multi_queue: IFF_MULTI_QUEUE, fixed at creation; None takes one that is there as it is,
+        and makes one with a single queue.
     :ivar bridge: the bridge it is a port of; None where that is not our business.
     :ivar known_macs: addresses that show an unmarked tap of this name to be this VIF's.
     :ivar adopt: whether such an unmarked tap is taken over; else it is in the way.
@@ -71,7 +76,7 @@ class Tap:
     name: str
     mac: str | None = None
     mtu: int | None = None
-    multi_queue: bool = False
+    multi_queue: bool | None = None
     bridge: str | None = None
     known_macs: frozenset[str] = frozenset()
     adopt: bool = True
@@ -91,7 +96,7 @@ class Tap:
         if self.mac is not None:
             mac_address(self.mac)
         if self.mtu is not None:
-            mtu_bytes(self.mtu)
+            mtu_bytes(self.mtu, "network.mtu", most=TAP_MTU_MAX)
         if self.bridge is not None:
             interface_name(self.bridge, "bridge")
 
@@ -198,7 +203,7 @@ class Vlan:
     """A VLAN device (IEEE 802.1Q) on a lower device; shared like a bridge.
 
     :ivar name: interface name.
-    :ivar link: the lower device, which must exist; it is set up, nothing else.
+    :ivar link: the lower device, by any of its names; it must exist and is set up, nothing else.
     :ivar vlan_id: 1 to 4094.
     :ivar behind: PCI address of the lower device, in the place of ``link``.
     :ivar stays: whether it stays when its last user has gone.
@@ -217,7 +222,7 @@ class Vlan:
         if self.behind:
             pci_address(self.behind)
         else:
-            interface_name(self.link, "vlan_interface")
+            any_interface_name(self.link, "vlan_interface")
         vlan_tag(self.vlan_id)
         if self.mtu is not None:
             mtu_bytes(self.mtu)
@@ -237,7 +242,7 @@ class Macvtap:
     :ivar mac: the guest's; in mode ``passthru`` the lower device has it too for the time being.
     :ivar mode: ``vepa``, ``bridge`` or ``passthru``, as ip-link(8) describes them.
     :ivar mtu: bytes, at most the lower device's; None leaves that.
-    :ivar link: the lower device, which must exist.
+    :ivar link: the lower device, by any of its names, which must exist.
     :ivar behind: PCI address of the lower device, in the place of ``link``.
     :ivar all_multicast: IFF_ALLMULTI: let all multicast in, as the kernel knows of no group that
         the guest has joined; False leaves that to the hypervisor.
@@ -269,7 +274,7 @@ class Macvtap:
         if self.mtu is not None:
             mtu_bytes(self.mtu)
         if self.link:
-            interface_name(self.link, "bridge_interface")
+            any_interface_name(self.link, "bridge_interface")
         if self.behind:
             pci_address(self.behind)
 
@@ -293,7 +298,7 @@ class Macvtap:
 class Uplink:
     """A device of the host's that joins a bridge and leaves its addresses and routes to it.
 
-    :ivar name: interface name; it must exist and be in no other bridge.
+    :ivar name: interface name, or an alternative one; it must exist and be in no other bridge.
     :ivar bridge: the bridge.
     :ivar mtu: bytes it has at least; None leaves it as it is.  It is never lowered.
     """
@@ -303,7 +308,7 @@ class Uplink:
     mtu: int | None = None
 
     def __post_init__(self) -> None:
-        interface_name(self.name, "bridge_interface")
+        any_interface_name(self.name, "bridge_interface")
         interface_name(self.bridge, "bridge")
         if self.mtu is not None:
             mtu_bytes(self.mtu)

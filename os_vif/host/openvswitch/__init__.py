@@ -3,4 +3,4 @@
 
 from os_vif.engine.family import Family
 
-FAMILY = Family(name="openvswitch", package=__name__, floor=4)
+FAMILY = Family(name="openvswitch", package=__name__, floor=5)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif.drawing.scene import Fault, Scene
+from os_vif.engine.checks import spelled_vlans
 from os_vif.engine.picture import Drawn, Picture, State
 from os_vif.host.openvswitch.resources import DEAD_VLAN, OvsBridge, OvsPort
 
@@ -50,7 +51,9 @@ def _port(scene: Scene, port: OvsPort) -> None:
     if "iface-id" in port.external_ids:
         # As much of it as tells it from others: the whole would make every box wide.
         lines.append(f"iface-id {port.external_ids['iface-id'][:8]}...")
-    if port.isolate:
+    if port.settings:
+        lines += _settings(port)
+    elif port.isolate:
         lines.append(f"VLAN {DEAD_VLAN} until its agent comes")
     [key] = _key_of_port(port)
     part = scene.part(key, kind, *lines)
@@ -62,6 +65,19 @@ def _port(scene: Scene, port: OvsPort) -> None:
         part.below = port.options["peer"]
         part.carries = True
         scene.part(part.below, "port")
+
+
+def _settings(port: OvsPort) -> list[str]:
+    said, lines = port.settings, []
+    if "vlan_mode" in said:
+        words = f"tag {said['tag']}" if "tag" in said else ""
+        words += f" trunks {spelled_vlans(said['trunks']) or 'all'}" if "trunks" in said else ""
+        lines.append(f"{said['vlan_mode']} {words.strip()}")
+    if "max_rate" in said:
+        lines.append(f"to guest {said['max_rate'] // 1000} kbit/s at most")
+    if "ingress_policing_rate" in said:
+        lines.append(f"from guest {said['ingress_policing_rate']} kbit/s at most")
+    return lines
 
 
 def _key_of_port(port: OvsPort) -> Sequence[str]:
@@ -87,6 +103,7 @@ def _held(item: Plugged) -> list[Resource]:
                 options=port.options,
                 external_ids=port.external_ids,
                 mtu_request=port.mtu_request,
+                settings={} if port.isolated else port.settings,
                 isolate=port.isolated,
             )
         )
@@ -105,6 +122,7 @@ def _json(item: Plugged) -> dict[str, list[Any]]:
                 "type": port.type,
                 "iface_id": port.external_ids.get("iface-id"),
                 "ofport": port.ofport,
+                "bound": port.bound,
                 "error": port.error or None,
             }
             for port in item["ports"]
@@ -143,6 +161,12 @@ def _waiting(item: Plugged) -> tuple[str, ...]:
     )
 
 
+def _bound(item: Plugged) -> str:
+    """Return whether OVN has bound all ports that it may know, in a word."""
+    told = [port.bound for port in item["ports"] if port.external_ids.get("iface-id")]
+    return "" if not told else "yes" if all(told) else "no"
+
+
 PICTURE = Picture(
     drawn={
         OvsBridge: Drawn(_bridge, lambda bridge: [bridge.name]),
@@ -154,5 +178,6 @@ PICTURE = Picture(
     names=_names,
     beside=lambda item: [port.bridge for port in item["ports"]],
     states=_states,
+    columns={"BOUND": _bound},
     waiting=_waiting,
 )

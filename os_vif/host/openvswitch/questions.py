@@ -17,6 +17,21 @@ MARK_KEY = "os-vif"
 holds the VIF's mark."""
 
 
+GUEST_KEY = "os-vif-guest"
+"""Key of ``Interface.external_ids`` that says what the guest is called, as a mark has it."""
+
+SET_KEY = "os-vif-set"
+"""Key of ``Interface.external_ids`` that tells, in JSON, which settings plugging has made."""
+
+
+INSTALLED_KEY = "ovn-installed"
+"""Key of ``Interface.external_ids`` that ovn-controller sets to ``true`` when the port's flows are
+there (ovn-controller(8))."""
+
+OF_CONTROLLER = (INSTALLED_KEY, "ovn-installed-ts")
+"""Keys that ovn-controller writes about one row; they tell nothing of another of the same name."""
+
+
 @dataclasses.dataclass(slots=True)
 class BridgeRow:
     """A row of table Bridge.
@@ -45,7 +60,7 @@ class PortRow:
     :ivar options: Interface.options.
     :ivar external_ids: Interface.external_ids.
     :ivar mtu_request: Interface.mtu_request.
-    :ivar vlan: the Port columns ``tag, trunks, vlan_mode``, those that are set.
+    :ivar settings: of :data:`.resources.SETTINGS` those that are set.
     :ivar qos: QoS.type; None for no row.
     :ivar qos_uuid: of the QoS row; '' for none.
     :ivar qos_shared: whether other ports have that row too.
@@ -61,7 +76,7 @@ class PortRow:
     options: dict[str, str] = dataclasses.field(default_factory=dict)
     external_ids: dict[str, str] = dataclasses.field(default_factory=dict)
     mtu_request: int | None = None
-    vlan: dict[str, Any] = dataclasses.field(default_factory=dict)
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     qos: str | None = None
     qos_uuid: str = ""
     qos_shared: bool = False
@@ -69,9 +84,71 @@ class PortRow:
     error: str = ""
 
     @property
+    def bound(self) -> bool:
+        """Whether OVN has bound it and installed its flows.
+
+        What ovn-controller has written there outlives the device it was written for.
+        """
+        return self.external_ids.get(INSTALLED_KEY) == "true" and (self.ofport or 0) > 0
+
+    @property
     def isolated(self) -> bool:
         """Whether it is in the dead VLAN."""
-        return self.vlan.get("tag") == DEAD_VLAN
+        return self.settings.get("tag") == DEAD_VLAN
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Logical:
+    """A row of table Port_Binding of OVN's Southbound database (ovn-sb(5)).
+
+    :ivar chassis: name of the chassis that has it; '' for none.
+    :ivar requested: options:requested-chassis; '' where any chassis may have it.
+    :ivar iface_id_ver: options:iface-id-ver; '' for none.
+    """
+
+    chassis: str = ""
+    requested: str = ""
+    iface_id_ver: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Binding:
+    """How far OVN is with a port, and what it was told of this host (ovn-controller(8)).
+
+    :ivar port: the port; None where there is none.
+    :ivar told: Open_vSwitch.external_ids.
+    :ivar silent: why the Southbound database was not asked, in words; '' if it was.
+    :ivar logical: what that has of the port; None for nothing.
+    :ivar known: whether it knows this chassis.
+    :ivar tunnels: device and MTU of the address that tunnels end at; None where it was not found.
+    """
+
+    port: PortRow | None
+    told: dict[str, str]
+    silent: str = ""
+    logical: Logical | None = None
+    known: bool = False
+    tunnels: tuple[str, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chassis:
+    """A host of OVN: what ovn-controller was told, and what can be seen of that.
+
+    :ivar told: Open_vSwitch.external_ids.
+    :ivar bridges: names of all bridges of Open vSwitch.
+    :ivar ports: of all ports that have an iface-id: name, bridge and MTU (None where not known).
+    :ivar silent: why the Southbound database was not asked, in words; '' if it was.
+    :ivar known: whether that knows this chassis.
+    :ivar tunnels: device and MTU of the address that tunnels end at; None where it was not found.
+    """
+
+    told: dict[str, str]
+    bridges: tuple[str, ...]
+    ports: tuple[tuple[str, str, int | None], ...]
+    silent: str = ""
+    known: bool = False
+    tunnels: tuple[str, int] | None = None
 
 
 BRIDGES: Question[str, BridgeRow | None] = Question("ovs_bridges", HOLDERS)
@@ -95,5 +172,8 @@ HELD: Question[str, tuple[str, ...]] = Question("ovs_held", HOLDERS)
 """Of a bridge, by name: what others have on it: its ports but for its own, and in words what else
 somebody has set on it."""
 
-QUESTIONS = (BRIDGES, PORTS, IDS, MARKED, REPRESENTED, HELD)
+BINDINGS: Question[str, Binding] = Question("ovs_bindings", HOLDERS)
+"""Of a port, by name: how far OVN is with it."""
+
+QUESTIONS = (BRIDGES, PORTS, IDS, MARKED, REPRESENTED, HELD, BINDINGS)
 """All that can be asked."""

@@ -11,9 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from os_vif.engine.observed import Asked, Host
-from os_vif.engine.step import TRANSACTION, Args, Drift, Kind, Step
+from os_vif.engine.step import TRANSACTION, Args, Drift, Kind, Step, from_to
 from os_vif.host.links.questions import LINKS
-from os_vif.host.openvswitch.questions import BRIDGES, MARK_KEY, PORTS, BridgeRow, PortRow
+from os_vif.host.openvswitch.questions import (
+    BRIDGES,
+    GUEST_KEY,
+    INSTALLED_KEY,
+    MARK_KEY,
+    OF_CONTROLLER,
+    PORTS,
+    SET_KEY,
+    BridgeRow,
+    PortRow,
+)
+from os_vif.host.openvswitch.resources import SETTINGS
 
 
 def _add_br(host: Host, args: Args) -> None:
@@ -42,7 +53,7 @@ def _port_of(args: Args) -> dict[str, Any]:
         "options": dict(args["options"]),
         "external_ids": dict(args["external_ids"]),
         "mtu_request": args["mtu_request"],
-        "vlan": dict(args["vlan"]),
+        "settings": dict(args["settings"]),
         "qos": args["qos_type"],
         "qos_uuid": args["qos_row"],
     }
@@ -52,6 +63,12 @@ def _add_port(host: Host, args: Args) -> None:
     # Whether Open vSwitch could attach it is seen afterwards; the plan is that it can.
     row = PortRow(args["name"], args["bridge"], **_port_of(args), ofport=1)
     host[PORTS][args["name"]] = row
+    _bind(row, args)
+
+
+def _bind(row: PortRow, args: Args) -> None:
+    if args["bound"]:
+        row.external_ids[INSTALLED_KEY] = "true"
 
 
 def _del_port(host: Host, args: Args) -> None:
@@ -70,12 +87,15 @@ def _undo_del_port(host: Host, args: Args) -> Step | None:
             "bridge": row.bridge,
             "type": row.type,
             "options": dict(row.options),
-            "external_ids": dict(row.external_ids),
+            "external_ids": {
+                key: text for key, text in row.external_ids.items() if key not in OF_CONTROLLER
+            },
             "mtu_request": row.mtu_request,
-            "vlan": dict(row.vlan),
+            "settings": dict(row.settings),
             "qos_type": row.qos,
             "qos_row": "" if deleted else row.qos_uuid,
             "attached": False,
+            "bound": False,
         },
     )
 
@@ -96,19 +116,36 @@ def _set_port(host: Host, args: Args) -> None:
                     row.external_ids.pop(name, None)
                 else:
                     row.external_ids[name] = text
-        else:
+        elif key not in SETTINGS:
             setattr(row, key, value)
+        elif value:
+            row.settings[key] = value
+        else:
+            row.settings.pop(key, None)
+    _bind(row, args)
+
+
+def _shows(host: Host, args: Args) -> dict[str, Any]:
+    row = _existing(host, args["name"])
+    shown: dict[str, Any] = {}
+    for key, value in args["columns"].items():
+        if key == "external_ids":
+            shown[key] = {name: row.external_ids.get(name) for name in value}
+        elif key in SETTINGS:
+            shown[key] = row.settings.get(key)
+        else:
+            there = getattr(row, key)
+            shown[key] = dict(there) if isinstance(there, dict) else there
+    return shown
 
 
 def _unset_port(host: Host, args: Args) -> Step:
     row = _existing(host, args["name"])
-    before: dict[str, Any] = {}
-    for key, value in args["columns"].items():
-        if key == "external_ids":
-            before[key] = {name: row.external_ids.get(name) for name in value}
-        else:
-            before[key] = getattr(row, key)
-    return Step("set_port", {**args, "columns": before, "attached": False})
+    before = _shows(host, args)
+    # A QoS row that the step makes is known when it is there.
+    rows = args["rows"] if row.qos_uuid or "qos" not in before else ["", "", ""]
+    waiting = {"attached": False, "bound": False}
+    return Step("set_port", {**args, "rows": rows, "columns": before, **waiting})
 
 
 def del_port(row: PortRow, why: str = "") -> Step:
@@ -132,14 +169,29 @@ def rows_of(row: PortRow) -> list[str]:
     return [row.uuid, row.interface, "" if row.qos_shared else row.qos_uuid]
 
 
-def _columns(columns: Mapping[str, Any]) -> str:
+def _columns(columns: Mapping[str, Any], before: Mapping[str, Any]) -> str:
     said = []
     for key, value in columns.items():
         if isinstance(value, dict):
-            said += [f"{key}:{name}={text}" for name, text in value.items()]
+            there = _keyed(before.get(key))
+            said += [f"{key}:{name}={_becomes(there, name, text)}" for name, text in value.items()]
         else:
-            said.append(f"{key}={'none' if value is None else value}")
+            said.append(f"{key}={_becomes(before, key, 'none' if value is None else value)}")
     return ", ".join(said)
+
+
+def _keyed(there: Any) -> Mapping[str, Any]:
+    return there if isinstance(there, dict) else {}
+
+
+def _becomes(before: Mapping[str, Any], key: str, value: Any) -> str:
+    return from_to("" if before.get(key) is None else str(before[key]), str(value))
+
+
+def _set(args: Args) -> str:
+    columns = _columns(args["columns"], args.get("before", {}))
+    awaited = "wait until OVN has bound it" if args["bound"] else "attach it"
+    return f"set port {args['name']}: {columns or awaited}"
 
 
 def _fields(*names: str) -> Mapping[str, Callable[[Any], bool]]:
@@ -148,10 +200,12 @@ def _fields(*names: str) -> Mapping[str, Callable[[Any], bool]]:
 
 
 def _shown(args: Args) -> dict[str, Any]:
-    # That a new port gets its mark goes without saying.
-    ids = {key: text for key, text in args["external_ids"].items() if key != MARK_KEY}
+    # That a new port gets its mark, and what is noted beside it, goes without saying.
+    hidden = (MARK_KEY, SET_KEY, GUEST_KEY)
+    ids = {key: text for key, text in args["external_ids"].items() if key not in hidden}
     keys = ("type", "options", "mtu_request", "qos_type")
-    return {**{key: args[key] for key in keys if args[key]}, "external_ids": ids}
+    said = {key: args[key] for key in keys if args[key]}
+    return {**said, **args["settings"], "external_ids": ids}
 
 
 # --- what must hold -------------------------------------------------------------------------------
@@ -197,14 +251,27 @@ def _new_port(args: Args, every: Sequence[Step]) -> list[str]:
 def _port_differs(args: Args, _every: Sequence[Step]) -> list[Drift]:
     found = []
     for column, value in args["columns"].items():
+        there = args.get("before", {}).get(column)
         keyed = value.items() if isinstance(value, dict) else [("", value)]
         for key, wanted in keyed:
+            if (column, key) == ("external_ids", GUEST_KEY):
+                continue  # it is for people
             attribute = f"{column}:{key}" if key else column
-            words = f"{attribute} should " + ("not be set" if wanted is None else f"be {wanted}")
+            before = _keyed(there).get(key) if key else there
+            former = "" if before is None else f"is {before}, "
+            should = "not be set" if wanted is None else f"be {wanted}"
+            words = f"{attribute} {former}should {should}"
             if (column, key) == ("external_ids", MARK_KEY):
                 words = "the port lacks the mark of its owner"
-            found.append(Drift(args["name"], words, False, attribute, wanted))
-    if not args["columns"] or args["why"]:
+            if (column, key) == ("external_ids", SET_KEY):
+                if args["columns"].keys() != {column}:
+                    continue  # it goes with what is set
+                words = "the port has a note of settings that are not described"
+            found.append(Drift(args["name"], words, False, attribute, wanted, before=before))
+    if args["bound"] and not args["why"]:
+        attribute = f"external_ids:{INSTALLED_KEY}"
+        found.append(Drift(args["name"], "OVN has not bound it", False, attribute, "true"))
+    elif not args["columns"] or args["why"]:
         words = "Open vSwitch has not attached it" + (f" ({args['why']})" if args["why"] else "")
         found.append(Drift(args["name"], words, attribute="port", detached=True))
     return found
@@ -214,7 +281,7 @@ def _port_astray(args: Args, every: Sequence[Step]) -> list[Drift]:
     again = _of_port("add_port", args["name"], every)
     if again is None:
         return [Drift(args["name"], f"should not be on {args['bridge']}", astray=True)]
-    words = f"is on {args['bridge']} and should be on {again['bridge']}"
+    words = f"is on {args['bridge']}, should be on {again['bridge']}"
     if args["bridge"] == again["bridge"]:
         words = f"must be attached anew: {args['why']}"
     return [Drift(again["name"], words, False, "port", again["bridge"], detached=True)]
@@ -252,15 +319,16 @@ KINDS: Mapping[str, Kind] = {
     ),
     "add_port": Kind(
         _fields(
-            *("name", "bridge", "type", "options", "external_ids", "mtu_request", "vlan"),
-            *("qos_type", "qos_row", "attached"),
+            *("name", "bridge", "type", "options", "external_ids", "mtu_request", "settings"),
+            *("qos_type", "qos_row", "attached", "bound"),
         ),
         _add_port,
         lambda _host, args: del_port(PortRow(args["name"], args["bridge"])),
         lambda args: (
             f"add port {args['name']} to {args['bridge']}"
-            + (f": {said}" if (said := _columns(_shown(args))) else "")
+            + (f": {said}" if (said := _columns(_shown(args), {})) else "")
             + ("" if args["attached"] else "; the hypervisor makes its device")
+            + ("; wait until OVN has bound it" if args["bound"] else "")
         ),
         drift=_port_missing,
         makes=_new_port,
@@ -270,10 +338,11 @@ KINDS: Mapping[str, Kind] = {
         holds=_holds,
     ),
     "set_port": Kind(
-        _fields("name", "type", "rows", "columns", "attached", "why"),
+        _fields("name", "type", "rows", "columns", "attached", "bound", "why"),
         _set_port,
         _unset_port,
-        lambda args: f"set port {args['name']}: {_columns(args['columns']) or 'attach it'}",
+        _set,
+        shows=_shows,
         drift=_port_differs,
         by=TRANSACTION,
         crowning=_is_attached,

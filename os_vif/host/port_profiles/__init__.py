@@ -3,4 +3,4 @@
 
 from os_vif.engine.family import Family
 
-FAMILY = Family(name="port_profiles", package=__name__, floor=3)
+FAMILY = Family(name="port_profiles", package=__name__, floor=4)

@@ -52,7 +52,7 @@ def _take(answers: dict[str, dict[str, int | None]], rows: list[Any]) -> None:
 
 
 VSIS: Question[str, dict[str, int | None]] = Question(
-    "vsis", LAST, privileged=True, among=_there, take=_take
+    "vsis", LAST, privileged=True, among=_there, take=_take, sees="VSIs (802.1Qbg)"
 )
 """Asked of a device by name, or by PCI address; by name, the response to each VSI (802.1Qbg) by its
 instance, None while there is none.  Absent where nobody could look."""

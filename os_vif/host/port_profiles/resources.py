@@ -10,7 +10,7 @@ import dataclasses
 import uuid
 
 from os_vif import exception
-from os_vif.engine.checks import interface_name, mac_address, pci_address
+from os_vif.engine.checks import any_interface_name, mac_address, pci_address
 
 VSI_NUMBERS = {"manager": 255, "type": 2**24 - 1, "version": 255}
 """The largest manager, type and version of a VSI (IEEE 802.1Qbg-2012, 41.2; the least is 0)."""
@@ -95,7 +95,7 @@ def _check_place(link: str, behind: str) -> None:
     if behind:
         pci_address(behind)
     else:
-        interface_name(link, "port profile's device")
+        any_interface_name(link, "port profile's device")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,8 @@ class PortProfileQbg:
     """A VSI that lldpad associates with the switch (IEEE 802.1Qbg).
 
     :ivar vsi: the VSI.
-    :ivar link: the device whose lldpad talks to the switch: the NIC, never a VLAN device on it.
+    :ivar link: the device whose lldpad talks to the switch: the NIC, by any of its names, never a
+        VLAN device on it.
     :ivar behind: PCI address of that device, in the place of ``link``.
     :ivar timeout: seconds the switch may take for its answer, 1 to 600.
     """
@@ -149,7 +150,8 @@ class PortProfileQbg:
 class PortProfileQbh:
     """A port profile of the switch's (IEEE 802.1Qbh), which the NIC's firmware asks it for.
 
-    :ivar link: the NIC, or the netdev of a virtual function, which is set through its physical one.
+    :ivar link: the NIC, or the netdev of a virtual function, which is set through its physical one,
+        by any of its names.
     :ivar behind: PCI address of that device, in the place of ``link``.
     :ivar profile: the profile's name on the switch, 1 to 39 bytes.
     :ivar instance: UUID of the guest; '' where the caller named none.

@@ -20,6 +20,7 @@ from os_vif.host.links.questions import (
     netdev_behind,
     own_links,
 )
+from os_vif.host.links.questions.names import asks_names, by_own_names
 from os_vif.host.port_profiles.questions import (
     ASSOCIATED,
     PORT_PROFILES,
@@ -224,7 +225,7 @@ def _release(mark: Mark, word: str) -> Step | None:
             mac=":".join(mac[at : at + 2] for at in range(0, len(mac), 2)),
             vlan=int(vlan),
         )
-        wanted = PortProfileQbg(link=interface, vsi=vsi, timeout=_CLEANING_S)
+        wanted = PortProfileQbg(link=interface_name(interface), vsi=vsi, timeout=_CLEANING_S)
         return Step("disassociate_vsi", _association(interface, wanted))
     if word.startswith(_PROFILE_NOTE) and mark.instance:
         device = interface_name(word.removeprefix(_PROFILE_NOTE))
@@ -235,6 +236,8 @@ def _release(mark: Mark, word: str) -> Step | None:
 
 RULES: Mapping[type, Rule] = {
     PortProfileQbg: Rule(
+        names=asks_names("link"),
+        named=by_own_names("link"),
         asks=asks_vsi,
         plug=plug_vsi,
         unplug={Phase.AHEAD: unplug_vsi},
@@ -242,6 +245,8 @@ RULES: Mapping[type, Rule] = {
         waits=True,
     ),
     PortProfileQbh: Rule(
+        names=asks_names("link"),
+        named=by_own_names("link"),
         asks=asks_port_profile,
         plug=plug_port_profile,
         unplug={Phase.AHEAD: unplug_port_profile},

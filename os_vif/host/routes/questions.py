@@ -237,6 +237,18 @@ WAYS_OUT: Question[bool, tuple[str, bool] | None] = Question("ways_out", AROUND)
 """Of IPv6, or of IPv4: the device by which this host reaches whom it does not know, and whether it
 forwards what comes from there; None where it reaches nobody."""
 
+
+def no_way_out(name: str) -> str:
+    """Return what to warn of where :data:`WAYS_OUT` tells of none.
+
+    :param name: ``IPv4`` or ``IPv6``
+    """
+    return (
+        f"there is no default route for {name}: guests reach what this host has a route to, and "
+        "nobody else"
+    )
+
+
 HOW_IPV6: Question[str, Mapping[str, int | str]] = Question("how_ipv6", LAST, gone=_forget)
 """Of a device, by name, or of :data:`ANEW`: how the host takes part in IPv6 by it, by the settings'
 names."""

@@ -68,7 +68,7 @@ def _take(answers: dict[str, BackEndState | None], rows: list[Any]) -> None:
 
 # Before the devices: a process that forwards has its tap open by then.
 BACK_ENDS: Question[str, BackEndState | None] = Question(
-    "back_ends", HOLDERS, privileged=True, take=_take
+    "back_ends", HOLDERS, privileged=True, take=_take, sees="back-end processes"
 )
 """Of a tap, by name: the process between it and a vhost-user socket; None where there is none."""
 

@@ -18,6 +18,7 @@ from os_vif.host.links.questions import (
     in_the_way,
     keep_bridges,
     mark_on,
+    naming_guest,
     need,
 )
 from os_vif.host.vhost_user.questions import (
@@ -76,7 +77,8 @@ def plug_fp_device(draft: Draft, wanted: FastPathDevice) -> None:
         if running is None or running.path != wanted.path:
             _need_place(draft, wanted)
         draft.add("add_fp_device", name=wanted.name, path=wanted.path, listens=wanted.listens)
-        made = {**wanted.attributes(), "alias": _alias(str(draft.mark), wanted)}
+        alias = naming_guest(draft, _alias(str(draft.mark), wanted))
+        made = {**wanted.attributes(), "alias": alias}
         draft.add("set_link", name=wanted.name, attributes=made)
         return
     if not _is_ours(draft.mark, link):
@@ -92,12 +94,8 @@ def plug_fp_device(draft: Draft, wanted: FastPathDevice) -> None:
     told = noted_socket(link.alias) is not None
     attributes = wanted.attributes()
     keep_bridges(draft, link, attributes)
-    correct(
-        draft,
-        link,
-        attributes,
-        _alias(mark, wanted) if told else f"{mark} {MADE_BY_FAST_PATH}",
-    )
+    alias = _alias(mark, wanted) if told else f"{mark} {MADE_BY_FAST_PATH}"
+    correct(draft, link, attributes, naming_guest(draft, alias, link))
 
 
 def is_for_another_socket(mark: Mark, link: Link, wanted: FastPathDevice) -> bool:

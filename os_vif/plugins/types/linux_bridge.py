@@ -5,10 +5,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from os_vif.plugins.types.access import GROUP, OWNER, options_of
-from os_vif.plugins.types.unused import switched
+from os_vif.host.links.resources import Uplink, Vlan
+from os_vif.plugins.types.access import GROUP, MULTI_QUEUE, OWNER, tap_options_of
+from os_vif.plugins.types.anti_spoofing import (
+    ADDRESSES,
+    options_of_addresses,
+    tell_addresses,
+)
+from os_vif.plugins.types.bridge_port import FIELDS, FILTERING, port_options_of, told_of_port
+from os_vif.plugins.types.host_network import (
+    NAT,
+    SUBNETS_WITH_DHCP,
+    check_network,
+    check_together,
+    options_of_network,
+    tell_network,
+)
+from os_vif.plugins.types.limits import LIMITS, limit_options, told_of_limits
 from os_vif.specs import (
     BOOL,
+    DEVICE,
     ID,
     INSTANCE,
     INTERFACE,
@@ -18,19 +34,24 @@ from os_vif.specs import (
     MTU_FIELD,
     NAME,
     NETWORK_ID,
-    SUBNETS,
     VLAN,
     Field,
     Group,
+    NotTold,
     Reading,
+    Told,
     Values,
     VIFType,
-    check_addresses,
+    access_of,
     identity_of,
+    mac_of_guest,
     network_of,
+    one_device,
+    told_of,
 )
 
 if TYPE_CHECKING:
+    from os_vif.engine.plugged import Held
     from os_vif.objects.vif import VIFBase
 
 _BRIDGE_NETWORK = Group(
@@ -41,8 +62,8 @@ _BRIDGE_NETWORK = Group(
         MTU_FIELD,
         Field(
             "uplink",
-            INTERFACE,
-            "the host's device that joins the bridge",
+            DEVICE,
+            "the host's device that joins the bridge, by any of its names",
             default="none: guests reach each other only",
             known_as=("network.bridge_interface", "bridge_interface", "vlan_interface"),
         ),
@@ -60,13 +81,14 @@ _BRIDGE_NETWORK = Group(
             default="the uplink keeps the MTU it has; it is never lowered",
             known_as=("network.uplink_mtu",),
         ),
-        SUBNETS,
+        NAT,
+        SUBNETS_WITH_DHCP,
     ),
 )
 
 
 def _check_bridge(values: Values, into: Reading) -> None:
-    check_addresses(values, into)
+    check_network(values, into)
     written = into.marks.keys()
     if "network.uplink_mtu" in written and "network.uplink" not in written:
         message = "without an uplink (network.uplink) there is nothing to raise"
@@ -106,10 +128,45 @@ def _bridge(values: Values) -> VIFBase:
 
 
 def _options(values: Values) -> dict[str, tuple[str, str, Any]]:
-    said, options = values.get("network", {}), options_of(values)
+    said = values.get("network", {})
+    options = tap_options_of(values) | port_options_of(values) | limit_options(values)
+    options |= options_of_addresses(values) | options_of_network(values)
     if "uplink_mtu" in said:
         options["network.uplink_mtu"] = ("uplink_mtu", said["uplink"], said["uplink_mtu"])
     return options
+
+
+def _held(held: Held) -> Told:
+    if not held["links"]:
+        raise NotTold("it has forwarding rules here and no tap: which one is the hypervisor's")
+    tap = one_device(held, "tap")
+    bridge = tap.attributes.get("master")
+    if bridge is None:
+        raise NotTold(f"{tap.name} is on no bridge")
+    told = told_of(held, bridge=bridge, name=tap.name, **access_of(tap))
+    told.values |= told_of_port(held) | told_of_limits(tap)
+    tell_addresses(held, told)
+    told.values["mac"] = mac_of_guest(tap.attributes["mac"], told)
+    told.network(mtu=tap.attributes.get("mtu"))
+    made = held.shared.get(bridge)
+    if made is None:
+        # Whoever made the bridge has given it its uplink too.
+        told.values["create_bridge"] = False
+        return told
+    tell_network(held, told, bridge)
+    uplinks = [it.name for it in made if isinstance(it, Uplink)]
+    vlans = [it for it in made if isinstance(it, Vlan)]
+    if vlans:
+        told.network(uplink=vlans[0].link, vlan=vlans[0].vlan_id)
+    elif uplinks:
+        told.network(uplink=uplinks[0])
+    if vlans or held["comments"] or held["rules"]:
+        return told
+    if held.privileged:
+        told.values["filtered"] = True
+    else:
+        told.unknown.append("filtered: forwarding rules are seen with privilege alone")
+    return told
 
 
 _BRIDGE_EXAMPLE = """\
@@ -142,13 +199,18 @@ TYPES = (
             INSTANCE,
             OWNER,
             GROUP,
-            switched(Field("network", _BRIDGE_NETWORK, "the network behind the bridge")),
+            *LIMITS,
+            *ADDRESSES,
+            MULTI_QUEUE,
+            *FIELDS,
+            Field("network", _BRIDGE_NETWORK, "the network behind the bridge"),
             Field(
                 "create_bridge",
                 BOOL,
                 "make the bridge if it is missing",
                 default="true",
             ),
+            FILTERING,
             Field(
                 "filtered",
                 BOOL,
@@ -161,5 +223,7 @@ TYPES = (
         _check_bridge,
         rank=1,
         options=_options,
+        held=_held,
+        together=check_together,
     ),
 )

@@ -3,12 +3,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from typing import TYPE_CHECKING
 
+from os_vif import exception
+from os_vif.engine import checks
+from os_vif.engine.topology import GUEST_WORD
+from os_vif.host.links.resources import Vlan
 from os_vif.host.port_profiles import resources as profiles
 from os_vif.plugins.types.access import GROUP, OWNER, options_of
+from os_vif.plugins.types.anti_spoofing import (
+    ADDRESSES,
+    options_of_addresses,
+    tell_addresses,
+)
+from os_vif.plugins.types.limits import LIMITS, limit_options, told_of_limits
 from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
+    DEVICE,
     ID,
     INSTANCE,
     INTERFACE,
@@ -23,17 +36,22 @@ from os_vif.specs import (
     Field,
     Group,
     Kind,
+    NotTold,
     Reading,
+    Told,
     Values,
     VIFType,
     check_addresses,
     identity_of,
     network_of,
     number,
+    one_device,
     one_of,
+    told_of,
 )
 
 if TYPE_CHECKING:
+    from os_vif.engine.plugged import Held
     from os_vif.objects.vif import VIFBase, VIFPortProfileBase
 
 _NETWORK = Group(
@@ -50,8 +68,8 @@ _NETWORK = Group(
         ),
         Field(
             "uplink",
-            INTERFACE,
-            "the host's device to share, by name: for one without a PCI address",
+            DEVICE,
+            "the host's device to share, by any of its names: for one without a PCI address",
             default="the one behind device",
             known_as=("network.bridge_interface", "bridge_interface", "vlan_interface"),
         ),
@@ -72,6 +90,20 @@ _PROFILE = Kind(
     profiles.profile_name,
     {"type": "string", "minLength": 1, "maxLength": profiles.PROFILE_BYTES},
 )
+
+
+def _pci_address(text: str) -> str:
+    try:
+        return checks.pci_address(text)
+    except exception.InvalidField as error:
+        with contextlib.suppress(exception.InvalidField):
+            name = checks.any_interface_name(text)
+            hint = f"for a device by its name, write network: {{uplink: {name}}}"
+            raise ValueError(f"{error.kwargs['expected']}; {hint}") from None
+        raise
+
+
+_DEVICE = dataclasses.replace(PCI, convert=_pci_address)
 
 
 def _vsi_number(name: str, help_: str) -> Field:
@@ -165,6 +197,54 @@ def _port_profile(values: Values, vif_id: str) -> VIFPortProfileBase | None:
     return None
 
 
+_VSI_NOTE = "vsi="
+_TOLD = ("lower", "limits", "antispoof", "vsi", GUEST_WORD)
+"""Words behind the mark that are told whole, or are of the moment."""
+
+
+def _vsi_of(word: str) -> Values:
+    """Return a VSI by the word for it: device, the numbers, VLAN, MAC address and instance.
+
+    :raises NotTold: the word tells of none
+    """
+    parts = word.removeprefix(_VSI_NOTE).split(",")
+    if len(parts) != 7 or not all(part.isdecimal() and part.isascii() for part in parts[1:5]):
+        raise NotTold(f"which VSI it is, {word!a} does not say")
+    manager, kind, version = map(int, parts[1:4])
+    return {"manager": manager, "type": kind, "version": version, "instance": parts[6]}
+
+
+def _held(held: Held) -> Told:
+    device = one_device(held, "macvtap")
+    found = device.attributes
+    words = device.alias.removeprefix(str(held.mark)).split()
+    odd = [word for word in words if word.partition("=")[0] not in _TOLD]
+    if odd:
+        raise NotTold(
+            f"beside {device.name} it has what only its mark notes in part ({odd[0]}): a port "
+            "profile, or the VLAN of a function"
+        )
+    lower, mode = found.get("link"), found["mode"]
+    if not isinstance(lower, str):
+        raise NotTold(f"the device below {device.name} is in another network namespace")
+    mode = "passthrough" if mode == "passthru" else mode
+    told = told_of(held, name=device.name, mac=found["mac"], mode=mode)
+    told.values |= told_of_limits(device, guest_inside=True)
+    tell_addresses(held, told)
+    for word in words:
+        if word.startswith(_VSI_NOTE):
+            told.values["vsi"] = _vsi_of(word)
+    vlans = [it for it in held.shared.get(lower, ()) if isinstance(it, Vlan)]
+    if vlans:
+        told.network(uplink=vlans[0].link, vlan=vlans[0].vlan_id)
+        told.values["vlan_name"] = lower
+    else:
+        told.network(uplink=lower)
+    told.network(mtu=found.get("mtu"))
+    told.unknown.append("owner and group of the character device, which a file may leave to udev")
+    return told
+
+
 _EXAMPLE = """\
 type: macvtap
 device: "0000:3b:00.0"
@@ -182,7 +262,7 @@ TYPES = (
         (
             Field(
                 "device",
-                PCI,
+                _DEVICE,
                 "PCI address of the network card, or of a virtual function of it",
                 default="the device is named by network.uplink",
                 known_as=("dev_address",),
@@ -208,6 +288,8 @@ TYPES = (
             INSTANCE,
             OWNER,
             GROUP,
+            *LIMITS,
+            *ADDRESSES,
             switched(Field("network", _NETWORK, "the network behind the card")),
             Field(
                 "vlan_name",
@@ -234,6 +316,11 @@ TYPES = (
         _EXAMPLE,
         _check,
         rank=4,
-        options=options_of,
+        options=lambda values: {
+            **options_of(values),
+            **limit_options(values),
+            **options_of_addresses(values),
+        },
+        held=_held,
     ),
 )

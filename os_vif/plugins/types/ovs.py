@@ -7,7 +7,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from os_vif.plugins.types.access import GROUP, OWNER, options_of
+from os_vif.plugins.types.access import GROUP, MULTI_QUEUE, OWNER, options_of
+from os_vif.plugins.types.anti_spoofing import ADDRESSES, options_of_addresses
+from os_vif.plugins.types.limits import (
+    BURST_FROM_GUEST,
+    RATE_FROM_GUEST,
+    RATE_TO_GUEST,
+    limit_options,
+)
+from os_vif.plugins.types.ovs_held import host_device_of, hybrid_of, port_of, vhost_user_of
+from os_vif.plugins.types.ovs_vlans import VLANS, without_port
 from os_vif.plugins.types.unused import switched
 from os_vif.specs import (
     BOOL,
@@ -33,6 +42,7 @@ from os_vif.specs import (
 if TYPE_CHECKING:
     from os_vif.objects.vif import VIFBase, VIFPortProfileOpenVSwitch
 
+
 SWITCH = Field(
     "bridge",
     INTERFACE,
@@ -46,9 +56,7 @@ INTERFACE_ID = Field(
     "the logical port, by which Neutron and OVN know it (external_ids:iface-id)",
     default="the VIF's id",
     known_as=("port_profile.interface_id", "interface_id", "iface_id"),
-    unused=lambda said: (
-        "" if said.get("create_port", True) else "no port is made that could have it"
-    ),
+    unused=without_port,
 )
 DATAPATH = Field(
     "datapath",
@@ -64,6 +72,19 @@ def _without_tap(said: Mapping[str, Any]) -> str:
     made = said.get("create_tap", said.get("create_port", True))
     return "" if made else "the hypervisor makes the tap, and says whose it is"
 
+
+_WAIT_FOR = Field(
+    "wait_for",
+    one_of("attached", "ovn"),
+    "what plug waits for: Open vSwitch has attached the port, or OVN has bound it and installed "
+    "its flows too",
+    default="the plugin's option wait_for",
+    unused=without_port,
+)
+_LIMITS = tuple(
+    dataclasses.replace(field, unused=without_port)
+    for field in (RATE_TO_GUEST, RATE_FROM_GUEST, BURST_FROM_GUEST)
+)
 
 # --- what fields may say together ----------------------------------------------------------------
 
@@ -86,6 +107,25 @@ def _check_socket(values: Values, into: Reading) -> None:
         into.problem(into.marks[""], "path", message)
 
 
+_IN_OPTIONS = {
+    "vlan": "port_vlans",
+    "trunks": "port_trunks",
+    "vlan_mode": "port_vlan_modes",
+    "wait_for": "waits_for",
+}
+
+
+def _options(values: Values) -> dict[str, tuple[str, str, Any]]:
+    vif_id = identity_of(values)["id"]
+    options = {**options_of(values), **limit_options(values), **options_of_addresses(values)}
+    for field, option in _IN_OPTIONS.items():
+        if field in values:
+            said = values[field]
+            value = [vlan for part in said for vlan in part] if field == "trunks" else said
+            options[field] = (option, vif_id, value)
+    return options
+
+
 # --- objects ------------------------------------------------------------------------------------
 
 
@@ -105,7 +145,8 @@ def _port(values: Values) -> VIFBase:
     profile = _profile(values, identity)
     profile.create_port = values.get("create_port", True)
     profile.create_tap = values.get("create_tap", profile.create_port)
-    profile.multiqueue = values.get("multi_queue", False)
+    if "multi_queue" in values:
+        profile.multiqueue = values["multi_queue"]
     return VIFOpenVSwitch(
         **identity,
         plugin="ovs",
@@ -206,6 +247,9 @@ TYPES = (
             INSTANCE,
             INTERFACE_ID,
             DATAPATH,
+            _WAIT_FOR,
+            *VLANS,
+            *_LIMITS,
             _NETWORK,
             Field(
                 "create_port",
@@ -220,19 +264,15 @@ TYPES = (
                 default="true, where the port is made",
             ),
             *(dataclasses.replace(field, unused=_without_tap) for field in (OWNER, GROUP)),
-            Field(
-                "multi_queue",
-                BOOL,
-                "make the tap with several queues, which the hypervisor opens one by one",
-                default="false",
-                known_as=("multiqueue",),
-            ),
+            MULTI_QUEUE,
+            *ADDRESSES,
         ),
         _port,
         _PORT_EXAMPLE,
         _check_port,
         rank=3,
-        options=options_of,
+        options=_options,
+        held=port_of,
     ),
     VIFType(
         "openvswitch-hybrid",
@@ -254,12 +294,17 @@ TYPES = (
             INSTANCE,
             INTERFACE_ID,
             DATAPATH,
+            _WAIT_FOR,
+            *VLANS,
+            *_LIMITS,
             _NETWORK,
         ),
         _hybrid,
         _HYBRID_EXAMPLE,
         check_addresses,
         rank=3,
+        options=_options,
+        held=hybrid_of,
     ),
     VIFType(
         "openvswitch-vhostuser",
@@ -307,12 +352,16 @@ TYPES = (
                 default="netdev",
                 known_as=("datapath_type",),
             ),
+            _WAIT_FOR,
+            *VLANS,
             _NETWORK,
         ),
         _vhost_user,
         _VHOST_USER_EXAMPLE,
         _check_socket,
         rank=3,
+        options=_options,
+        held=vhost_user_of,
     ),
     VIFType(
         "openvswitch-hostdev",
@@ -341,11 +390,15 @@ TYPES = (
             INSTANCE,
             INTERFACE_ID,
             DATAPATH,
+            _WAIT_FOR,
+            *VLANS,
             _NETWORK,
         ),
         _host_device,
         _HOST_DEVICE_EXAMPLE,
         check_addresses,
         rank=3,
+        options=_options,
+        held=host_device_of,
     ),
 )

@@ -17,7 +17,9 @@ from os_vif.specs import (
     VLAN,
     Field,
     Group,
+    NotTold,
     Reading,
+    Told,
     Values,
     VIFType,
     check_addresses,
@@ -25,9 +27,11 @@ from os_vif.specs import (
     identity_of,
     network_of,
     one_of,
+    told_of,
 )
 
 if TYPE_CHECKING:
+    from os_vif.engine.plugged import Held
     from os_vif.objects.vif import VIFBase
 
 
@@ -59,6 +63,24 @@ def _device(values: Values) -> VIFBase:
         dev_address=values["device"],
         network=network_of(values, vlan=values.get("vlan")),
     )
+
+
+def _held(held: Held) -> Told:
+    functions = held["functions"]
+    if len(functions) != 1:
+        raise NotTold(f"it has {len(functions) or 'no'} PCI functions here, and one is a file's")
+    [given] = functions
+    if given.function is None:
+        raise NotTold(f"{given.mark.address} is gone from this host")
+    if not given.card:
+        told = told_of(held, device=given.mark.address, kind="generic")
+    else:
+        mac, vlan = given.settings.get("mac"), given.settings.get("vlan")
+        told = told_of(held, device=given.mark.address, mac=mac, vlan=vlan or None)
+        told.unknown.append("which other settings of the function an option has made")
+    if given.mark.driver:
+        told.unknown.append(f"option bind_driver, by which {given.mark.driver} has the device")
+    return told
 
 
 _EXAMPLE = """\
@@ -108,5 +130,6 @@ TYPES = (
         _EXAMPLE,
         _check,
         rank=5,
+        held=_held,
     ),
 )

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from os_vif.plugins.types.access import GROUP, OWNER, options_of
+from os_vif.plugins.types.access import GROUP, MULTI_QUEUE, OWNER, tap_options_of
+from os_vif.plugins.types.anti_spoofing import (
+    ADDRESSES,
+    options_of_addresses,
+    tell_addresses,
+)
+from os_vif.plugins.types.limits import LIMITS, limit_options, told_of_limits
 from os_vif.plugins.types.unused import routed
 from os_vif.specs import (
     ID,
@@ -14,14 +20,21 @@ from os_vif.specs import (
     NAME,
     NETWORK,
     Field,
+    NotTold,
+    Told,
     Values,
     VIFType,
+    access_of,
     check_addresses,
     identity_of,
+    mac_of_guest,
     network_of,
+    one_device,
+    told_of,
 )
 
 if TYPE_CHECKING:
+    from os_vif.engine.plugged import Held
     from os_vif.objects.vif import VIFBase
 
 
@@ -29,6 +42,18 @@ def _tap(values: Values) -> VIFBase:
     from os_vif.objects.vif import VIFGeneric
 
     return VIFGeneric(**identity_of(values), plugin="tap", network=network_of(values))
+
+
+def _held(held: Held) -> Told:
+    tap = one_device(held, "tap")
+    found = tap.attributes
+    if found.get("proxy_arp") or found.get("proxy_ndp"):
+        raise NotTold(f"the host routes to its guest, and whose routes {tap.name} has, is not told")
+    told = told_of(held, name=tap.name, **access_of(tap), **told_of_limits(tap))
+    tell_addresses(held, told)
+    told.values["mac"] = mac_of_guest(found["mac"], told)
+    told.network(mtu=found.get("mtu"))
+    return told
 
 
 _TAP_EXAMPLE = """\
@@ -53,6 +78,9 @@ TYPES = (
             INSTANCE,
             OWNER,
             GROUP,
+            *LIMITS,
+            *ADDRESSES,
+            MULTI_QUEUE,
             routed(
                 Field("network", NETWORK, "the network, and the guest's addresses in it"),
                 "os_vif_tap",
@@ -62,6 +90,11 @@ TYPES = (
         _TAP_EXAMPLE,
         check_addresses,
         rank=2,
-        options=options_of,
+        options=lambda values: {
+            **tap_options_of(values),
+            **limit_options(values),
+            **options_of_addresses(values),
+        },
+        held=_held,
     ),
 )

@@ -10,6 +10,7 @@ from typing import Any
 from os_vif.specs import Field, Group, ListOf
 
 Why = Callable[[Mapping[str, Any]], str]
+Is = Callable[[Mapping[str, Any]], bool]
 
 
 def always(why: str) -> Why:
@@ -30,6 +31,27 @@ _SWITCHED: Mapping[str, Why] = {
 def switched(field: Field) -> Field:
     """Return the field of a network whose guests are on a switch: it knows no IP."""
     return _within(field, _SWITCHED)
+
+
+def served_by(field: Field, more: Field, *, is_served: Is, has_dhcp: Is) -> Field:
+    """Return the field of subnets that a host can serve, with one field more in each.
+
+    :param is_served: whether it has the gateways, of any VIF
+    :param has_dhcp: whether it serves DHCP
+    """
+
+    def unless(is_so: Is, why: Why) -> Why:
+        return lambda values: "" if is_so(values) else why(values)
+
+    unused = {
+        "gateway": unless(is_served, _SWITCHED["gateway"]),
+        "routes": unless(has_dhcp, _SWITCHED["routes"]),
+        "dns": unless(has_dhcp, _SERVED),
+        "dhcp_server": unless(has_dhcp, _SERVED),
+    }
+    kind: Any = field.kind
+    group = dataclasses.replace(kind.of, fields=(*kind.of.fields, more))
+    return _within(dataclasses.replace(field, kind=ListOf(group)), unused)
 
 
 def routed(field: Field, section: str) -> Field:

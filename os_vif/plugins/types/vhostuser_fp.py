@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from os_vif.plugins.types.ovs import DATAPATH, INTERFACE_ID, SWITCH
+from os_vif.plugins.types.ovs_held import the_port
 from os_vif.plugins.types.unused import routed, switched
 from os_vif.plugins.types.vhost_user import MODE, PATH, socket_of
 from os_vif.specs import (
@@ -17,13 +18,18 @@ from os_vif.specs import (
     MAC_ADDRESS,
     NETWORK,
     Field,
+    NotTold,
+    Told,
     Values,
     VIFType,
     check_addresses,
     identity_of,
+    mac_of_guest,
+    told_of,
 )
 
 if TYPE_CHECKING:
+    from os_vif.engine.plugged import Held
     from os_vif.objects.vif import VIFBase
 
 _DEVICE_NAME = Field(
@@ -64,6 +70,61 @@ def _by_itself(values: Values) -> VIFBase:
     if "host_mac" in values:
         profile.mac_address = values["host_mac"]
     return socket_of(values, "vhostuser_fp", profile)
+
+
+# --- and back -----------------------------------------------------------------------------------
+
+
+def _on_bridge_of(held: Held) -> Told | None:
+    device, told = _device_of(held)
+    master = device.attributes.get("master")
+    if held["ports"] or master is None:
+        return None
+    told.values["bridge"] = master
+    return told
+
+
+def _on_switch_of(held: Held) -> Told | None:
+    _device, told = _device_of(held)
+    if not held["ports"]:
+        return None
+    port = the_port(held)
+    iface_id = port.external_ids.get("iface-id", held.mark.vif_id)
+    told.values["bridge"] = port.bridge
+    if any(link.kind == "bridge" for link in held["links"]):
+        told.values["hybrid"] = True
+    if iface_id != held.mark.vif_id:
+        told.values["interface_id"] = iface_id
+    if "attached-mac" in port.external_ids:
+        told.values["mac"] = port.external_ids["attached-mac"]
+        told.unknown = told.unknown[:1]  # no more the first byte of a guessed one
+    return told
+
+
+def _by_itself_of(held: Held) -> Told | None:
+    device, told = _device_of(held)
+    if held["ports"] or device.attributes.get("master") is not None:
+        return None
+    if device.attributes.get("proxy_arp") or device.attributes.get("proxy_ndp"):
+        raise NotTold(
+            f"the host routes to its guest, and whose routes {device.name} has, no mark tells"
+        )
+    return told
+
+
+def _device_of(held: Held) -> tuple[Any, Told]:
+    """Return the device of a VIF's port, and what it tells."""
+    found = [link for link in held["links"] if link.kind not in ("bridge", "veth")]
+    words = [word.partition("=") for link in found[:1] for word in link.alias.split(" ")]
+    paths = [(key, path) for key, _, path in words if key in ("listens", "connects")]
+    if len(found) != 1 or not paths:
+        raise NotTold("its device, with a note of the socket, is not here")
+    [device], [(role, path)] = found, paths[:1]
+    mode = "client" if role == "listens" else "server"
+    told = told_of(held, name=device.name, mode=mode, path=path)
+    told.values["mac"] = mac_of_guest(device.attributes["mac"], told)
+    told.network(mtu=device.attributes.get("mtu"))
+    return device, told
 
 
 _BRIDGE_EXAMPLE = """\
@@ -116,6 +177,7 @@ TYPES = (
         _BRIDGE_EXAMPLE,
         check_addresses,
         rank=6,
+        held=_on_bridge_of,
     ),
     VIFType(
         "fastpath-openvswitch",
@@ -146,6 +208,7 @@ TYPES = (
         _SWITCH_EXAMPLE,
         check_addresses,
         rank=6,
+        held=_on_switch_of,
     ),
     VIFType(
         "fastpath-tap",
@@ -177,5 +240,6 @@ TYPES = (
         _TAP_EXAMPLE,
         check_addresses,
         rank=6,
+        held=_by_itself_of,
     ),
 )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 import os_vif
-from tests import switch_witness, vifs, vifs_ovs, witness
+from tests import spoofed, switch_witness, vifs, vifs_ovs, witness
 from tests.guest import guests
 from tests.openvswitch import Switch
 
@@ -34,3 +34,19 @@ def test_guests_on_the_kernels_datapath_reach_each_other(switch: Switch) -> None
     for vif, instance in plugged:
         os_vif.unplug(vif, instance)
     assert witness.differences(before, switch_witness.snapshot(switch)) == []
+
+
+def test_a_guest_on_the_kernels_datapath_is_kept_to_its_addresses(switch: Switch) -> None:
+    switch.vsctl("add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=system")
+    network = spoofed.network(BRIDGE, mtu=vifs_ovs.MTU)
+    one, other = (vifs_ovs.plain(number, datapath="system", network=network) for number in (1, 2))
+    with spoofed.kept("ovs", allowed=spoofed.ALLOWED):
+        for vif in (one, other):
+            os_vif.plug(vif, vifs.instance())
+        assert os_vif.check(one, vifs.instance()) == []
+        with guests((one.vif_name, one.address), (other.vif_name, other.address)) as both:
+            passed = spoofed.through({**spoofed.GOOD, **spoofed.BAD}, *both)
+        assert passed == spoofed.GOOD.keys()
+        for vif in (one, other):
+            os_vif.unplug(vif, vifs.instance())
+    assert spoofed.tables() == []

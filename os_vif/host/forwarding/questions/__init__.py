@@ -32,12 +32,14 @@ WHERE_NEEDED = 2
 """In place of whether IPv6: it is, and rules are wanted only where the chain drops the rest."""
 
 FORWARDING: Question[Key, Rules | None] = Question(
-    "forwarding", AROUND, privileged=True, take=_take
+    "forwarding", AROUND, privileged=True, take=_take, sees="FORWARD rules"
 )
 """Of a comment, and whether IPv6: the rules that carry it, each in words; None where the host has
 no iptables, or none are needed; absent where nobody looked (it needs privilege)."""
 
-RULES_OF: Question[str, tuple[Key, ...]] = Question("rules_of", LAST, privileged=True, take=_list)
+RULES_OF: Question[str, tuple[Key, ...]] = Question(
+    "rules_of", LAST, privileged=True, take=_list, sees="FORWARD rules"
+)
 """Of a VIF's id: comment, and whether IPv6, of all rules of the VIF's.  With an answer to
 :data:`FORWARDING` come those as well that stand in the same chain."""
 
@@ -51,7 +53,7 @@ COMMANDS: Question[bool, bool] = Question("forwarding_commands")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Firewall:
-    """The host's firewall, as far as it may see what is forwarded.
+    """The host's firewall, as far as it may see what is forwarded, or is for the host.
 
     :ivar lines: as ``iptables -S`` prints them (``ip6tables``, of IPv6); none where it cannot.
     :ivar objects: as ``nft -j list ruleset`` has them, of the families that see the packets.
@@ -60,20 +62,24 @@ class Firewall:
     lines: Sequence[str]
     objects: chains.Objects
 
-    def dropping(self, packet: Packet, families: Sequence[str], *, ours: bool) -> list[str]:
+    def dropping(
+        self, packet: Packet, families: Sequence[str], *, ours: bool, hook: str = "forward"
+    ) -> list[str]:
         """Return which chains drop a packet for sure, in words.
 
         :param families: of nft's, those whose chains see it.
         :param ours: whether rules of ours let it pass the chain of iptables.
+        :param hook: ``forward``, or ``input`` for a packet that is for this host.
         """
         found = []
+        chain = hook.upper()
         words = "ip6tables" if packet.family == "ip6" else "iptables"
         of_iptables = chains.of_iptables(self.lines)
         in_ip = packet.family in families
-        if in_ip and not ours and chains.fate(of_iptables, "FORWARD", packet) == chains.DROP:
-            found.append(f"the chain FORWARD of {words}")
-        for family, table, name in chains.base_chains(self.objects, families):
-            if (table, name) == ("filter", "FORWARD") and (ours or self.lines):
+        if in_ip and not ours and chains.fate(of_iptables, chain, packet) == chains.DROP:
+            found.append(f"the chain {chain} of {words}")
+        for family, table, name in chains.base_chains(self.objects, families, hook):
+            if (table, name) == ("filter", chain) and (ours or self.lines):
                 continue  # it is the same chain, and iptables prints more of it
             if chains.fate(chains.of_nft(self.objects, family, table), name, packet) == chains.DROP:
                 found.append(f"the chain {name} of nft's table {family} {table}")
@@ -86,7 +92,7 @@ def _take_firewall(answers: dict[str, Firewall], rows: list[Any]) -> None:
 
 
 FIREWALL: Question[str, Firewall] = Question(
-    "firewall", AROUND, privileged=True, take=_take_firewall
+    "firewall", AROUND, privileged=True, take=_take_firewall, sees="firewalls"
 )
 """Of ``ip``, ``ip6`` or ``bridge``: the firewall that packets of it pass; absent where nobody could
 look."""
@@ -102,7 +108,7 @@ def _take_comments(answers: dict[str, tuple[str, ...]], rows: list[Any]) -> None
 
 
 FORWARDED: Question[str, tuple[str, ...]] = Question(
-    "forwarded", privileged=True, take=_take_comments
+    "forwarded", privileged=True, take=_take_comments, sees="FORWARD rules"
 )
 """Of a bridge: the comments of the rules that VIFs have for it; absent where nobody looked."""
 

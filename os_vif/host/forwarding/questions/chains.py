@@ -27,12 +27,17 @@ class Packet:
     :ivar iif: the device it comes in by, as the chain sees it; '' for one nobody can tell.
     :ivar oif: the device it goes out by.
     :ivar bridged: whether a bridge forwards it.
+    :ivar port: of UDP, that it goes to; 0 for one of no known protocol.
+    :ivar to: what it goes to, as iptables' addrtype has it: LOCAL, BROADCAST, MULTICAST; '' for one
+        nobody can tell.
     """
 
     family: str
     iif: str
     oif: str
     bridged: bool = False
+    port: int = 0
+    to: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -169,10 +174,47 @@ def _condition(word: str, rest: list[str]) -> Callable[[Packet], bool | None] | 
     if word == "--comment" and rest:
         rest.pop(0)
         return None
-    if word == "-m" and rest and rest[0] in ("comment", "conntrack", "state", "physdev"):
+    if word == "-m" and rest and rest[0] in _TOLD_BEHIND:
         rest.pop(0)  # what of it matters comes behind it
         return None
-    return lambda _packet: None
+    return _about_udp(word, rest) or (lambda _packet: None)
+
+
+_TOLD_BEHIND = (
+    *("comment", "conntrack", "state", "physdev"),
+    *("tcp", "udp", "multiport", "addrtype"),
+)
+
+
+def _about_udp(word: str, rest: list[str]) -> Callable[[Packet], bool | None] | None:
+    """Return what an option says of a packet of UDP; None for nothing that is known here."""
+    if word == "-p" and rest:
+        return _of_udp(rest.pop(0) in ("udp", "17", "all"))
+    if word in ("--dport", "--dports") and rest:
+        ranges = [it.partition(":") for it in rest.pop(0).split(",")]
+        numbers = [(_number(a), _number(b) if colon else _number(a)) for a, colon, b in ranges]
+        return lambda packet: _is_within(packet.port, numbers)
+    if word == "--dst-type" and rest:
+        kind = rest.pop(0)
+        return lambda packet: packet.to == kind if packet.to else None
+    return None
+
+
+def _of_udp(is_udp: bool) -> Callable[[Packet], bool | None]:
+    return lambda packet: is_udp if packet.port else None
+
+
+def _number(text: Any) -> int:
+    return int(text) if str(text).isdecimal() else 0
+
+
+def _is_within(port: int, ranges: Sequence[tuple[int, int]]) -> bool | None:
+    """Tell whether a port is in one of some ranges; those with a name are not known."""
+    if not port:
+        return None
+    if any(first <= port <= last for first, last in ranges):
+        return True
+    return None if any(0 in it for it in ranges) else False
 
 
 def _turned(condition: Callable[[Packet], bool | None]) -> Callable[[Packet], bool | None]:
@@ -189,13 +231,18 @@ Objects = Sequence[Mapping[str, Any]]
 """Each with its kind as its only key: ``{"chain": {...}}``."""
 
 
-def base_chains(objects: Objects, families: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return family, table and name of each chain that sees what is forwarded."""
+def base_chains(
+    objects: Objects, families: Sequence[str], hook: str = "forward"
+) -> list[tuple[str, str, str]]:
+    """Return family, table and name of each chain that sees what is forwarded.
+
+    :param hook: or, with ``input``, what is for this host
+    """
     chains = [item["chain"] for item in objects if "chain" in item]
     return [
         (chain["family"], chain["table"], chain["name"])
         for chain in chains
-        if chain["family"] in families and chain.get("hook") == "forward"
+        if chain["family"] in families and chain.get("hook") == hook
     ]
 
 
@@ -280,6 +327,9 @@ def _of_match(held: Any) -> Callable[[Packet], bool | None]:
     if not isinstance(values, list):
         values = [values]
     key = inner.get("key") if isinstance(inner, dict) else None
+    if kind == "payload" and inner.get("field") == "dport":
+        found = _port(str(inner["protocol"]), values)
+        return _turned(found) if held["op"] == "!=" else found
     if kind == "payload" and inner.get("protocol") in _NAMES:
         # Of what is in a header nothing is known, but what has no such header has no match.
         return lambda packet: None if inner["protocol"] == packet.family else False
@@ -289,11 +339,27 @@ def _of_match(held: Any) -> Callable[[Packet], bool | None]:
         found = _constant("new" in values)
     elif kind == "ct" and key == "status" and set(map(str, values)) <= {"dnat", "snat"}:
         found = _constant(False)
+    elif kind == "meta" and key == "l4proto":
+        found = _of_udp(bool({"udp", "17"} & set(map(str, values))))
     elif (kind == "meta" and key in ("nfproto", "protocol")) or _is_ethernet_type(kind, inner):
         found = _protocol({str(value) for value in values})
     else:
         return _constant(None)
     return _turned(found) if held["op"] == "!=" else found
+
+
+def _port(protocol: str, values: Sequence[Any]) -> Callable[[Packet], bool | None]:
+    ranges = []
+    for value in values:
+        ends = value["range"] if isinstance(value, dict) and "range" in value else [value, value]
+        ranges.append((_number(ends[0]), _number(ends[1])))
+
+    def matches(packet: Packet) -> bool | None:
+        if packet.port and protocol not in ("udp", "th"):
+            return False
+        return _is_within(packet.port, ranges)
+
+    return matches
 
 
 def _device(key: str, values: Sequence[Any]) -> Callable[[Packet], bool | None]:

@@ -199,11 +199,14 @@ def replace(
                 break
             try:
                 _command(f"{_tool(ipv6=ipv6)}-restore", "--noflush", "-w", _LOCK_SECONDS, text=text)
-            except OSError:
+            except OSError as error:
                 # It names rules by their words and places, which may be gone by now.  Once more in
                 # any case: whoever changes another chain is noticed, too.
-                if attempt and (attempt == _ATTEMPTS - 1 or _chain(ipv6=ipv6) == lines):
+                if attempt and _chain(ipv6=ipv6) == lines:
                     raise
+                if attempt == _ATTEMPTS - 1:
+                    words = f"somebody else keeps changing the chain: {error.strerror}"
+                    raise OSError(errno.ESTALE, words) from error
                 time.sleep(_CHANCE.uniform(0, _PAUSE_S * 2**attempt))
             else:
                 break

@@ -32,12 +32,15 @@ def _asks(_topology: Topology, _marks: Collection[Mark]) -> list[Asked]:
 
 def _find(topology: Topology, host: Host) -> Iterable[Part]:
     owner = topology.mark
-    described = {it.address for it in topology.resources if isinstance(it, _ADDRESSED)}
-    for link in host[LINKS].values():
-        for mark in marks_on(link) if link is not None else ():
-            if link is not None and mark.vif_id == owner.vif_id and mark.address not in described:
+    for link in filter(None, host[LINKS].values()):
+        for mark in marks_on(link):
+            if mark.vif_id == owner.vif_id and mark.address not in _described(topology):
                 given = Given(mark, link.name, bool(link.attributes.get("up")), None, {})
                 yield Part(owner.vif_id, "functions", given, Mark(owner.vif_id, owner.plugin))
+
+
+def _described(topology: Topology) -> set[str]:
+    return {it.address for it in topology.resources if isinstance(it, _ADDRESSED)}
 
 
 STRAYS = Strays(asks=_asks, find=_find)

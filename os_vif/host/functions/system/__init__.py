@@ -22,6 +22,7 @@ from os_vif.host.functions.questions import (
     Given,
     VfSettings,
     marks_on,
+    own_name,
 )
 from os_vif.host.functions.resources import PciDevice, VirtualFunction
 from os_vif.host.functions.rules.representors import giving_back
@@ -71,7 +72,7 @@ def _find(search: Search) -> Iterable[Part]:
     for link in search.once("links", links.all_links):
         for given in _given(link, search.vif_id):
             vif_id = given.mark.vif_id
-            mark = Mark(vif_id, _PLUGIN, given.mark.instance)
+            mark = Mark(vif_id, _PLUGIN, given.mark.instance, given.mark.owner)
             yield Part(vif_id, "functions", given, mark, _PLUGIN)
 
 
@@ -89,6 +90,17 @@ def _given(link: Link, vif_id: str | None) -> list[Given]:
         up = bool(link.attributes.get("up"))
         found.append(Given(mark, link.name, up, function, settings))
     return found
+
+
+def _tell(item: Plugged) -> Iterable[Part]:
+    """Tell which virtual functions the VIF's representors stand for."""
+    for link in item["links"]:
+        if _is_lent(link) and sysfs.is_representor(link.name):
+            for address in sysfs.virtual_functions():
+                found = sysfs.function(address)
+                if found is not None and found.representor == link.name:
+                    told = (address, link.name, own_name(link), link.attributes.get("mtu"))
+                    yield Part(item.mark.vif_id, "represented", told, item.mark)
 
 
 def _remove(plugged: Plugged, phase: Phase) -> list[Step]:
@@ -138,5 +150,6 @@ SYSTEM = System(
     },
     refuses=ownership.REFUSES,
     find=_find,
+    tell=_tell,
     remove=_remove,
 )

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception
 from os_vif.engine.observed import AROUND, CARDS, DEVICES, LAST, ON_DEVICES, Host, Question
-from os_vif.engine.topology import Mark, parse_mark
+from os_vif.engine.topology import GUEST_WORD, Mark, parse_mark, with_guest, without_guest
+from os_vif.host.links.questions.names import NAMED, need_own_name
 from os_vif.host.links.questions.uplinks import MANAGERS, WIRELESS
 from os_vif.host.links.resources import Uplink, Value
 
@@ -27,11 +27,8 @@ SHARED_MARK = "os-vif shared"
 words may follow."""
 
 UNFINISHED_GROUP = 0x6F732D76
-"""IFLA_GROUP of a device between its creation and its mark ("os-v").
-
-The kernel takes a group at creation but not an alias, so this is how a device of ours is known
-when the process that was making it was killed.
-"""
+"""IFLA_GROUP of a device between its creation and its mark ("os-v"): the kernel takes a group at
+creation but not an alias, so this is how one of ours is known whose maker was killed."""
 
 LONGEST_ALIAS = 255
 """Bytes; IFALIASZ of linux/if.h counts a NUL too."""
@@ -56,8 +53,6 @@ UPLINK_WORD = "uplink"
 """The word in a bridge's alias that names a device of the host's which joined it, with what the
 host had on it."""
 
-_FORMER_MTU = re.compile(f"{re.escape(ALTNAME_PREFIX)}mtu=([0-9]{{2,5}}),[^,/:\\s]{{1,15}}\\Z")
-
 _MADE_BY = "made-by="
 _LOWER_DOWN = "lower=down"
 
@@ -70,14 +65,14 @@ class Link:
     :ivar index: interface index; 0 for one that is only planned.
     :ivar kind: IFLA_INFO_KIND (``tap`` and ``tun`` told apart); '' for a NIC.
     :ivar alias: IFLA_IFALIAS; '' for none.
-    :ivar attributes: ``mac, mtu, up, master, group, promiscuity, link, vlan_id, multi_queue,
-        queues, stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore, arp_announce,
-        proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6, accept_ra``,
-        ``silent_ipv6`` where IPv6 is that and not off, of
-        a macvtap ``mode`` (macvlan_mode, as ip-link(8) calls them) and ``allmulticast``, of
-        a tap ``owner, owner_group`` (numbers of a user and a group; None for none), and
-        ``proxy_delay, proxy_delay6`` where asked for (1/100 s; ``neigh/*/proxy_delay``), as
-        far as the kind has them.  ``master`` and ``link`` are names.
+    :ivar attributes: ``mac, mtu, up, carrier, master, group, promiscuity, link, vlan_id,
+        multi_queue, queues, stp_state, forward_delay, ageing_time, mcast_snooping, arp_ignore,
+        arp_announce, proxy_arp, rp_filter, forwarding, disable_ipv6, proxy_ndp, forwarding6,
+        accept_ra``, ``silent_ipv6`` where IPv6 is that and not off, of a macvtap ``mode``
+        (macvlan_mode, as ip-link(8) calls them) and ``allmulticast``, of a tap ``owner,
+        owner_group`` (numbers of a user and a group; None for none), and ``proxy_delay,
+        proxy_delay6`` where asked for (1/100 s; ``neigh/*/proxy_delay``), as far as the kind has
+        them.  ``master`` and ``link`` are names.
     :ivar altnames: those of its alternative names (IFLA_PROP_LIST) that begin like a mark.
     """
 
@@ -162,9 +157,9 @@ ACCOUNTS: Question[tuple[str, str], int | None] = Question("accounts", CARDS)
 NODES: Question[str, tuple[int, int, int] | None] = Question("nodes", ON_DEVICES, gone=_node_gone)
 """Of a macvtap: user, group and mode of its character device; None where there is none."""
 
-BRIDGED: Question[str, None] = Question("bridged", ON_DEVICES)
-"""Of a bridge: asks about its addresses, should IPv6 be on, and who the host is, should the bridge
-have no MAC of its own yet."""
+BRIDGED: Question[tuple[str, bool], None] = Question("bridged", ON_DEVICES)
+"""Of a bridge, and whether it is the VIF's own: asks about its addresses, should it be ours and
+have IPv6 on, and who the host is, should it have no MAC of its own yet."""
 
 HOST_ID: Question[None, str] = Question("host_id", AROUND)
 """A text that no other host has."""
@@ -205,10 +200,12 @@ def need(host: Host, name: str) -> Link:
     """Return a device that only the host's operator can provide.
 
     :raises NetworkInterfaceNotFound: it is not there.
+    :raises UnusableDevice: its own name is none that every tool takes.
     """
     link = host[LINKS][name]
     if link is None:
         raise exception.NetworkInterfaceNotFound(interface=name)
+    need_own_name(name)
     return link
 
 
@@ -298,17 +295,28 @@ def correct(
         or (key == "mac" and is_unfinished(link))
     }
     if alias is not None and link.alias != alias:
-        drift["alias"] = alias
+        if parse_mark(link.alias) and without_guest(link.alias) == without_guest(alias):
+            draft.add("note_guest", name=link.name, alias=alias)
+        else:
+            drift["alias"] = alias
     if drift:
         draft.add("set_link", name=link.name, attributes=drift)
 
 
 def mark_on(mark: Mark, link: Link) -> str:
-    """Return the mark that a device of ours must carry: without a guest, that of the one there."""
-    there = parse_mark(link.alias)
-    if there is not None and there == dataclasses.replace(mark, instance=there.instance):
-        return str(mark if mark.instance else there)
+    """Return the mark that a device of ours must carry: without a guest, with the one there."""
+    there = None if mark.instance else parse_mark(link.alias)
+    if there is not None and (there.vif_id, there.plugin) == (mark.vif_id, mark.plugin):
+        return str(dataclasses.replace(mark, instance=there.instance))
     return str(mark)
+
+
+def naming_guest(draft: Draft, alias: str, link: Link | None = None) -> str:
+    """Return the alias of a VIF's device, with the guest's name; without one, with that there."""
+    if draft.mark.guest or link is None:
+        return with_guest(alias, draft.mark.guest, LONGEST_ALIAS)
+    kept = [f"{alias} {GUEST_WORD}={word}" for word in words_behind(link.alias, GUEST_WORD)]
+    return kept[0] if kept and len(kept[0]) <= LONGEST_ALIAS else alias
 
 
 def is_mark(value: Any) -> bool:
@@ -418,30 +426,8 @@ def shared_mark(alias: str, uplinks: Iterable[str] = ()) -> str:
     return text
 
 
-# --- what a device of the host's was before -------------------------------------------------------
-
-
-def is_mtu_note(value: Any) -> bool:
-    """Tell whether this is an alternative name that tells which MTU a device had before."""
-    return isinstance(value, str) and _FORMER_MTU.match(value) is not None
-
-
-def mtu_note(device: str, mtu: int) -> str:
-    """Return the alternative name that tells which MTU a device of the host's had before."""
-    # No two devices of a network namespace have the same.
-    return f"{ALTNAME_PREFIX}mtu={mtu},{device}"
-
-
-def former_mtu(link: Link) -> tuple[int, str] | None:
-    """Return the MTU that is noted on a device, and the note; None for none."""
-    for name in link.altnames:
-        if found := _FORMER_MTU.match(name):
-            return int(found[1]), name
-    return None
-
-
 QUESTIONS = (
     *(FUNCTIONS, LINKS, TAGGED, USERS, ACCOUNTS, BRIDGED, HOST_ID, DELAYS, MOVES, MOVED, JOINED),
-    *(BRIDGE_PORTS, NODES, RETURNED, STANDING, WIRELESS, MANAGERS),
+    *(BRIDGE_PORTS, NODES, RETURNED, STANDING, WIRELESS, MANAGERS, NAMED),
 )
 """All that can be asked."""

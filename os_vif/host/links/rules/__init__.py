@@ -9,6 +9,7 @@ from os_vif.engine.family import Caution, Phase, Rule
 from os_vif.engine.observed import Asked, Host
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.forwarding.questions import FORWARDED
+from os_vif.host.gateways.questions import TABLES
 from os_vif.host.links.questions import (
     BRIDGE_PORTS,
     BRIDGED,
@@ -21,6 +22,7 @@ from os_vif.host.links.questions import (
     STANDING,
     USERS,
 )
+from os_vif.host.links.questions.names import asks_names, by_own_names
 from os_vif.host.links.questions.uplinks import MANAGERS, WIRELESS
 from os_vif.host.links.resources import (
     Bridge,
@@ -76,7 +78,8 @@ def _asks_idle_vlan(vlan: Vlan, _mark: Mark) -> list[Asked]:
 
 
 def _asks_idle_bridge(bridge: Bridge, _mark: Mark) -> list[Asked]:
-    return [LINKS(bridge.name), BRIDGE_PORTS(bridge.name), FORWARDED(bridge.name)]
+    asked = (LINKS, BRIDGE_PORTS, FORWARDED, TABLES)
+    return [question(bridge.name) for question in asked]
 
 
 def _asks_macvtap(macvtap: Macvtap, _mark: Mark) -> list[Asked]:
@@ -146,7 +149,7 @@ RULES: Mapping[type, Rule] = {
         unplug={Phase.DELETE: delete},
     ),
     Bridge: Rule(
-        asks=lambda bridge, _mark: [LINKS(bridge.name), BRIDGED(bridge.name)],
+        asks=lambda bridge, _mark: [LINKS(bridge.name), BRIDGED((bridge.name, bridge.own))],
         plug=plug_bridge,
         unplug={Phase.DELETE: delete},
         dissolve_asks=_asks_idle_bridge,
@@ -156,6 +159,8 @@ RULES: Mapping[type, Rule] = {
         warns=_warn_bridge,
     ),
     Vlan: Rule(
+        names=asks_names("link"),
+        named=by_own_names("link"),
         asks=_asks_vlan,
         plug=plug_vlan,
         unplug={Phase.GIVE_BACK: unplug_vlan},
@@ -163,6 +168,8 @@ RULES: Mapping[type, Rule] = {
         dissolve=dissolve_vlan,
     ),
     Macvtap: Rule(
+        names=asks_names("link"),
+        named=by_own_names("link"),
         asks=_asks_macvtap,
         plug=plug_macvtap,
         unplug={Phase.AHEAD: unplug_macvtap, Phase.DELETE: delete},
@@ -171,6 +178,8 @@ RULES: Mapping[type, Rule] = {
         opens=True,
     ),
     Uplink: Rule(
+        names=asks_names("name"),
+        named=by_own_names("name"),
         asks=lambda uplink, _mark: [
             LINKS(uplink.name),
             MOVES((uplink.name, uplink.bridge)),

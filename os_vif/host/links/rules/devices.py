@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from os_vif import exception
 from os_vif.engine.draft import Draft
-from os_vif.engine.topology import Mark, parse_mark
+from os_vif.engine.topology import Mark, parse_mark, without_guest
+from os_vif.host.gateways.questions import TABLES
 from os_vif.host.links.questions import (
     LINKS,
     LONGEST_ALIAS,
@@ -21,6 +23,7 @@ from os_vif.host.links.questions import (
     is_unfinished,
     keep_bridges,
     mark_on,
+    naming_guest,
     need,
     netdev_behind,
     shared_mark,
@@ -54,6 +57,8 @@ Moved = tuple[Sequence[Address], Sequence[Route]]
 
 def is_ours(mark: Mark, wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: Link) -> bool:
     """Tell whether a device is this VIF's."""
+    if link.alias == str(mark):  # nearly always, and it needs no reading
+        return True
     found = parse_mark(link.alias)
     if found is not None:
         return found.vif_id == mark.vif_id
@@ -77,6 +82,7 @@ def plug_tap(draft: Draft, tap: Tap) -> None:
     link = draft.host[LINKS][tap.name]
     access = taps.access_of(draft.host, tap)
     wanted = {**tap.attributes(), **access}
+    multi = bool(tap.multi_queue)
     if link is not None:
         if not is_ours(draft.mark, tap, link):
             raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a tap of this name")
@@ -84,28 +90,37 @@ def plug_tap(draft: Draft, tap: Tap) -> None:
             wanted = tap.attributes()
         if taps.can_become(link, tap, access):
             keep_bridges(draft, link, wanted)
-            correct(draft, link, wanted, _noted(mark_on(draft.mark, link), tap))
+            mark = mark_on(draft.mark, link)
+            alias = naming_guest(draft, _noted(draft, mark, tap), link)
+            if link.alias not in ("", mark, alias):
+                draft.release(link)
+            correct(draft, link, wanted, alias)
             return
+        if tap.multi_queue is None:
+            multi = link.attributes.get("multi_queue") is True
         if link.attributes.get("queues"):
             raise exception.ResourceConflict(
                 resource=f"tap {tap.name}",
-                reason=f"it must become {_queues(tap.multi_queue)}, which the kernel only takes "
+                reason=f"it must become {_queues(multi)}, which the kernel only takes "
                 "at creation, but a program has it open; stop the guest first",
             )
         _make_way(draft, link)
-    alias = _noted(str(draft.mark), tap)
+    alias = naming_guest(draft, _noted(draft, str(draft.mark), tap))
     keep_bridges(draft, None, wanted)
     draft.add(
         "create_link",
         kind="tap",
         name=tap.name,
-        attributes={**wanted, "multi_queue": tap.multi_queue, "alias": alias},
+        attributes={**wanted, "multi_queue": multi, "alias": alias},
     )
 
 
-def _noted(mark: str, tap: Tap) -> str:
-    alias = f"{mark} {tap.note}"
-    return alias if tap.note and len(alias) <= LONGEST_ALIAS else mark
+def _noted(draft: Draft, mark: str, tap: Tap) -> str:
+    words = filter(None, (*draft.noted(""), tap.note))
+    for word in words:
+        alias = f"{mark} {word}"
+        mark = alias if len(alias) <= LONGEST_ALIAS else mark
+    return mark
 
 
 def _make_way(draft: Draft, link: Link) -> None:
@@ -160,17 +175,15 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
     """Make the bridge or, if it is ours, correct it."""
     link = draft.host[LINKS][bridge.name]
     uplink = _uplink_of(draft, bridge.name)
-    wanted = _wanted_of(draft, bridge, link, uplink)
-    names = [] if uplink is None else [uplink.name]
-    mark = str(draft.mark) if bridge.own else shared_mark(link.alias if link else "", names)
     if link is None:
         if not bridge.create:
             raise exception.NetworkInterfaceNotFound(interface=bridge.name)
+        wanted = _wanted_of(draft, bridge, link, uplink)
         draft.add(
             "create_link",
             kind="bridge",
             name=bridge.name,
-            attributes={"mac": wanted["mac"], **wanted, "alias": mark},
+            attributes={"mac": wanted["mac"], **wanted, "alias": _mark_of(draft, bridge, uplink)},
         )
         take_over(draft, bridge.name, uplink)
         return
@@ -180,13 +193,18 @@ def plug_bridge(draft: Draft, bridge: Bridge) -> None:
         raise in_the_way(link, f"VIF {draft.mark.vif_id} needs a bridge of this name")
     # Before IPv6 is on, or it begins otherwise.
     take_over(draft, bridge.name, uplink)
-    if bridge.own:
-        correct(draft, link, wanted, mark_on(draft.mark, link))
-    elif bridge.create and (is_shared(link.alias) or is_unfinished(link)):
-        correct(draft, link, wanted, mark)
+    if bridge.own or (bridge.create and (is_shared(link.alias) or is_unfinished(link))):
+        wanted = _wanted_of(draft, bridge, link, uplink)
+        correct(draft, link, wanted, _mark_of(draft, bridge, uplink, link))
     else:
         comes = uplink is not None and speaks_ipv6(draft.host, uplink.name)
         correct(draft, link, {"up": True, **({"disable_ipv6": False} if comes else {})})
+
+
+def _mark_of(draft: Draft, bridge: Bridge, uplink: Link | None, link: Link | None = None) -> str:
+    if bridge.own:
+        return mark_on(draft.mark, link) if link is not None else str(draft.mark)
+    return shared_mark(link.alias if link else "", [uplink.name] if uplink else [])
 
 
 def _wanted_of(
@@ -201,8 +219,10 @@ def _wanted_of(
     elif link is None or is_unfinished(link):
         # One that was set stays; else it changes with the ports, and a host with an address on the
         # bridge loses its neighbours each time.
-        wanted["mac"] = derived_mac(draft.host, str(draft.mark))
-    if any(speaks_ipv6(draft.host, it) for it in (bridge.name, uplink.name if uplink else "")):
+        wanted["mac"] = derived_mac(draft.host, str(dataclasses.replace(draft.mark, owner="")))
+    if link is not None and draft.host[TABLES].get(bridge.name) is not None:
+        del wanted["disable_ipv6"]  # its gateway sees to that
+    elif any(speaks_ipv6(draft.host, it) for it in (bridge.name, uplink.name if uplink else "")):
         wanted["disable_ipv6"] = False
     elif link is not None and words_behind(link.alias, UPLINK_WORD):
         # On for its uplink; what a router has advertised may have run out, and comes again.
@@ -370,11 +390,19 @@ def delete(draft: Draft, wanted: Tap | Veth | VethEnd | Bridge | Macvtap) -> Non
         draft.kept[link.name] = "its hypervisor runs it"
     if wanted.name not in draft.kept:
         draft.add("delete_links", links=[[link.name, link.index]])
+        if isinstance(wanted, Tap) and _notes_more(link):
+            draft.release(link)  # what it tells of, and does not go with the device
     elif parse_mark(link.alias) is not None:
         # By its mark, that is: by its name or MAC alone it may well be the other's.
         raise exception.HeldByAnother(
             resource=f"device {link.name}", reason=draft.kept[wanted.name]
         )
+
+
+def _notes_more(link: Link) -> bool:
+    """Tell whether a mark has words behind it, but for the guest's name."""
+    mark = parse_mark(link.alias)
+    return mark is not None and without_guest(link.alias) != str(mark)
 
 
 def _is_shown(draft: Draft, wanted: Tap | Veth | VethEnd | Bridge | Macvtap, link: Link) -> bool:

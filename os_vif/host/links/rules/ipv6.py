@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from os_vif.host.links.questions import LINKS, is_shared, need
 from os_vif.host.routes.questions import (
+    ADDRESSES,
     HOW_IPV6,
     STABLE_PRIVACY,
     TEMPORARY,
@@ -61,14 +62,18 @@ def silence(draft: Draft, uplink: str) -> None:
 
 
 def still_speaks(host: Host, link: Link) -> bool:
-    """Tell whether a port of a bridge of ours has IPv6 on, where the host has it on the bridge.
+    """Tell whether a port of a bridge has IPv6 on, where the host has it on the bridge.
 
-    Then the last step of a move is missing, and routes may be left on the port.
+    Then the last step of a move is missing, and routes may be left on the port.  Of a bridge that
+    is not ours it is known only while the move has left more behind.
     """
     bridge = host[LINKS].get(str(link.attributes.get("master")))
     return (
         bridge is not None
-        and is_shared(bridge.alias)
+        and (
+            is_shared(bridge.alias)
+            or bool(host[ADDRESSES].get(link.name) and speaks_ipv6(host, bridge.name))
+        )
         and bridge.attributes.get("disable_ipv6") is False
         # One that is only planned will have it on, as the kernel makes it.
         and link.attributes.get("disable_ipv6", link.index != 0) is False

@@ -17,6 +17,7 @@ from os_vif.host.links.questions import (
     found_lower_down,
     in_the_way,
     mark_on,
+    naming_guest,
     need,
     netdev_behind,
     raising_mark,
@@ -64,6 +65,7 @@ def plug_macvtap(draft: Draft, wanted: Macvtap) -> None:
         alias = noted(draft, str(draft.mark))
         if wanted.mode == "passthru" and not need(draft.host, lower.name).attributes["up"]:
             alias = raising_mark(alias)
+        alias = naming_guest(draft, alias)
         attributes = {**wanted.attributes(), "link": lower.name, "alias": alias}
         draft.add("create_link", kind="macvtap", name=wanted.name, attributes=attributes)
     # One that goes down again with the macvtap comes up last, and down first: wherever this is
@@ -79,7 +81,9 @@ def _mark(draft: Draft, link: Link, lower: Link) -> str:
     if parse_mark(link.alias) is None and link.attributes.get("mode") == "passthru":
         # Left by whoever was killed before he could mark it.
         was_down = not lower.attributes["up"]
-    return raising_mark(alias) if was_down and not found_lower_down(alias) else alias
+    if was_down and not found_lower_down(alias):
+        alias = raising_mark(alias)
+    return naming_guest(draft, alias, link)
 
 
 def noted(draft: Draft, alias: str, former: str = "") -> str:

@@ -14,13 +14,12 @@ from os_vif.host.links.questions import (
     LINKS,
     UPLINK_WORD,
     Link,
-    former_mtu,
     is_shared,
     is_unfinished,
-    mtu_note,
     mtu_of,
     words_behind,
 )
+from os_vif.host.links.questions.mtu_notes import former_mtu, mtu_note
 from os_vif.host.links.resources import Bridge, Uplink, Value
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from os_vif.engine.draft import Draft
 from os_vif.host.forwarding.questions import FORWARDED, parse_rules_comment
+from os_vif.host.gateways.questions import TABLES, vif_of
 from os_vif.host.links.questions import (
     BRIDGE_PORTS,
     LINKS,
@@ -17,12 +18,12 @@ from os_vif.host.links.questions import (
     USERS,
     Link,
     correct,
-    former_mtu,
     is_shared,
     mtu_of,
     need,
     words_behind,
 )
+from os_vif.host.links.questions.mtu_notes import former_mtu
 from os_vif.host.links.resources import Bridge, Uplink, Vlan
 from os_vif.host.links.rules.devices import add_to, take_from
 from os_vif.host.routes.questions import ADDRESSES
@@ -96,9 +97,11 @@ def _is_used(draft: Draft, bridge: Link, uplinks: list[Link]) -> bool:
         joined = port is not None and port.attributes.get("master") == bridge.name
         if port is not None and joined and port.index not in own:
             return True
-    # A VIF whose tap the hypervisor has yet to make is known by its rules alone.
-    rules = host[FORWARDED].get(bridge.name, ())
-    if any(parse_rules_comment(comment) != draft.mark.vif_id for comment in rules):
+    # A VIF whose tap the hypervisor has yet to make is known by its rules alone, or by its gateway.
+    known = {parse_rules_comment(comment) for comment in host[FORWARDED].get(bridge.name, ())}
+    gateway = host[TABLES].get(bridge.name)
+    known |= set(map(vif_of, gateway.users)) if gateway is not None else set()
+    if known - {draft.mark.vif_id}:
         return True
     # With an uplink they came from there, or can go there.
     stranded = not uplinks and bool(host[ADDRESSES].get(bridge.name))

@@ -10,7 +10,7 @@ from os_vif import exception
 from os_vif.engine.families import rule_of
 from os_vif.engine.family import Strays
 from os_vif.engine.plugged import Part
-from os_vif.engine.topology import parse_mark
+from os_vif.engine.topology import GUEST_WORD, PREFIX, parse_mark
 from os_vif.host.links.questions import FUNCTIONS, LINKS, TAGGED
 from os_vif.host.links.questions.tags import is_tagged
 
@@ -51,13 +51,21 @@ def _described(topology: Topology, host: Host) -> set[str]:
 
 
 def _marks(topology: Topology, host: Host) -> Iterable[Mark]:
-    text = str(topology.mark)
+    text, start = str(topology.mark), _start_of_marks(topology.mark)
     for link in host[LINKS].values():
-        # Nearly always it is the topology's own, which needs no reading.
-        if link is not None and link.alias and link.alias != text:
+        # Of many that are served together nearly all are others', and mostly the one that is not
+        # has the topology's own, which needs no reading.
+        if link is None or not link.alias.startswith(start):
+            continue
+        if link.alias != text and not link.alias.startswith(f"{text} {GUEST_WORD}="):
             mark = parse_mark(link.alias)
             if mark is not None and mark.vif_id == topology.mark.vif_id:
                 yield mark
+
+
+def _start_of_marks(mark: Mark) -> str:
+    """Return what all marks of one VIF begin with, and no other's."""
+    return f"{PREFIX}{mark.vif_id} "
 
 
 def _need_free(draft: Draft, strays: Plugged) -> None:
@@ -80,12 +88,15 @@ def _tag(draft: Draft) -> None:
     """Have those of the VIF's devices be found by its id that were plugged by earlier releases."""
     if draft.mark.vif_id not in draft.host[TAGGED]:
         return  # nobody asked, or the kernel has no alternative names
-    vif_id = draft.mark.vif_id
+    vif_id, start = draft.mark.vif_id, _start_of_marks(draft.mark)
     untagged = [
         link
         for link in draft.host[LINKS].values()
         # What is only planned has no index yet.
-        if link is not None and link.index and link.alias and not is_tagged(link, vif_id)
+        if link is not None
+        and link.index
+        and link.alias.startswith(start)
+        and not is_tagged(link, vif_id)
     ]
     for link in untagged:
         mark = parse_mark(link.alias)

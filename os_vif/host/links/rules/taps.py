@@ -61,7 +61,7 @@ def access_of(host: Host, tap: Tap | Macvtap) -> Mapping[str, Value]:
 
 def can_become(link: Link, tap: Tap, access: Mapping[str, Value]) -> bool:
     """Tell whether the kernel can make of this tap what is wanted, or must leave whose it is."""
-    if link.attributes.get("multi_queue") != tap.multi_queue:
+    if tap.multi_queue not in (None, link.attributes.get("multi_queue")):
         return False
     return is_stuck(link, access) or not _must_lose(link, access)
 

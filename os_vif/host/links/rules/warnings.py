@@ -10,11 +10,11 @@ from os_vif.engine.family import Caution
 from os_vif.engine.step import HOST
 from os_vif.host.forwarding.questions import FIREWALL, INSIDE
 from os_vif.host.forwarding.questions.chains import Packet
-from os_vif.host.forwarding.resources import ForwardRules
+from os_vif.host.forwarding.resources import lets_pass
 from os_vif.host.links.questions import LINKS
 from os_vif.host.links.questions.uplinks import MANAGERS
 from os_vif.host.links.resources import Bridge, Tap, Uplink, Veth
-from os_vif.host.routes.questions import DEFAULT_ROUTES, ROUTES, WAYS_OUT
+from os_vif.host.routes.questions import DEFAULT_ROUTES, ROUTES, WAYS_OUT, no_way_out
 from os_vif.host.routes.resources import HostRoute
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def warn_bridge(topology: Topology, host: Host, bridge: Bridge) -> Iterator[Caut
         dropping: list[str] = []
         if family in host[INSIDE].get(bridge.name, ()) and family in host[FIREWALL]:
             packet = Packet(family, bridge.name, bridge.name, bridged=True)
-            ours = _lets_pass(topology, bridge.name, ipv6=family == "ip6")
+            ours = lets_pass(topology.resources, bridge.name, ipv6=family == "ip6")
             dropping += host[FIREWALL][family].dropping(packet, (family, "inet"), ours=ours)
         if "bridge" in host[FIREWALL]:
             for ends in ((port, ""), ("", port)):
@@ -47,7 +47,7 @@ def warn_bridge(topology: Topology, host: Host, bridge: Bridge) -> Iterator[Caut
             found.setdefault(chain, []).append(name)
     for chain, names in found.items():
         words = f"{chain} drops {' and '.join(names)} between its ports"
-        if "ip6tables" in chain and _lets_pass(topology, bridge.name, ipv6=False):
+        if "ip6tables" in chain and lets_pass(topology.resources, bridge.name, ipv6=False):
             words += "; name an IPv6 subnet of the network, and rules let it pass"
         yield Caution(bridge.name, words)
 
@@ -57,13 +57,6 @@ def _port_on(topology: Topology, bridge: str) -> str:
         if isinstance(resource, Tap | Veth) and resource.bridge == bridge:
             return resource.name
     return ""
-
-
-def _lets_pass(topology: Topology, bridge: str, *, ipv6: bool) -> bool:
-    return any(
-        isinstance(it, ForwardRules) and it.bridge == bridge and it.ipv6 == ipv6 and it.rules
-        for it in topology.resources
-    )
 
 
 def watch_tap(tap: Tap, _mark: Mark) -> list[Asked]:
@@ -83,11 +76,7 @@ def warn_tap(topology: Topology, host: Host, tap: Tap) -> Iterator[Caution]:
         family = "ip6" if ipv6 else "ip"
         name = _FAMILIES[family]
         if way is None:
-            yield Caution(
-                HOST,
-                f"there is no default route for {name}: guests reach what this host has a route "
-                "to, and nobody else",
-            )
+            yield Caution(HOST, no_way_out(name))
             continue
         device, forwards = way
         if not forwards:

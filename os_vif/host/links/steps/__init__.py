@@ -9,22 +9,24 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from os_vif.engine import checks, families, fields
+from os_vif.engine import checks, fields
 from os_vif.engine.observed import Host
 from os_vif.engine.step import Args, Drift, Kind, Step
 from os_vif.host.links.questions import (
     CREATED_KINDS,
     LINKS,
+    UPLINK_WORD,
     USERS,
     Link,
     existing,
     is_mark,
-    is_mtu_note,
     is_unfinished,
+    words_behind,
 )
+from os_vif.host.links.questions.mtu_notes import is_mtu_note
 from os_vif.host.links.resources import MACVTAP_MODES, Value
 from os_vif.host.links.steps import nodes
-from os_vif.host.links.steps.words import said_mode, values_of
+from os_vif.host.links.steps.words import said_mode, values_of, wrong
 from os_vif.host.routes.questions import ipv6_gone
 
 # --- what the fields may hold ---------------------------------------------------------------------
@@ -233,6 +235,19 @@ def _recreate(host: Host, args: Args) -> Step | None:
     return Step("create_link", {"kind": link.kind, "name": name, "attributes": attributes})
 
 
+def _shows(host: Host, args: Args) -> Mapping[str, Any]:
+    link = existing(host, args["name"])
+    if not link.index:
+        return {}  # it is only planned
+    shown = {"alias": link.alias, **link.attributes}
+    return {key: shown[key] for key in args["attributes"] if key in shown}
+
+
+def _set(args: Args) -> str:
+    values = values_of(args["attributes"], args.get("before", {}))
+    return f"set {args['name']}: {values or 'group 0'}"
+
+
 def _new(args: Args) -> str:
     # That a new device gets its mark, and is root's, goes without saying.
     rest = {
@@ -240,36 +255,27 @@ def _new(args: Args) -> str:
         for key, value in args["attributes"].items()
         if key != "alias" and (key, value) != ("owner", 0)
     }
-    return f"create {args['kind']} {args['name']}: {values_of(rest)}"
+    return f"create {args['kind']} {args['name']}: {values_of(rest, {})}"
 
 
 # --- what is wrong where one is left --------------------------------------------------------------
 
 
-def _attribute(key: str, value: Any) -> str:
-    match key:
-        case "up":
-            return "is down" if value else "should be down"
-        case "master":
-            return f"should be a port of {value}" if value else "should be a port of nothing"
-        case "alias":
-            told = families.told_by(value)
-            return f"lacks the mark of its owner{f', {told}' if told else ''}"
-        case "owner":
-            return f"should be user {value}'s"
-        case "owner_group":
-            return f"should be group {value}'s"
-        case "mtu" | "mac":
-            return f"{key.upper()} should be {value}"
-    if isinstance(value, bool):
-        return f"{key} should be {'on' if value else 'off'}"
-    return f"{key} should be {value}"
-
-
 def _changed(args: Args, _steps: Sequence[Step]) -> list[Drift]:
+    before = args.get("before", {})
     return [
-        Drift(args["name"], _attribute(key, value), False, key, value, detached=key == "master")
+        Drift(
+            args["name"],
+            wrong(key, value, before.get(key)),
+            False,
+            key,
+            value,
+            detached=key == "master",
+            before=before.get(key),
+        )
         for key, value in args["attributes"].items()
+        # What an uplink is noted for is to come: nothing is wrong until it has its way back.
+        if key != "alias" or not words_behind(value, UPLINK_WORD)
     ]
 
 
@@ -334,6 +340,15 @@ def _remake(host: Host, args: Args) -> Step:
     return Step("create_link", {"kind": link.kind, "name": link.name, "attributes": attributes})
 
 
+def _note_guest(host: Host, args: Args) -> None:
+    link = existing(host, args["name"])
+    host[LINKS][link.name] = dataclasses.replace(link, alias=args["alias"])
+
+
+def _former_guest(host: Host, args: Args) -> Step:
+    return Step("note_guest", {**args, "alias": existing(host, args["name"]).alias})
+
+
 def _former(args: Args) -> str:
     return str(args["note"]).partition("=")[2].partition(",")[0]
 
@@ -360,7 +375,8 @@ KINDS: Mapping[str, Kind] = {
         {"name": fields.NAME, "attributes": is_attributes},
         _set_link,
         _unset_link,
-        lambda args: f"set {args['name']}: {values_of(args['attributes']) or 'group 0'}",
+        _set,
+        shows=_shows,
         forget=_as_it_was,
         drift=_changed,
         partial=True,
@@ -371,6 +387,13 @@ KINDS: Mapping[str, Kind] = {
         lambda _host, _args: None,
         lambda _host, _args: None,
         lambda args: f"have {args['name']} found by the VIF's id, whatever its name",
+        drift=_no_drift,
+    ),
+    "note_guest": Kind(
+        {"name": fields.NAME, "alias": lambda value: is_alias(value) and is_mark(value)},
+        _note_guest,
+        _former_guest,
+        lambda args: f"note on {args['name']} what the guest is called",
         drift=_no_drift,
     ),
     "delete_links": Kind(

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from os_vif.engine import families
+from os_vif.engine.step import from_to
 from os_vif.host.links.questions import is_mark
 
 
@@ -33,10 +35,49 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
 """How people say an attribute; those not here are said as ip-link(8) and sysctl name them."""
 
 
-def values_of(attributes: Mapping[str, Any]) -> str:
-    """Return attributes of a device as people say them."""
+def _said(key: str, value: Any) -> str:
+    return _WORDS[key](value) if key in _WORDS else f"{key} {value}"
+
+
+def values_of(attributes: Mapping[str, Any], before: Mapping[str, Any]) -> str:
+    """Return attributes of a device as people say them.
+
+    :param before: what they are now, those that are known
+    """
     said = (
-        _WORDS[key](value) if key in _WORDS else f"{key} {value}"
+        from_to("" if before.get(key) is None else _said(key, before[key]), _said(key, value))
         for key, value in attributes.items()
     )
     return ", ".join(words for words in said if words)
+
+
+def wrong(key: str, value: Any, before: Any) -> str:
+    """Return what is wrong with an attribute of a device, in words.
+
+    :param value: what it should be
+    :param before: what it is; None where that is not known
+    """
+    match key:
+        case "up":
+            return "is down" if value else "should be down"
+        case "master":
+            known = isinstance(before, str) and before
+            former = f"is a port of {before}, " if known else ""
+            return f"{former}should be a port of {value or 'nothing'}"
+        case "alias":
+            told = families.told_by(value)
+            return f"lacks the mark of its owner{f', {told}' if told else ''}"
+        case "owner" | "owner_group":
+            who = "user" if key == "owner" else "group"
+            former = "" if before is None else f"is {who} {before}'s, "
+            return f"{former}should be {who} {value}'s"
+        case "mtu" | "mac":
+            name = key.upper()
+        case _:
+            name = key
+    former = "" if before is None else f"is {_switched(before)}, "
+    return f"{name} {former}should be {_switched(value)}"
+
+
+def _switched(value: Any) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)

@@ -7,11 +7,11 @@ import errno
 import grp
 import pwd
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from os_vif import exception
-from os_vif.engine.family import Abandoned, Phase, Search, Seen, Shared, System
+from os_vif.engine.family import Abandoned, Phase, Search, Seen, Shared, System, Use
 from os_vif.engine.fields import NAME
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import DEFAULT, Place
@@ -42,6 +42,7 @@ from os_vif.host.links.questions import (
     is_unfinished,
     words_behind,
 )
+from os_vif.host.links.questions.names import NAMED
 from os_vif.host.links.questions.uplinks import MANAGERS, WIRELESS
 from os_vif.host.links.resources import Bridge, Macvtap, Tap, Uplink, Vlan
 from os_vif.host.links.rules.devices import is_ours
@@ -50,8 +51,10 @@ from os_vif.host.links.rules.macvtap import lowering
 from os_vif.host.links.system import (
     altnames,
     chardev,
+    deleting,
     devices,
     managers,
+    openers,
     ownership,
     stacking,
     sysfs,
@@ -86,6 +89,13 @@ def _functions(addresses: set[str], host: Host) -> Iterator[Asked]:
         host[FUNCTIONS][address] = found = sysfs.function(address)
         if found is not None:
             yield from (LINKS(name) for name in {*found.netdevs, found.representor} - {""})
+
+
+def _named(names: set[str], host: Host) -> Iterator[Asked]:
+    found = zip(names, devices.look_up_each([(name, 0) for name in names]), strict=True)
+    own = {name: link.name for name, link in found if link is not None}
+    host[NAMED].update({name: its for name, its in own.items() if NAME(its)})
+    return iter(())
 
 
 def _accounts(asked: set[tuple[str, str]], host: Host) -> Iterator[Asked]:
@@ -133,12 +143,14 @@ def _users(places: set[str], host: Host) -> Iterator[Asked]:
                 yield ADDRESSES(device)
 
 
-def _bridged(bridges: set[str], host: Host) -> Iterator[Asked]:
-    for bridge in bridges:
+def _bridged(bridges: set[tuple[str, bool]], host: Host) -> Iterator[Asked]:
+    for bridge, own in bridges:
         link = host[LINKS][bridge]
         if link is None or is_unfinished(link):
             yield HOST_ID(None)
-        if link is not None and link.attributes.get("disable_ipv6") is False:
+        if link is None or link.attributes.get("disable_ipv6") is not False:
+            continue
+        if own or is_shared(link.alias) or is_unfinished(link):  # a stranger's goes on as it is
             yield ADDRESSES(bridge)
 
 
@@ -234,6 +246,7 @@ def _standing(names: set[str], host: Host) -> Iterator[Asked]:
 
 _LOOKS: Mapping[Question[Any, Any], Any] = {
     FUNCTIONS: _functions,
+    NAMED: _named,
     ACCOUNTS: _accounts,
     NODES: _nodes,
     USERS: _users,
@@ -272,6 +285,10 @@ def _change(args: Args) -> Seen:
     elif "owner" in attributes or "owner_group" in attributes:
         change = taps.change
     return _shown(change(args["name"], attributes), args)
+
+
+def _note_guest(args: Args) -> None:
+    devices.change(args["name"], {"alias": args["alias"]})
 
 
 def _note_mtu(args: Args) -> Args | None:
@@ -358,6 +375,12 @@ def _abandoned() -> list[Abandoned]:
     ]
 
 
+def _uses(items: Sequence[Plugged]) -> Iterable[Use]:
+    whose = {link.name: item.mark.vif_id for item in items for link in item["links"]}
+    links = [link for item in items for link in item["links"]]
+    return [Use(whose[name], name, process) for name, process in openers.open_of(links)]
+
+
 def _open_guest_end(mark: Mark, wanted: Tap | Macvtap, queues: int) -> list[int]:
     link = devices.look_up([wanted.name])[wanted.name]
     if link is None or not is_ours(mark, wanted, link):
@@ -389,8 +412,9 @@ SYSTEM = System(
         "create_link": _create,
         "set_link": _change,
         "tag_link": lambda args: devices.retag(args["name"]),
+        "note_guest": _note_guest,
         "give_node": _give_node,
-        "delete_links": lambda args: devices.delete([(name, at) for name, at in args["links"]]),
+        "delete_links": lambda args: deleting.delete([(name, at) for name, at in args["links"]]),
         "delete_idle": lambda args: stacking.delete_idle(args["name"]),
         "hold_mtu": lambda args: devices.hold_mtu(args["name"]),
         "note_mtu": _note_mtu,
@@ -403,4 +427,5 @@ SYSTEM = System(
     remove=_remove,
     abandoned=_abandoned,
     open_guest_end=_open_guest_end,
+    uses=_uses,
 )

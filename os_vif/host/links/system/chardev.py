@@ -79,7 +79,7 @@ def _node(link: Link) -> Iterator[str]:
     if link.kind == "tap":
         yield "/dev/net/tun"
         return
-    number = _number_of(link)
+    number = number_of(link)
     held = _hold(f"/dev/tap{link.index}", number)
     if held is not None:
         try:
@@ -110,7 +110,7 @@ def whose(link: Link) -> tuple[int, int, int] | None:
 
     :raises OSError: the kernel refused.
     """
-    held = _hold(f"/dev/tap{link.index}", _number_of(link))
+    held = _hold(f"/dev/tap{link.index}", number_of(link))
     if held is None:
         return None
     try:
@@ -126,7 +126,7 @@ def give(link: Link, user: int, group: int, mode: int) -> None:
     :raises OSError: the system refused, or the device has no node in this /dev.
     """
     path = f"/dev/tap{link.index}"
-    held = _hold(path, _number_of(link))
+    held = _hold(path, number_of(link))
     if held is None:
         raise OSError(errno.EOPNOTSUPP, f"there is no {path} that is {link.name}'s")
     try:
@@ -155,7 +155,7 @@ def _hold(path: str, number: int) -> int | None:
     return None
 
 
-def _number_of(link: Link) -> int:
+def number_of(link: Link) -> int:
     """Return the numbers of a macvtap's character device, as makedev(3) packs them."""
     folder = f"{stacking.ROOT}/{link.name}"
     if stacking.is_shown(folder, link):

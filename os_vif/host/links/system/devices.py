@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import socket
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from os_vif.host.links.questions import UNFINISHED_GROUP, Link
-from os_vif.host.links.system import settings, tags
+from os_vif.host.links.system import deleting, settings, tags
 from os_vif.host.links.system.link_message import (
     BRIDGE_DATA,
     IFF_ALLMULTI,
@@ -41,6 +40,7 @@ from os_vif.host.links.system.link_message import (
     NO_INDEX,
     VETH_INFO_PEER,
     by_index,
+    by_index_or_name,
     by_name,
     parse,
     tap_flags,
@@ -83,7 +83,7 @@ def look_up_each(which: Sequence[tuple[str, int]]) -> list[Link | None]:
 
     :param which: an index of 0 is any; with another one the name does not count
     """
-    asked = [Message(netlink.RTM_GETLINK, 0, _one(*it) + LOOKUP_TAIL) for it in which]
+    asked = [Message(netlink.RTM_GETLINK, 0, by_index_or_name(*it) + LOOKUP_TAIL) for it in which]
     found: list[Link | None] = []
     for answer in netlink.request(asked):
         if isinstance(answer, NetlinkError):
@@ -205,7 +205,7 @@ def create(name: str, kind: str, attributes: Mapping[str, Any]) -> Link:
             change(attributes["peer"], {key: rest[key] for key in rest if key != "master"})
         return change(name, rest)
     except BaseException:
-        delete([(name, 0)])
+        deleting.delete([(name, 0)])
         raise
 
 
@@ -371,35 +371,7 @@ def retag(name: str) -> None:
         tags.settle(link)
 
 
-# --- deleting ---------------------------------------------------------------------------------
-
-
-def delete(doomed: Sequence[tuple[str, int]]) -> None:
-    """Delete devices, given by name and index; one that is gone or has changed hands is left.
-
-    The kernel waits once per request for readers to finish, some 16 ms; so several go in one
-    request, by group.
-
-    :raises OSError: the kernel refused.
-    """
-    if len(doomed) == 1:
-        _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, _one(*doomed[0]))]))
-        return
-    # Never group 0, which holds every device, nor one an operator would think of.
-    group = 0x40000000 | secrets.randbits(30)
-    moved = netlink.request(
-        [
-            _acked(
-                netlink.RTM_NEWLINK,
-                _one(name, index) + attribute_u32(IFLA_GROUP, group),
-            )
-            for name, index in doomed
-        ]
-    )
-    _ignore_missing(moved)
-    if not all(isinstance(answer, NetlinkError) for answer in moved):
-        where = NO_INDEX + attribute_u32(IFLA_GROUP, group)
-        _ignore_missing(netlink.request([_acked(netlink.RTM_DELLINK, where)]))
+# --- what stands on one ----------------------------------------------------------------------
 
 
 def ports_of(index: int) -> list[Link]:
@@ -411,15 +383,5 @@ def ports_of(index: int) -> list[Link]:
     return found
 
 
-def _one(name: str, index: int) -> bytes:
-    return by_index(index) if index else by_name(name)
-
-
 def _acked(kind: int, body: bytes) -> Message:
     return Message(kind, netlink.NLM_F_ACK, body)
-
-
-def _ignore_missing(answers: Iterable[bytes | NetlinkError]) -> None:
-    for answer in answers:
-        if isinstance(answer, NetlinkError) and answer.errno != errno.ENODEV:
-            raise answer

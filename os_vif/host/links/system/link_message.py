@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Mapping
 
+from os_vif.engine.checks import IFNAMSIZ
 from os_vif.host.links.questions import ALTNAME_PREFIX, Link
 from os_vif.host.links.resources import Value
 from os_vif.system import netlink
@@ -126,9 +127,16 @@ def by_index(index: int) -> bytes:
 NO_INDEX = by_index(0)
 
 
+def by_index_or_name(name: str, index: int) -> bytes:
+    """Return the fixed part of a message about the device of this index or, for 0, this name."""
+    return by_index(index) if index else by_name(name)
+
+
 def by_name(name: str) -> bytes:
-    """Return the beginning of a message about the device of this name."""
-    return NO_INDEX + netlink.attribute_text(IFLA_IFNAME, name)
+    """Return the beginning of a message about the device of this name, its own or another."""
+    # The kernel takes no attribute that is too long for what it stands for.
+    kind = IFLA_IFNAME if len(name.encode()) < IFNAMSIZ else IFLA_ALT_IFNAME
+    return NO_INDEX + netlink.attribute_text(kind, name)
 
 
 def _text(value: bytes) -> str:
@@ -152,9 +160,11 @@ def parse(body: bytes) -> Link:
         kind = _parse_kind(held[IFLA_LINKINFO], found)
     if kind == "macvtap":
         found["allmulticast"] = bool(flags & IFF_ALLMULTI)
-    if kind == "tap" and IFLA_CARRIER in held:
-        # Of a single queue the kernel shows only whether somebody has it open.
-        found.setdefault("queues", held[IFLA_CARRIER][0])
+    if IFLA_CARRIER in held:
+        found["carrier"] = bool(held[IFLA_CARRIER][0])
+        if kind == "tap":
+            # Of a single queue the kernel shows only whether somebody has it open.
+            found.setdefault("queues", held[IFLA_CARRIER][0])
     if IFLA_AF_SPEC in held:
         _parse_families(held[IFLA_AF_SPEC], found)
     alias = _text(held.get(IFLA_IFALIAS, b""))
@@ -200,13 +210,15 @@ def _parse_families(data: bytes, found: dict[str, Value]) -> None:
     if socket.AF_INET in families:
         held = netlink.pick(families[socket.AF_INET], (IFLA_INET_CONF,))
         if IFLA_INET_CONF in held:
+            settings = memoryview(held[IFLA_INET_CONF]).cast("I")
             for name, number in IPV4_CONF.items():
-                found[name] = _U32.unpack_from(held[IFLA_INET_CONF], 4 * (number - 1))[0]
+                found[name] = settings[number - 1]
     if socket.AF_INET6 in families:
         held = netlink.pick(families[socket.AF_INET6], _INET6)
         if IFLA_INET6_CONF in held:
+            settings = memoryview(held[IFLA_INET6_CONF]).cast("I")
             for name, number in _IPV6_CONF.items():
-                found[name] = _U32.unpack_from(held[IFLA_INET6_CONF], 4 * number)[0]
+                found[name] = settings[number]
             found["disable_ipv6"] = bool(found["disable_ipv6"])
             if held.get(IFLA_INET6_ADDR_GEN_MODE) == _NO_ADDRESS and not found["disable_ipv6"]:
                 found["makes_no_address"] = True

@@ -91,6 +91,10 @@ def _set_link(args: Args, section: str) -> str:
     return _joins(link, changed["master"]) if "master" in changed else ""
 
 
+def _note_guest(args: Args, section: str) -> str:
+    return _set_link({"name": args["name"], "attributes": {"alias": args["alias"]}}, section)
+
+
 def _is_alone(link: Link) -> bool:
     return link.attributes.get("master") is None
 
@@ -135,5 +139,6 @@ REFUSES: Mapping[str, Callable[[Args, str], str]] = {
     "delete_unused": _delete_unused,
     "delete_idle": _delete_unused,
     "tag_link": _delete_unused,
+    "note_guest": _note_guest,
 }
 """Why a kind of step is not run for another process."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from os_vif.host.links.questions import Link
+from os_vif.host.links.system import deleting
 from os_vif.host.links.system import devices as links
 
 ROOT = "/sys/class/net"
@@ -25,7 +26,10 @@ def users_of(link: Link) -> tuple[str, ...]:
     """
     folder = f"{ROOT}/{link.name}"
     if is_shown(folder, link):
-        there = os.listdir(folder)
+        try:
+            there = os.listdir(folder)
+        except FileNotFoundError:  # it has just gone
+            return ()
         return tuple(sorted(name[6:] for name in there if name.startswith("upper_")))
     master = link.attributes.get("master")
     found = {item.name for item in links.all_links() if _stands_on(item, link)}
@@ -62,7 +66,7 @@ def delete_unused(name: str) -> None:
     """
     link = links.look_up([name])[name]
     if link is not None and not users_of(link) and not links.ports_of(link.index):
-        links.delete([(name, link.index)])
+        deleting.delete([(name, link.index)])
 
 
 def delete_idle(name: str) -> None:
@@ -76,7 +80,7 @@ def delete_idle(name: str) -> None:
     used_by = [*users_of(link), *(port.name for port in links.ports_of(link.index))]
     if used_by:
         raise OSError(errno.EBUSY, f"{', '.join(used_by)} uses it")
-    links.delete([(name, link.index)])
+    deleting.delete([(name, link.index)])
 
 
 def create_macvtap(name: str, attributes: Mapping[str, Any]) -> Link:

@@ -65,6 +65,11 @@ def function(address: str) -> Function | None:
     return _virtual(found, folder, physical.resolve()) if physical.exists() else found
 
 
+def virtual_functions() -> list[str]:
+    """Return the addresses of all virtual functions of this host."""
+    return sorted(it.parent.name for it in (ROOT / "bus/pci/devices").glob("*/physfn"))
+
+
 def _virtual(found: Function, folder: Path, physical: Path) -> Function:
     """Return a function with what its being a virtual one adds."""
     number = _number(physical, folder.resolve())

@@ -142,7 +142,7 @@ def settle(link: Link, answer: bytes | NetlinkError = b"") -> None:
                 raise
         else:
             return
-    raise NetlinkError(errno.EEXIST, "each of its alternative names was taken meanwhile")
+    raise NetlinkError(errno.ESTALE, "each of its alternative names was taken meanwhile")
 
 
 def asking(name: str) -> Message:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from os_vif.host.links.questions import Link
+from os_vif.host.links.system import deleting
 from os_vif.host.links.system import devices as links
 from os_vif.host.links.system.link_message import IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TAP, IFF_VNET_HDR
 
@@ -54,7 +55,7 @@ def create(name: str, attributes: Mapping[str, Any]) -> Link:
         try:
             links.bring(name, up=True)
         except BaseException:
-            links.delete([(name, 0)])
+            deleting.delete([(name, 0)])
             raise
         link.attributes["up"] = True
     return link

@@ -7,21 +7,24 @@ Here its rooms are only loaded when there is something to do: a host without a s
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import logging
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from oslo_log import log as logging
-
 from os_vif.engine.family import Phase, Search, Shared, System, Transactions
 from os_vif.engine.plugged import Part, Plugged
-from os_vif.engine.topology import parse_mark
+from os_vif.engine.topology import parse_mark, read_guest
 from os_vif.host.links.questions import FUNCTIONS, is_shared
 from os_vif.host.links.system import devices
 from os_vif.host.openvswitch.questions import (
+    BINDINGS,
     BRIDGES,
+    GUEST_KEY,
     HELD,
     IDS,
     MARK_KEY,
@@ -31,10 +34,11 @@ from os_vif.host.openvswitch.questions import (
     BridgeRow,
     PortRow,
 )
-from os_vif.host.openvswitch.resources import OvsBridge
+from os_vif.host.openvswitch.resources import DATAPATHS, OvsBridge
 from os_vif.host.openvswitch.steps import del_br, del_port
 
 if TYPE_CHECKING:
+    from os_vif.engine.family import Diagnosis
     from os_vif.engine.observed import Asked, Host, Question
     from os_vif.engine.place import Place
     from os_vif.engine.runner import Group, Report
@@ -75,6 +79,10 @@ def _look(
     host[PORTS].update(found.ports)
     host[IDS].update(found.ids)
     host[MARKED].update(found.marked)
+    if BINDINGS in asked:
+        from os_vif.host.openvswitch.system import binding
+
+        host[BINDINGS].update(binding.look_up(place.database, sorted(asked[BINDINGS])))
     if HELD in asked:
         host[HELD].update(rows.held(place.database, sorted(asked[HELD])))
     return ()
@@ -102,9 +110,9 @@ def _take_back(place: Place, back: Sequence[Step]) -> list[str]:
 
 
 def _one_call() -> AbstractContextManager[None]:
-    from os_vif.system import ovsdb
+    from os_vif.system import ovsdb_calls
 
-    return ovsdb.one_call()
+    return ovsdb_calls.one_call()
 
 
 def _find(search: Search) -> Iterator[Part]:
@@ -112,6 +120,8 @@ def _find(search: Search) -> Iterator[Part]:
         ports, bridges = _marked(database)
         for port in ports:
             if mark := parse_mark(port.external_ids.get(MARK_KEY)):
+                guest = read_guest(port.external_ids.get(GUEST_KEY, ""))
+                mark = dataclasses.replace(mark, guest=guest)
                 yield Part(mark.vif_id, "ports", port, mark)
         for bridge in bridges:
             if mark := parse_mark(bridge.mark):
@@ -122,7 +132,15 @@ def _shared(search: Search) -> Iterator[Shared]:
     for database in search.databases:
         for row in _marked(database)[1]:
             if is_shared(row.mark):
-                yield Shared(row.name, (OvsBridge(name=row.name),), database=database)
+                datapath = row.datapath_type if row.datapath_type in DATAPATHS else ""
+                bridge = OvsBridge(name=row.name, datapath_type=datapath)
+                yield Shared(row.name, (bridge,), database=database)
+
+
+def _is_missing(remote: str) -> bool:
+    """Tell whether a server's socket is not there, without loading what talks to one."""
+    kind, _colon, path = remote.partition(":")
+    return kind == "unix" and not os.path.lexists(path)
 
 
 def _marked(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
@@ -130,6 +148,9 @@ def _marked(database: Database) -> tuple[list[PortRow], list[BridgeRow]]:
 
     if all(map(_OWN_ADDRESS.match, database.remotes)) and not devices.is_up("lo"):
         LOG.info("no Open vSwitch is asked: %s cannot be reached, lo is down", database.remote)
+        return [], []
+    if all(map(_is_missing, database.remotes)):
+        LOG.info("no Open vSwitch is asked: %s: %s", database.remote, os.strerror(errno.ENOENT))
         return [], []
     try:
         return rows.marked(database)
@@ -148,10 +169,19 @@ def _remove(plugged: Plugged, phase: Phase) -> list[Step]:
     return []
 
 
+def _examine_chassis(databases: Collection[Database]) -> Iterator[Diagnosis]:
+    from os_vif.host.openvswitch.rules import doctor
+    from os_vif.host.openvswitch.system import binding
+
+    for database in databases:
+        yield from doctor.examine(binding.chassis(database))
+
+
 SYSTEM = System(
     look=_look,
     transactions=Transactions(run=_run, take_back=_take_back, one_call=_one_call),
     find=_find,
     shared=_shared,
     remove=_remove,
+    doctor={"ovn": _examine_chassis},
 )

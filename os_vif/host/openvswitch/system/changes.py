@@ -7,16 +7,21 @@ what ovs-vswitchd has done; a change is over when the second has caught up with 
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from os_vif.engine.step import Args, Step
+from os_vif.engine import turns
+from os_vif.engine.step import Step
 from os_vif.host.openvswitch.questions import MARK_KEY
-from os_vif.host.openvswitch.resources import Database
+from os_vif.host.openvswitch.resources import VLAN_SETTINGS, Database
+from os_vif.host.openvswitch.system import binding
+from os_vif.host.openvswitch.system.settings import by_uuid, column, limit, of_qos, qos_row
 from os_vif.system import ovsdb
-from os_vif.system.ovsdb import Connection, Deadline, Operation, Refused
+from os_vif.system import ovsdb_wire as wire
+from os_vif.system.ovsdb import Connection
+from os_vif.system.ovsdb_calls import Deadline, Malformed, OvsdbError, Refused, deadline_of
 
 _SEEN_COLUMNS = ["_uuid", "ofport", "error"]
 
@@ -41,14 +46,14 @@ class _Transaction:
     """Operations in the making, each known by the steps it belongs to."""
 
     def __init__(self) -> None:
-        self.operations: list[Operation] = []
+        self.operations: list[wire.Operation] = []
         self.owners: list[list[Step]] = []
         self.interfaces: dict[str, int] = {}
         """Which operation makes an interface, by name."""
         self._joining: dict[str, list[tuple[Step, str]]] = {}
         self._rows = 0
 
-    def add(self, step: Step, *operations: Operation) -> None:
+    def add(self, step: Step, *operations: wire.Operation) -> None:
         self.operations += operations
         self.owners += [[step]] * len(operations)
 
@@ -63,92 +68,75 @@ class _Transaction:
     def close(self) -> None:
         """Add what many steps have in common."""
         for bridge, joining in self._joining.items():
-            ports = ovsdb.to_set([["named-uuid", port] for _step, port in joining])
+            ports = wire.to_set([["named-uuid", port] for _step, port in joining])
             self.operations += [
                 _guard("Bridge", bridge, there=True),
-                ovsdb.mutate("Bridge", [["name", "==", bridge]], [["ports", "insert", ports]]),
+                wire.mutate("Bridge", [["name", "==", bridge]], [["ports", "insert", ports]]),
             ]
             self.owners += [[step for step, _port in joining]] * 2
 
 
-def _guard(table: str, name: str, *, there: bool) -> Operation:
+def _guard(table: str, name: str, *, there: bool) -> wire.Operation:
     """Let the transaction fail if a row has come or gone since it was planned."""
-    return {
-        "op": "wait",
-        "table": table,
-        "timeout": 0,
-        "where": [["name", "==", name]],
-        "columns": ["name"],
-        "until": "==",
-        "rows": [{"name": name}] if there else [],
-    }
+    rows = [{"name": name}] if there else []
+    return wire.wait(table, [["name", "==", name]], ["name"], until="==", rows=rows)
 
 
 def _add_br(txn: _Transaction, step: Step) -> None:
     args = step.args
     interface, port, bridge = txn.row_id(), txn.row_id(), txn.row_id()
-    row: ovsdb.Row = {
+    row: wire.Row = {
         "name": args["name"],
         "datapath_type": args["datapath_type"] or "system",
         "ports": ["named-uuid", port],
     }
     if args["mark"]:
-        row["external_ids"] = ovsdb.to_map({MARK_KEY: args["mark"]})
+        row["external_ids"] = wire.to_map({MARK_KEY: args["mark"]})
     txn.add(
         step,
         _guard("Bridge", args["name"], there=False),
-        ovsdb.insert("Interface", interface, {"name": args["name"], "type": "internal"}),
-        ovsdb.insert("Port", port, {"name": args["name"], "interfaces": ["named-uuid", interface]}),
-        ovsdb.insert("Bridge", bridge, row),
-        ovsdb.mutate("Open_vSwitch", [], [["bridges", "insert", ["named-uuid", bridge]]]),
+        wire.insert("Interface", interface, {"name": args["name"], "type": "internal"}),
+        wire.insert("Port", port, {"name": args["name"], "interfaces": ["named-uuid", interface]}),
+        wire.insert("Bridge", bridge, row),
+        wire.mutate("Open_vSwitch", [], [["bridges", "insert", ["named-uuid", bridge]]]),
     )
 
 
 def _add_port(txn: _Transaction, step: Step) -> None:
     args = step.args
     interface, port = txn.row_id(), txn.row_id()
-    device: ovsdb.Row = {
+    device: wire.Row = {
         "name": args["name"],
         "type": args["type"],
-        "options": ovsdb.to_map(args["options"]),
-        "external_ids": ovsdb.to_map(args["external_ids"]),
+        "options": wire.to_map(args["options"]),
+        "external_ids": wire.to_map(args["external_ids"]),
     }
     if args["mtu_request"] is not None:
         device["mtu_request"] = args["mtu_request"]
-    row: ovsdb.Row = {"name": args["name"], "interfaces": ["named-uuid", interface]}
-    row |= {
-        key: ovsdb.to_set(value) if isinstance(value, list) else value
-        for key, value in args["vlan"].items()
-    }
+    row: wire.Row = {"name": args["name"], "interfaces": ["named-uuid", interface]}
+    settings = dict(args["settings"])
+    max_rate = settings.pop("max_rate", None)
+    for key, value in settings.items():
+        target = row if key in VLAN_SETTINGS else device
+        target[key] = column(key, value)
     txn.add(
         step,
         _guard("Port", args["name"], there=False),
-        ovsdb.insert("Interface", interface, device),
+        wire.insert("Interface", interface, device),
     )
     txn.interfaces[args["name"]] = len(txn.operations) - 1
+    qos_type = args["qos_type"] if max_rate is None else "linux-htb"
     if args["qos_row"]:
         row["qos"] = ["uuid", args["qos_row"]]
-    elif args["qos_type"] is not None:
+        if max_rate is not None:
+            txn.add(step, *limit(args["qos_row"], qos_type or "", max_rate))
+    elif qos_type is not None:
         qos = txn.row_id()
-        txn.add(step, ovsdb.insert("QoS", qos, _qos_row(args)))
+        mark = args["external_ids"].get(MARK_KEY)
+        txn.add(step, wire.insert("QoS", qos, qos_row(args["name"], qos_type, max_rate, mark)))
         row["qos"] = ["named-uuid", qos]
-    txn.add(step, ovsdb.insert("Port", port, row))
+    txn.add(step, wire.insert("Port", port, row))
     txn.join(step, args["bridge"], port)
-
-
-_QOS_NAMESPACE = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")
-"""Of the ids by which os-vif 3 to 5 find the QoS row of a port."""
-
-
-def _qos_row(args: Args) -> ovsdb.Row:
-    ids = {key: args["external_ids"][key] for key in (MARK_KEY,) if key in args["external_ids"]}
-    # For an earlier release that has to take the port away.
-    ids |= {"id": str(uuid.uuid5(_QOS_NAMESPACE, args["name"])), "_type": args["qos_type"]}
-    return {"type": args["qos_type"], "external_ids": ovsdb.to_map(ids)}
-
-
-def _at(uuid: str) -> list[Any]:
-    return [["_uuid", "==", ["uuid", uuid]]]
 
 
 def _known(server: Connection, todo: Sequence[Step], deadline: Deadline) -> list[Step]:
@@ -156,28 +144,34 @@ def _known(server: Connection, todo: Sequence[Step], deadline: Deadline) -> list
     unknown = [at for at, step in enumerate(todo) if not step.args.get("rows", [True])[0]]
     if not unknown:
         return list(todo)
-    asked = [
-        ovsdb.select("Bridge", [["name", "==", todo[at].args["name"]]], ["_uuid"])
-        if todo[at].kind == "del_br"
-        else ovsdb.select(
-            "Port", [["name", "==", todo[at].args["name"]]], ["_uuid", "interfaces", "qos"]
-        )
-        for at in unknown
-    ]
-    known: list[Step | None] = list(todo)
-    for at, answer in zip(unknown, server.transact(asked, deadline), strict=True):
-        step = todo[at]
-        found = [_uuids(row) for row in answer["rows"]]
-        known[at] = Step(step.kind, {**step.args, "rows": found[0]}) if found else None
-    return [step for step in known if step is not None]
+    asked = [(at, question) for at in unknown for question in _questions(todo[at])]
+    answers = server.transact([question for _at, question in asked], deadline)
+    found: dict[int, list[list[wire.Row]]] = {}
+    for (at, _question), answer in zip(asked, answers, strict=True):
+        found.setdefault(at, []).append(answer["rows"])
+    known: list[Step] = []
+    for at, step in enumerate(todo):
+        if at not in found:
+            known.append(step)
+        elif all(found[at]):
+            rows = [uuid for [row, *_more] in found[at] for uuid in _uuids(step, row)]
+            known.append(Step(step.kind, {**step.args, "rows": rows}))
+    return known
 
 
-def _uuids(row: ovsdb.Row) -> list[str]:
-    if "interfaces" not in row:
+def _questions(step: Step) -> list[wire.Operation]:
+    named = [["name", "==", step.args["name"]]]
+    if step.kind == "del_br":  # and the port of its own that it has
+        return [wire.select(table, named, ["_uuid"]) for table in ("Bridge", "Port")]
+    return [wire.select("Port", named, ["_uuid", "interfaces", "qos"])]
+
+
+def _uuids(step: Step, row: wire.Row) -> list[str]:
+    if step.kind == "del_br":
         return [row["_uuid"][1]]
     # The QoS row was made a moment ago, for this port alone.
-    qos = ovsdb.optional(row["qos"]) or ["uuid", ""]
-    return [row["_uuid"][1], ovsdb.from_set(row["interfaces"])[0][1], qos[1]]
+    qos = wire.optional(row["qos"]) or ["uuid", ""]
+    return [row["_uuid"][1], wire.from_set(row["interfaces"])[0][1], qos[1]]
 
 
 def _set_port(txn: _Transaction, step: Step) -> None:
@@ -188,20 +182,20 @@ def _set_port(txn: _Transaction, step: Step) -> None:
     if ids:
         kept = {key: value for key, value in ids.items() if value is not None}
         mutations = [
-            ["external_ids", "delete", ovsdb.to_set(list(ids))],
-            ["external_ids", "insert", ovsdb.to_map(kept)],
+            ["external_ids", "delete", wire.to_set(list(ids))],
+            ["external_ids", "insert", wire.to_map(kept)],
         ]
-        txn.add(step, ovsdb.mutate("Interface", _at(interface), mutations))
+        txn.add(step, wire.mutate("Interface", by_uuid(interface), mutations))
+    port = {key: column(key, columns.pop(key)) for key in VLAN_SETTINGS if key in columns}
+    if "qos" in columns:
+        made, more = of_qos(step.args, columns.pop("qos"), columns.pop("max_rate"), txn.row_id())
+        txn.add(step, *made)
+        port |= more
+    if port:
+        txn.add(step, wire.update("Port", by_uuid(step.args["rows"][0]), port))
     if columns:
-        values = {
-            key: ovsdb.to_map(value)
-            if isinstance(value, dict)
-            else ovsdb.to_set([])
-            if value is None
-            else value
-            for key, value in columns.items()
-        }
-        txn.add(step, ovsdb.update("Interface", _at(interface), values))
+        values = {key: column(key, value) for key, value in columns.items()}
+        txn.add(step, wire.update("Interface", by_uuid(interface), values))
 
 
 def _del_port(txn: _Transaction, step: Step) -> None:
@@ -209,20 +203,29 @@ def _del_port(txn: _Transaction, step: Step) -> None:
     if own_qos:
         # A root table: nothing takes its rows away but this.  The reference goes first, for the
         # server looks for such before it drops rows that nobody holds.
-        none = {"qos": ovsdb.to_set([])}
-        txn.add(step, ovsdb.update("Port", _at(uuid), none), ovsdb.delete("QoS", _at(own_qos)))
+        none = {"qos": wire.to_set([])}
+        txn.add(
+            step, wire.update("Port", by_uuid(uuid), none), wire.delete("QoS", by_uuid(own_qos))
+        )
     port = ["uuid", uuid]
     # From whichever bridge has it: the plan's may have changed.
     where = [["ports", "includes", port]]
-    txn.add(step, ovsdb.mutate("Bridge", where, [["ports", "delete", port]]))
+    txn.add(step, wire.mutate("Bridge", where, [["ports", "delete", port]]))
 
 
 def _del_br(txn: _Transaction, step: Step) -> None:
-    bridge = ["uuid", step.args["rows"][0]]
-    txn.add(step, ovsdb.mutate("Open_vSwitch", [], [["bridges", "delete", bridge]]))
+    bridge, *own = (["uuid", row] for row in step.args["rows"])
+    if own:
+        # It was made a moment ago, for all, and may have got ports of others since.
+        alone = {"ports": own[0]}
+        txn.add(
+            step,
+            wire.wait("Bridge", [["_uuid", "==", bridge]], ["ports"], until="==", rows=[alone]),
+        )
+    txn.add(step, wire.mutate("Open_vSwitch", [], [["bridges", "delete", bridge]]))
 
 
-class Failed(ovsdb.OvsdbError):
+class Failed(OvsdbError):
     """The transaction could not be done, and nothing of it was.
 
     :ivar steps: those that were refused.
@@ -233,31 +236,43 @@ class Failed(ovsdb.OvsdbError):
         super().__init__(code, words)
 
 
-class NotFollowed(ovsdb.OvsdbError):
+class NotFollowed(OvsdbError):
     """The rows are there, but ovs-vswitchd has not acted on them in time."""
 
 
 def change(database: Database, todo: Sequence[Step]) -> list[tuple[Step, int, str]]:
     """Do all of ``todo`` in one transaction, and wait until ovs-vswitchd has followed.
 
-    :returns: the steps whose port is there and could not be attached, with errno and words.
+    Where OVN is to bind a port, wait for that too.
+
+    :returns: the steps whose port is there and could not be attached, or was not bound, with errno
+        and words.
     :raises Failed: the server refused.
     :raises NotFollowed: ovs-vswitchd does not follow.
     :raises OvsdbError: the server could not be reached.
     """
-    deadline = ovsdb.deadline_of(database)
-    with ovsdb.connection(database, deadline) as server:
+    deadline = deadline_of(database)
+    attaching = [step for step in todo if step.args.get("attached")]
+    binding_ = [step for step in attaching if step.args.get("bound")]
+    with ovsdb.connection(database, deadline) as server, contextlib.ExitStack() as stack:
+        if binding_:  # before there is anything that could change
+            watched = binding.condition(binding_)
+            stack.enter_context(server.watch("Interface", watched, deadline))
+            binding.warn_of_others(database, server, binding_, deadline)
         done = _commit(server, todo, deadline)
         if not any(_is_awaited(step) for step in todo):
             return []
-        attaching = [step for step in todo if step.args.get("attached")]
+        turns.only_waits()
         try:
             ports = _await_config(server, done, attaching, deadline)
+            failed = _unattached(attaching, ports, done.interfaces)
+            late = [step for step in binding_ if all(step != it for it, _code, _why in failed)]
+            late = binding.wait(server, late, deadline) if late else []
         except NotFollowed:
             raise
-        except ovsdb.OvsdbError as error:  # the rows are there all the same
+        except OvsdbError as error:  # the rows are there all the same
             raise NotFollowed(error.errno, error.strerror) from error
-        return _unattached(attaching, ports, done.interfaces)
+    return failed + (binding.unbound(database, late) if late else [])
 
 
 def undo(database: Database, todo: Sequence[Step]) -> None:
@@ -288,8 +303,8 @@ def _commit(server: Connection, todo: Sequence[Step], deadline: Deadline) -> _Do
     txn.close()
     count = len(txn.operations)
     last = [
-        ovsdb.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]]),
-        ovsdb.select("Open_vSwitch", [], ["next_cfg", "cur_cfg"]),
+        wire.mutate("Open_vSwitch", [], [["next_cfg", "+=", 1]]),
+        wire.select("Open_vSwitch", [], ["next_cfg", "cur_cfg"]),
     ]
     try:
         answers = server.transact([*txn.operations, *last], deadline)
@@ -316,15 +331,15 @@ def _is_awaited(step: Step) -> bool:
 
 def _await_config(
     server: Connection, done: _Done, attaching: Sequence[Step], deadline: Deadline
-) -> list[list[ovsdb.Row]]:
+) -> list[list[wire.Row]]:
     """Wait until ovs-vswitchd has done what a transaction asks for.
 
     :returns: the interfaces that were to be attached, as they are then.
     """
     look = [
-        ovsdb.select("Open_vSwitch", [], ["cur_cfg"]),
+        wire.select("Open_vSwitch", [], ["cur_cfg"]),
         *(
-            ovsdb.select("Interface", [["name", "==", step.args["name"]]], _SEEN_COLUMNS)
+            wire.select("Interface", [["name", "==", step.args["name"]]], _SEEN_COLUMNS)
             for step in attaching
         ),
     ]
@@ -339,22 +354,22 @@ def _await_config(
         waiting = [_until_not(done.seen, deadline)]
 
 
-def _config(answer: Mapping[str, Any]) -> ovsdb.Row:
+def _config(answer: Mapping[str, Any]) -> wire.Row:
     """Return the one row of the table Open_vSwitch."""
-    rows: list[ovsdb.Row] = answer["rows"]
+    rows: list[wire.Row] = answer["rows"]
     if len(rows) != 1:
-        raise ovsdb.Malformed(f"the table Open_vSwitch has {len(rows)} rows instead of one")
+        raise Malformed(f"the table Open_vSwitch has {len(rows)} rows instead of one")
     return rows[0]
 
 
-def _until_not(seen: int, deadline: Deadline) -> Operation:
+def _until_not(seen: int, deadline: Deadline) -> wire.Operation:
     """Return the operation with which the server itself waits for the number to change.
 
     :raises NotFollowed: there is no time left to wait.
     """
     try:
         left = deadline.left_ms()
-    except ovsdb.OvsdbError as error:
+    except OvsdbError as error:
         raise NotFollowed(
             errno.ETIMEDOUT, f"ovs-vswitchd has not followed: {error.strerror}; is it running?"
         ) from error
@@ -370,7 +385,7 @@ def _until_not(seen: int, deadline: Deadline) -> Operation:
 
 
 def _transact_waiting(
-    server: Connection, operations: list[Operation], deadline: Deadline
+    server: Connection, operations: list[wire.Operation], deadline: Deadline
 ) -> list[Any] | None:
     """Return the answers to operations of which the first may wait; None if that took too long."""
     try:
@@ -382,7 +397,7 @@ def _transact_waiting(
 
 
 def _unattached(
-    attaching: Sequence[Step], ports: Sequence[list[ovsdb.Row]], interfaces: Mapping[str, str]
+    attaching: Sequence[Step], ports: Sequence[list[wire.Row]], interfaces: Mapping[str, str]
 ) -> list[tuple[Step, int, str]]:
     """Return the steps whose port should have its number and has none."""
     found = []
@@ -390,13 +405,13 @@ def _unattached(
         name = step.args["name"]
         expected = interfaces.get(name) or step.args["rows"][1]
         if not rows or rows[0]["_uuid"][1] != expected:
-            found.append((step, errno.EEXIST, "somebody else deleted or replaced the port"))
+            found.append((step, errno.ESTALE, "somebody else deleted or replaced the port"))
             continue
         [row] = rows
-        ofport = ovsdb.optional(row["ofport"])
+        ofport = wire.optional(row["ofport"])
         if ofport is not None and ofport > 0:
             continue
-        words = ovsdb.optional(row["error"])
+        words = wire.optional(row["error"])
         reason = f"Open vSwitch could not attach it: {words}" if words else _NO_REASON
         if step.args.get("type") == "dpdkvhostuser":
             reason += _LEFT_SOCKET

@@ -13,7 +13,10 @@ from os_vif.engine.step import Step
 from os_vif.host.links.system import devices
 from os_vif.host.openvswitch.resources import Database
 from os_vif.host.openvswitch.system import changes
-from os_vif.system.ovsdb import Lost, OvsdbError
+from os_vif.system.ovsdb_calls import Lost, OvsdbError
+
+_THEIRS = (errno.ESTALE, errno.EEXIST)
+"""What a transaction fails with where somebody else has changed what it is about."""
 
 
 def run(database: Database, groups: Sequence[Group]) -> list[Report]:
@@ -125,11 +128,14 @@ def take_back(database: Database, back: Sequence[Step]) -> list[str]:
     # A port given back must not be deleted in the same transaction.
     for kinds in (("del_port", "del_br", "set_port"), ("add_br", "add_port")):
         todo = [step for step in back if step.kind in kinds]
-        if todo:
+        while todo:
             try:
                 changes.undo(database, todo)
+                break
             except OvsdbError as error:
-                if isinstance(error, changes.Failed) and error.errno == errno.EEXIST:
-                    continue  # somebody else has changed it meanwhile, and it is theirs now
-                return [f"{steps.describe(step)}: {error.strerror}" for step in todo]
+                if not isinstance(error, changes.Failed) or error.errno not in _THEIRS:
+                    return [f"{steps.describe(step)}: {error.strerror}" for step in todo]
+                # Somebody else has changed these meanwhile, and they are theirs now.
+                theirs = {(step.kind, step.args["name"]) for step in error.steps}
+                todo = [step for step in todo if (step.kind, step.args["name"]) not in theirs]
     return []

@@ -21,7 +21,7 @@ from os_vif.host.routes.questions import (
     ROUTES_TO,
     WAYS_OUT,
 )
-from os_vif.host.routes.system import addresses, participation
+from os_vif.host.routes.system import addresses, participation, proxies
 from os_vif.system import sysctl
 
 
@@ -47,10 +47,10 @@ def _look(
         host[WAYS_OUT][ipv6] = _way_out(ipv6=ipv6)
     for device in asked.get(HOW_IPV6, ()):
         host[HOW_IPV6][device] = participation.of_device(device)
-    proxies = host[PROXIES]
+    answered = host[PROXIES]
     for device, address in asked.get(PROXIES, ()):
-        if addresses.has_proxy(device, address):
-            proxies[device] = proxies.get(device, frozenset()) | {address}
+        if proxies.is_there(device, address):
+            answered[device] = answered.get(device, frozenset()) | {address}
     return ()
 
 
@@ -92,8 +92,8 @@ SYSTEM = System(
         "set_ipv6": lambda args: participation.set_on(
             args["device"], args["settings"], args["as_on"]
         ),
-        "add_proxy": lambda args: addresses.add_proxy(args["device"], args["address"]),
-        "delete_proxy": lambda args: addresses.delete_proxy(args["device"], args["address"]),
+        "add_proxy": lambda args: proxies.add(args["device"], args["address"]),
+        "delete_proxy": lambda args: proxies.delete(args["device"], args["address"]),
     },
     refuses={"delete_address": _refuses_delete, "set_ipv6": _refuses_settings},
 )

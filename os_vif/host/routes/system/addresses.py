@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses, routes and NDP proxies over rtnetlink.
+"""Addresses and routes over rtnetlink.
 
-Sources: rtnetlink(7), linux/if_addr.h, linux/rtnetlink.h, linux/neighbour.h.
+Sources: rtnetlink(7), linux/if_addr.h, linux/rtnetlink.h.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from os_vif.system.netlink import Message, NetlinkError, attribute, attribute_u3
 _IFADDR = struct.Struct("=BBBBi")
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _RTNEXTHOP = struct.Struct("=HBBi")
-_NDMSG = struct.Struct("=BxxxiHBB")
 _CACHEINFO = struct.Struct("=IIII")
 _U32 = struct.Struct("=I")
 _EXPIRES = struct.Struct("=i")
@@ -42,17 +41,14 @@ _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_METRICS = 1,
 _RTA_MULTIPATH, _RTA_CACHEINFO, _RTA_TABLE, _RTA_VIA, _RTA_EXPIRES = 9, 12, 15, 18, 23
 _RTA_NH_ID = 30
 _RTAX_MTU = 2
-_RTN_UNICAST = 1
+_RTN_UNICAST, _RTN_MULTICAST = 1, 5
 _RT_TABLE_LOCAL = 255
 _RTM_F_CLONED = 0x200
 _RTM_F_FIB_MATCH = 0x2000
 _RTNH_F_ONLINK = 4
 
-# linux/neighbour.h
-_NDA_DST = 1
-_NTF_PROXY = 0x08
-_NUD_PERMANENT = 0x80
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Addresses to which at most a default route leads (RFC 1112, 4; RFC 3701).  To the kernel that of
 # all zeroes is the host itself.
@@ -117,6 +113,20 @@ def is_kept(device: str, local: str) -> bool:
     return False
 
 
+def device_of(address: str) -> str:
+    """Return the name of the device that has an IP address; '' for none.
+
+    :param address: without prefix length
+    :raises ValueError: it is none.
+    """
+    family, packed = _family(address), _packed(address)
+    for body in netlink.dump(netlink.RTM_GETADDR, _IFADDR.pack(family, 0, 0, 0, 0)):
+        held = dict(netlink.attributes(body, 8))
+        if held.get(_IFA_LOCAL, held[_IFA_ADDRESS]) == packed:
+            return socket.if_indextoname(_IFADDR.unpack_from(body)[4])
+    return ""
+
+
 def _parse_address(body: bytes) -> Address:
     _, prefix, flags, scope, _ = _IFADDR.unpack_from(body)
     held = dict(netlink.attributes(body, 8))
@@ -176,7 +186,7 @@ def add(device: str, address: dict[str, Any]) -> None:
     :raises OSError: the kernel refused.
     """
     flags = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
-    _ask(netlink.RTM_NEWADDR, flags, _address_body(device, address, whole=True), errno.EEXIST)
+    tell(netlink.RTM_NEWADDR, flags, _address_body(device, address, whole=True), errno.EEXIST)
 
 
 def delete(device: str, address: dict[str, Any]) -> None:
@@ -185,10 +195,15 @@ def delete(device: str, address: dict[str, Any]) -> None:
     :raises OSError: the kernel refused.
     """
     body = _address_body(device, address, whole=False)
-    _ask(netlink.RTM_DELADDR, 0, body, errno.EADDRNOTAVAIL)
+    tell(netlink.RTM_DELADDR, 0, body, errno.EADDRNOTAVAIL)
 
 
-def _ask(kind: int, flags: int, body: bytes, harmless: int) -> None:
+def tell(kind: int, flags: int, body: bytes, harmless: int) -> None:
+    """Have the kernel change something.
+
+    :param harmless: the number of the error that says it is so already
+    :raises OSError: the kernel refused.
+    """
     try:
         netlink.ask(Message(kind, flags | netlink.NLM_F_ACK, body))
     except NetlinkError as error:
@@ -259,6 +274,42 @@ def _parse_route(body: bytes, device: int) -> Iterator[Route]:
             mtu=_U32.unpack(metrics.get(_RTAX_MTU, b"\0\0\0\0"))[0],
             expires=_expires(held),
         )
+
+
+def networks(*, ipv6: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield networks that the host has, each with its device ('' for none): routes, addresses.
+
+    Default routes are none, nor what is every link's own.  A route is told with ``route``, an
+    address that has none with ``address``.
+    """
+    names = dict(socket.if_nameindex())
+    found = set()
+    family = socket.AF_INET6 if ipv6 else socket.AF_INET
+    for body in netlink.dump(netlink.RTM_GETROUTE, _RTMSG.pack(family, *[0] * 8)):
+        for network, index in _led_to(body):
+            found.add((network, index))
+            yield str(network), names.get(index, ""), "route"
+    for body in netlink.dump(netlink.RTM_GETADDR, _IFADDR.pack(family, 0, 0, 0, 0)):
+        network = ipaddress.ip_interface(_parse_address(body).local).network
+        index = _IFADDR.unpack_from(body)[4]
+        if (network, index) not in found and not (network.is_link_local or network.is_loopback):
+            yield str(network), names.get(index, ""), "address"
+
+
+def _led_to(body: bytes) -> Iterator[tuple[Network, int]]:
+    """Yield the network that a route leads to, and by which devices, 0 for none."""
+    family, length, _src, _tos, table, _protocol, _scope, kind, flags = _RTMSG.unpack_from(body)
+    held = dict(netlink.attributes(body, 12))
+    if _RTA_TABLE in held:
+        table = _U32.unpack(held[_RTA_TABLE])[0]
+    if not length or kind == _RTN_MULTICAST or table == _RT_TABLE_LOCAL or flags & _RTM_F_CLONED:
+        return
+    nowhere = b"\0" * (16 if family == socket.AF_INET6 else 4)
+    network = ipaddress.ip_network((held.get(_RTA_DST, nowhere), length))
+    if not (network.is_link_local or network.is_multicast or network.is_loopback):
+        # One of IPv6 that leads nowhere is the loopback's, to the kernel.
+        hops = [hop[0] for hop in _next_hops(flags, held)] if kind == _RTN_UNICAST else []
+        yield from ((network, index) for index in hops or [0])
 
 
 def _expires(held: dict[int, bytes]) -> int | None:
@@ -372,7 +423,7 @@ def add_route(device: str, route: dict[str, Any]) -> None:
     :raises OSError: the kernel refused.
     """
     flags = netlink.NLM_F_CREATE | netlink.NLM_F_APPEND
-    _ask(netlink.RTM_NEWROUTE, flags, _route_body(device, route), errno.EEXIST)
+    tell(netlink.RTM_NEWROUTE, flags, _route_body(device, route), errno.EEXIST)
 
 
 def delete_route(device: str, route: dict[str, Any]) -> None:
@@ -380,42 +431,4 @@ def delete_route(device: str, route: dict[str, Any]) -> None:
 
     :raises OSError: the kernel refused.
     """
-    _ask(netlink.RTM_DELROUTE, 0, _route_body(device, route), errno.ESRCH)
-
-
-# --- NDP proxies ------------------------------------------------------------------------------
-
-
-def _proxy_body(device: str, address: str) -> bytes:
-    return _NDMSG.pack(socket.AF_INET6, _index(device), _NUD_PERMANENT, _NTF_PROXY, 0) + attribute(
-        _NDA_DST, _packed(address)
-    )
-
-
-def has_proxy(device: str, address: str) -> bool:
-    """Tell whether the host answers for an IPv6 address on a device; no device, no answer."""
-    try:
-        body = _NDMSG.pack(socket.AF_INET6, _index(device), 0, _NTF_PROXY, 0)
-        netlink.ask(Message(netlink.RTM_GETNEIGH, 0, body + attribute(_NDA_DST, _packed(address))))
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-            return False
-        raise
-    return True
-
-
-def add_proxy(device: str, address: str) -> None:
-    """Let the host answer for an IPv6 address on a device.
-
-    :raises OSError: the kernel refused.
-    """
-    flags = netlink.NLM_F_CREATE
-    _ask(netlink.RTM_NEWNEIGH, flags, _proxy_body(device, address), errno.EEXIST)
-
-
-def delete_proxy(device: str, address: str) -> None:
-    """Take back :func:`add_proxy`.
-
-    :raises OSError: the kernel refused.
-    """
-    _ask(netlink.RTM_DELNEIGH, 0, _proxy_body(device, address), errno.ENOENT)
+    tell(netlink.RTM_DELROUTE, 0, _route_body(device, route), errno.ESRCH)

@@ -16,10 +16,12 @@ from os_vif.engine.place import AS_ROOT, Place
 from os_vif.engine.step import Args, Step
 from os_vif.engine.topology import parse_mark
 from os_vif.host.links.system import devices as links
-from os_vif.host.vhost_user.questions import BACK_ENDS, SOCKETS
+from os_vif.host.vhost_user import options as fast_path_options
+from os_vif.host.vhost_user.questions import BACK_ENDS, SOCKETS, is_served_tap
 from os_vif.host.vhost_user.rules import deleting, stopping
 from os_vif.host.vhost_user.steps import stop_back_end
-from os_vif.host.vhost_user.system import back_ends, fp_vdev, testpmd, trust
+from os_vif.host.vhost_user.system import back_ends, fp_vdev, testpmd
+from os_vif.system import trust
 
 if TYPE_CHECKING:
     from os_vif.engine.plugged import Plugged
@@ -94,6 +96,11 @@ def _refuses_start(args: Args, _section: str) -> str:
     return f"{link.name} is no tap of a VIF"
 
 
+def _admit() -> None:
+    fast_path_options.here()
+    trust.need_trusted_options(fast_path_options.GROUP, fast_path_options.OPTS)
+
+
 SYSTEM = System(
     look=_look,
     reveal={BACK_ENDS.name: _back_ends},
@@ -111,5 +118,6 @@ SYSTEM = System(
     refuses={"start_back_end": _refuses_start},
     remove=_remove,
     abandoned=_abandoned,
-    admit=trust.need_trusted_options,
+    admit=_admit,
+    serves=lambda item: [link.name for link in item["links"] if is_served_tap(link)],
 )

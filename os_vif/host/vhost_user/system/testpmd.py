@@ -23,7 +23,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ from typing import Any
 from os_vif import exception
 from os_vif.engine import checks
 from os_vif.host.vhost_user.system import rights, rooms, testpmd_words, vhost_sockets
-from os_vif.host.vhost_user.system.detached import Detached
 from os_vif.host.vhost_user.system.testpmd_words import Settings
-from os_vif.system import locks, netlink
+from os_vif.system import locks, netlink, processes
+from os_vif.system.detached import Detached
 
 ROOT = Path("/run/dpdk")
 """Where DPDK keeps the runtime folders of root's processes."""
@@ -94,12 +94,8 @@ def look(device: str, *, start_s: float = 0) -> Testpmd | None:
 
 def _is_starting(pid: int, seconds: float) -> bool:
     """Tell whether a process is younger than that, and not halted (proc(5), /proc/pid/stat)."""
-    state = _state(pid)
-    if state is None:
-        return False
-    started = int(state[19]) / os.sysconf("SC_CLK_TCK")
-    now = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return state[0] not in "tT" and now - started < seconds
+    its = processes.state(pid)
+    return its is not None and its[0] not in "tT" and processes.age(its) < seconds
 
 
 def start(device: str, path: str, *, listen: bool, mac: str | None, settings: Settings) -> Testpmd:
@@ -173,7 +169,7 @@ def _remove_socket(path: str, place: int) -> None:
             return error.errno != errno.EADDRINUSE
         return True
 
-    _until(is_removed, _CLOSE_S)
+    processes.until(is_removed, _CLOSE_S)
 
 
 def stop(device: str, owner: str = "") -> None:
@@ -194,9 +190,8 @@ def stop(device: str, owner: str = "") -> None:
             if not bound:  # /proc does not show it to everybody
                 found = _ask(folder, pid)
                 path, listens = found.path, found.listens
-            with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
-                signal.pidfd_send_signal(process, signal.SIGKILL)
-            if not _until(lambda: _has_ended(process), _STOP_S):
+            processes.tell(process, signal.SIGKILL)
+            if not processes.until(lambda: processes.has_ended(process), _STOP_S):
                 raise OSError(errno.ETIMEDOUT, f"dpdk-testpmd ({pid}) does not end")
     _remove(folder)
     if path and listens:
@@ -273,51 +268,8 @@ def _held(folder: Path) -> Iterator[tuple[int, int | None]]:
         return
     if pid <= 0:
         raise OSError(errno.ESRCH, f"{folder}: its process is in another PID namespace")
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        yield 0, None
-        return
-    try:
-        # Only now is it certain that the number still meant this process.
-        yield (pid, descriptor) if _holder(folder) == pid else (0, None)
-    finally:
-        os.close(descriptor)
-
-
-def _has_ended(process: int) -> bool:
-    """Tell whether a process closed its files: where nobody reaps it, nothing else goes.
-
-    Its lock goes while it still closes others, and poll(2) is not for all of us (detached.py).
-
-    :param process: a descriptor, by which pidfd_open(2) shows its id
-    """
-    shown = Path(f"/proc/self/fdinfo/{process}").read_text()
-    pid = next(int(line[4:]) for line in shown.splitlines() if line.startswith("Pid:"))
-    if pid < 0:
-        return True
-    state = _state(pid)
-    # Its first thread ends before others do.
-    return state is not None and state[0] in "ZX" and int(state[17]) <= 1
-
-
-def _state(pid: int) -> list[str] | None:
-    """Return what /proc/pid/stat says from the state on (its third word); None for nothing."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    return text.rpartition(")")[2].split()  # the name, in brackets, may hold anything
-
-
-def _until(what: Callable[[], bool], seconds: float) -> bool:
-    """Wait until something is so; tell whether it came to be."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_PAUSE_S)
-    return True
+    with processes.held(pid, lambda: _holder(folder) == pid) as process:
+        yield (pid if process is not None else 0), process
 
 
 def _remove(folder: Path) -> None:
