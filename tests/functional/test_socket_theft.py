@@ -210,6 +210,20 @@ def test_killed_before_the_socket_has_its_path(
     assert os.listdir(home / "vm") == []
 
 
+def test_one_that_ends_shows_no_command_line(
+    port: Port, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has dropped its memory, and holds its lock and its socket yet."""
+    start(port, home)
+    [pid] = dpdk.testpmds()
+    os.kill(pid, signal.SIGSTOP)  # nor does it answer
+    monkeypatch.setattr(testpmd, "_command_line", lambda _pid: [""])
+    assert (looked := testpmd.look(DEVICE))
+    assert (looked.path, looked.listens) == (f"{home}/vm/vhost", True)
+    testpmd.stop(DEVICE, "nobody")
+    assert os.listdir(home / "vm") == []
+
+
 def test_a_room_of_who_starts_one_is_not_swept(home: Path) -> None:
     with rights.trusted_folder(f"{home}/vm/vhost", "nobody") as folder, rooms.room(folder) as room:
         rooms.sweep(folder)

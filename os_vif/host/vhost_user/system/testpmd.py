@@ -324,10 +324,16 @@ def _noted(folder: Path) -> str:
 
 
 def _told(folder: Path, words: list[str]) -> tuple[str, bool, str]:
-    """Return the path of a process's socket, whether it listens there, and what it was told."""
+    """Return the path of a process's socket, whether it listens there, and what it was told.
+
+    :param words: its command line; nothing where it is not shown, or of one that just ends
+    """
     bound, listens = testpmd_words.told(words)
     # Those that an earlier release started were told all of it.
-    return bound if bound.startswith("/") else _noted(folder), listens, bound
+    if bound.startswith("/"):
+        return bound, listens, bound
+    noted = _noted(folder)
+    return noted, listens or bool(noted), bound
 
 
 def _command_line(pid: int) -> list[str]:
