@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PLAIN = r"[A-Za-z0-9_./][A-Za-z0-9_.:@%+,/=-]*"
 
 _PATIENCE_S = 2
-"""Seconds that Open vSwitch's database has, of a person who waits for a word."""
+"""Seconds that a database has, of a person who waits for a word."""
 
 
 def words(
@@ -127,14 +127,23 @@ def plugged(ctx: click.Context) -> list[Plugged]:
     return session.found
 
 
-def _look(session: Session) -> list[Plugged]:
+def begin(session: Session, timeout: str) -> None:
+    """Start, where the options before the word say, and without a word.
+
+    :param timeout: the option that says how long is waited for what is asked
+    :raises Exception: there is nothing to offer
+    """
     if session.netns:
         from os_vif.cli import namespaces
 
         namespaces.enter(session.netns)
     session.quiet = True
-    session.settings.append(f"ovs.ovs_vsctl_timeout={_PATIENCE_S}")
+    session.settings.append(f"{timeout}={_PATIENCE_S}")
     session.start(objects=False)
+
+
+def _look(session: Session) -> list[Plugged]:
+    begin(session, "ovs.ovs_vsctl_timeout")
     from os_vif import verbs
 
     return verbs.list_vifs()

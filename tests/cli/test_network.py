@@ -419,3 +419,23 @@ def test_help_teaches(osvif: OsVif) -> None:
     assert "did you mean 'apply'?" in osvif("network", "aply", code=2).stderr
     assert "Make OVN's networks" in osvif("network", "plug", "-h").stdout
     assert "Make OVN's networks" in osvif("help", "network", "apply").stdout
+
+
+def test_words_are_completed_of_a_database_in_another_namespace(osvif, named_namespace) -> None:
+    there = ["ip", "netns", "exec", named_namespace]
+    subprocess.run([*there, "ip", "link", "set", "lo", "up"], check=True)
+    server = ovn.Server("--remote=ptcp:6641:127.0.0.1", host=there)
+    remote = "--nb tcp:127.0.0.1:6641"
+
+    def asked(line: str) -> list[str]:
+        words = {"_OS_VIF_COMPLETE": "bash_complete", "COMP_WORDS": f"os-vif network {line}"}
+        return osvif(env=words).stdout.split()
+
+    try:
+        osvif("network", "apply", osvif.file(LAB, "lab.yaml"), "--nb", server.northbound)
+        at = f"--netns {named_namespace} {remote}"
+        assert asked(f"place {at} tap-a") == ["plain,tap-anna"]
+        assert asked(f"gc {at} --owner ") == ["plain,lab"]
+        assert asked(f"place {remote} tap-a") == []
+    finally:
+        server.close()

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from os_vif.cli.completions import Items
     from os_vif.logical.held import Held
 
-_PATIENCE_S = 2
-"""Seconds that the database has, of a person who waits for a word."""
-
 
 def owners(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Return whose networks there are."""
@@ -37,9 +34,7 @@ def _held(ctx: click.Context) -> list[Held]:
     if session is None:
         return []
     try:
-        session.quiet = True
-        session.settings.append(f"ovn.timeout={_PATIENCE_S}")
-        session.start(objects=False)
+        completions.begin(session, "ovn.timeout")
         from os_vif import network
         from os_vif.logical import held
 
