@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from tests.guest import BROADCAST, ETH_ARP, ETH_IPV4, ethernet, ipv4
+from tests.waiting import PATIENCE_S
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE = range(1, 8)
 NOBODY = "0.0.0.0"  # noqa: S104
@@ -154,14 +155,14 @@ class Client:
         self._said = _option(12, name.encode()) if name else b""
         self._said += _option(61, client_id) if client_id else b""
 
-    def discover(self, seconds: float = 10.0) -> Answer:
+    def discover(self, seconds: float = PATIENCE_S) -> Answer:
         """Ask who is there, and return the first offer.
 
         :raises TimeoutError: nobody answers.
         """
         return self._ask(DISCOVER, b"", OFFER, seconds)
 
-    def request(self, offer: Answer, seconds: float = 10.0) -> Answer:
+    def request(self, offer: Answer, seconds: float = PATIENCE_S) -> Answer:
         """Take what was offered.
 
         :raises Refused: the server says no.
@@ -170,15 +171,15 @@ class Client:
         wanted = _address(50, offer.address) + _address(54, offer.server)
         return self._ask(REQUEST, wanted, ACK, seconds)
 
-    def lease(self, seconds: float = 10.0) -> Answer:
+    def lease(self, seconds: float = PATIENCE_S) -> Answer:
         """Ask, take and return a lease; see :meth:`discover` and :meth:`request`."""
         return self.request(self.discover(seconds), seconds)
 
-    def again(self, address: str, seconds: float = 10.0) -> Answer:
+    def again(self, address: str, seconds: float = PATIENCE_S) -> Answer:
         """Ask for an address that one had, as a guest does that has booted (INIT-REBOOT)."""
         return self._ask(REQUEST, _address(50, address), ACK, seconds)
 
-    def renew(self, lease: Answer, seconds: float = 10.0) -> Answer:
+    def renew(self, lease: Answer, seconds: float = PATIENCE_S) -> Answer:
         """Ask the server alone for more time."""
         return self._ask(REQUEST, b"", ACK, seconds, lease)
 

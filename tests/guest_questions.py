@@ -14,12 +14,17 @@ import socket
 import struct
 import time
 
+from tests.waiting import PATIENCE_S
+
 _SOLICIT, _ADVERTISE, _REQUEST, _REPLY = 1, 2, 3, 7
 _CLIENT_ID, _SERVER_ID, _IA_NA, _IA_ADDRESS, _STATUS = 1, 2, 3, 5, 13
 _PAUSE_S = 0.5
 
+A, AAAA = 1, 28
+"""Types of DNS records: addresses of IPv4, and of IPv6 (RFC 3596)."""
 
-def lease6(mac: str, device: str = "eth0", seconds: float = 20.0) -> str:
+
+def lease6(mac: str, device: str = "eth0", seconds: float = PATIENCE_S) -> str:
     """Return the address that a server gives to whom has this MAC address.
 
     :raises TimeoutError: nobody does.
@@ -71,20 +76,19 @@ def _options(rest: bytes) -> dict[int, bytes]:
     return found
 
 
-def ask_dns(server: str, name: str, seconds: float = 20.0) -> tuple[int, list[str]]:
+def ask_dns(server: str, name: str, kind: int = A) -> tuple[int, list[str]]:
     """Return the code of a name server's answer (0: there is such a name), and its addresses.
 
-    IPv4's are asked for, and IPv6's of one that has an IPv6 address.
-
+    :param kind: :data:`A` or :data:`AAAA`
     :raises TimeoutError: it does not answer.
     """
-    six = ":" in server
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
     number = random.getrandbits(16)
     labels = b"".join(bytes([len(it)]) + it.encode() for it in name.split("."))
     asked = struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0)
-    asked += labels + b"\0" + struct.pack("!HH", 28 if six else 1, 1)
-    end = time.monotonic() + seconds
-    with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as channel:
+    asked += labels + b"\0" + struct.pack("!HH", kind, 1)
+    end = time.monotonic() + PATIENCE_S
+    with socket.socket(family, socket.SOCK_DGRAM) as channel:
         channel.settimeout(_PAUSE_S)
         while time.monotonic() < end:
             try:
@@ -103,7 +107,7 @@ def _addresses(answer: bytes, at: int) -> list[str]:
         at += 2 if answer[at] & 0xC0 else answer.index(b"\0", at) + 1 - at
         kind, _class, _lives, size = struct.unpack_from("!HHIH", answer, at)
         value = answer[at + 10 : at + 10 + size]
-        if kind in (1, 28):
+        if kind in (A, AAAA):
             found.append(str(ipaddress.ip_address(value)))
         at += 10 + size
     return found

@@ -40,8 +40,14 @@ class KernelGuest:
         self._outer = descriptor
         self.host = PrivateHost()
         if hasty:
-            names = ("accept_dad", "router_solicitation_delay")
-            self.host.run("sysctl", "-qw", *(f"net.ipv6.conf.default.{it}=0" for it in names))
+            # The first thing that it says may be lost.
+            hasty_by = {
+                "accept_dad": 0,
+                "router_solicitation_delay": 0,
+                "router_solicitation_interval": 1,
+            }
+            words = (f"net.ipv6.conf.default.{name}={it}" for name, it in hasty_by.items())
+            self.host.run("sysctl", "-qw", *words)
         with self.host.enter():
             self._inner = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
             flags = guest.IFF_TAP | guest.IFF_NO_PI | guest.IFF_VNET_HDR

@@ -39,7 +39,8 @@ from tests.functional.served import (
     unplug,
     wrong,
 )
-from tests.guest_questions import ask_dns, lease6
+from tests.guest_questions import AAAA, ask_dns, lease6
+from tests.waiting import until
 
 pytestmark = pytest.mark.functional
 
@@ -55,14 +56,6 @@ def host_with_dnsmasq(request: Any) -> Iterator[Any]:
     Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")
     with dnsmasq.available(program):
         yield inside
-
-
-def until(met: Callable[[], Any], seconds: float = 20.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def kill(pid: int) -> None:
@@ -147,7 +140,7 @@ def test_a_guest_that_makes_its_address_itself() -> None:
         assert witness.sysctl("ipv6/conf/eth0/mtu") == str(MTU)
         with contextlib.suppress(TimeoutError):
             lease6(mac, seconds=1)  # it asks for more than there is
-        assert ask_dns(GATEWAY6, "www.guests.internal")[0] == 3
+        assert ask_dns(GATEWAY6, "www.guests.internal", AAAA)[0] == 3
 
 
 def test_a_guest_that_asks_for_its_ipv6_address() -> None:
@@ -166,7 +159,7 @@ def test_a_guest_that_asks_for_its_ipv6_address() -> None:
             given = lease6(vifs.guest_mac(2))
             assert given not in ("fd00:7::50", GATEWAY6)
             witness.ip(f"addr add {given}/64 dev eth0 nodad")
-            assert ask_dns(GATEWAY6, "anna.guests.internal") == (0, ["fd00:7::50"])
+            assert ask_dns(GATEWAY6, "anna.guests.internal", AAAA) == (0, ["fd00:7::50"])
             assert ask_dns(GATEWAY, "anna.guests.internal") == (0, ["10.7.0.50"])
         unplug(anna)  # and it has given nothing back
         with other.host.enter():

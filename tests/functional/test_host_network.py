@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests import dnsmasq, witness
+from tests import dhcp, dnsmasq, guest, witness
 from tests.command import ForkServer
 from tests.conftest import PrivateHost
-from tests.kernel_stack import Guest, guest
+from tests.guest_questions import ask_dns
+from tests.kernel_guest import KernelGuest, kernel_guest
+from tests.waiting import until
 
 pytestmark = pytest.mark.functional
 
@@ -29,7 +31,7 @@ GATEWAY, GATEWAY6 = "10.42.0.1", "fd42::1"
 OUTSIDE, OUTSIDE6 = "203.0.113.9", "2001:db8:f::9"
 OWN, OWN6 = "203.0.113.1", "2001:db8:f::1"
 FOUND = "198.51.100.7"
-GROUPS = (("239.1.2.3", socket.AF_INET), ("ff02::4:2", socket.AF_INET6))
+GROUPS = ("239.1.2.3", "ff02::4:2")
 
 
 ONE = """\
@@ -105,31 +107,36 @@ def run(host: PrivateHost) -> Iterator[Host]:
         assert left == [], "a server is left"
 
 
-def hears_group(one: Guest, other: Guest, group: str, family: int) -> bool:
-    """Tell whether what one guest says to a group is heard by the other."""
-    level = socket.IPPROTO_IPV6 if family == socket.AF_INET6 else socket.IPPROTO_IP
-    with contextlib.ExitStack() as stack:
-        with other.own.enter():
-            index = socket.if_nametoindex("eth0")
-            hearing = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-        hearing.settimeout(0.5)
-        hearing.bind(("", 4242))
-        packed = socket.inet_pton(family, group)
-        if family == socket.AF_INET6:
-            hearing.setsockopt(level, socket.IPV6_JOIN_GROUP, packed + struct.pack("@I", index))
-        else:
-            hearing.setsockopt(
-                level, socket.IP_ADD_MEMBERSHIP, packed + struct.pack("=4si", b"\0" * 4, index)
-            )
-        with one.own.enter():
-            saying = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-            scope = socket.if_nametoindex("eth0")
-        for _attempt in range(60):
-            to = (group, 4242, 0, scope) if family == socket.AF_INET6 else (group, 4242)
-            saying.sendto(b"hello", to)
-            with contextlib.suppress(TimeoutError):
-                return hearing.recv(100) == b"hello"
-    return False
+@contextlib.contextmanager
+def inside_of(run: Host, tap: str, mac: str) -> Iterator[KernelGuest]:
+    """Provide a guest with a real kernel on a tap of the host's."""
+    with run.own.enter():
+        opened = guest.Guest(tap, mac)
+    with kernel_guest(opened.descriptor, mac, hasty=True) as made:
+        yield made
+
+
+def lease(of: KernelGuest) -> dhcp.Answer:
+    """Ask for an address, and take it, with the router."""
+    with of.host.enter(), dhcp.client() as client:
+        told = client.lease()
+        witness.ip(f"addr add {told.address}/{told.prefix_length} dev eth0")
+        witness.ip(f"route add default via {told.routers[0]}")
+    return told
+
+
+def advertised(to: KernelGuest) -> str:
+    """Wait for the address that the kernel makes of what the router advertises; return it."""
+    with to.host.enter():
+        until(lambda: witness.ask("-6 route show default"))
+        [found] = until(lambda: witness.addresses("eth0", "-6"))
+    return str(found).partition("/")[0]
+
+
+def found(by: KernelGuest, name: str, server: str) -> list[str]:
+    """Ask a name server for the IPv4 addresses of a name."""
+    with by.host.enter():
+        return ask_dns(server, name)[1]
 
 
 def test_guests_from_the_first_to_the_last(run: Host, tmp_path: Path) -> None:
@@ -144,21 +151,21 @@ def test_guests_from_the_first_to_the_last(run: Host, tmp_path: Path) -> None:
     for file in (EXAMPLE, exported):
         run("check", str(file))
     assert exported.read_text().count("nat: true") == 2
-    with guest(run.own, *WEB) as web, guest(run.own, *DB) as db:
-        told = web.lease()
+    with inside_of(run, *WEB) as web, inside_of(run, *DB) as db:
+        told = lease(web)
         assert told.address.startswith("10.42.0.")
         assert told.address != "10.42.0.20"
         assert (told.prefix_length, told.routers, told.dns) == (24, [GATEWAY], [GATEWAY])
-        assert db.lease().address == "10.42.0.20"
-        mine, theirs = web.until_ipv6(), db.until_ipv6()
+        assert lease(db).address == "10.42.0.20"
+        mine, theirs = advertised(web), advertised(db)
         assert mine == "fd42::5054:ff:fe12:3467"
-        assert web.found("db", GATEWAY) == ["10.42.0.20"]
-        assert db.found("web", GATEWAY) == [told.address]
-        assert web.found("db", GATEWAY6) == ["10.42.0.20"]
+        assert found(web, "db", GATEWAY) == ["10.42.0.20"]
+        assert found(db, "web", GATEWAY) == [told.address]
+        assert found(web, "db", GATEWAY6) == ["10.42.0.20"]
         assert web.reaches("10.42.0.20")
         assert web.reaches(theirs)
-        for group, family in GROUPS:
-            assert hears_group(web, db, group, family), group
+        for group in GROUPS:
+            assert db.hears(group, web.host, "eth0"), group
         for address in (OUTSIDE, OUTSIDE6):
             assert web.reaches(address)
             assert db.reaches(address)
@@ -166,7 +173,7 @@ def test_guests_from_the_first_to_the_last(run: Host, tmp_path: Path) -> None:
         run("check", "--only", "tap-db", str(EXAMPLE))
         assert db.reaches(OUTSIDE)
         assert db.reaches(OUTSIDE6)
-        assert db.found("db", GATEWAY) == ["10.42.0.20"]
+        assert found(db, "db", GATEWAY) == ["10.42.0.20"]
     run("unplug", "tap-db")
     with run.own.enter():
         assert witness.addresses("br-guests") == witness.addresses("br-guests", "-6") == []
@@ -211,14 +218,14 @@ def test_names_outside_are_found_as_the_host_finds_them(run: Host, tmp_path: Pat
         kept += "anti_spoofing: ip\n"
         file.write_text(kept)
         run("plug", str(file))
-        with guest(run.own, *WEB) as web:
-            assert web.lease().address == "10.42.0.10", "who is kept to an address is told it"
+        with inside_of(run, *WEB) as web:
+            assert lease(web).address == "10.42.0.10", "who is kept to an address is told it"
             assert web.reaches(OUTSIDE)
-            assert web.found("deb.example", GATEWAY) == [FOUND]
-            assert web.found("nobody", GATEWAY) == [], "of guests it knows itself"
+            assert found(web, "deb.example", GATEWAY) == [FOUND]
+            assert found(web, "nobody", GATEWAY) == [], "of guests it knows itself"
             file.write_text(kept.replace("nat: true", "nat: false"))
             run("plug", str(file))
-            assert web.found("deb.example", GATEWAY) == [], "who is kept inside asks nobody"
+            assert found(web, "deb.example", GATEWAY) == [], "who is kept inside asks nobody"
         run("unplug", str(file))
 
 
