@@ -13,7 +13,7 @@ from os_vif.engine.topology import Mark
 from os_vif.host.anti_spoofing import system
 from os_vif.host.anti_spoofing.picture import PICTURE
 from os_vif.host.anti_spoofing.questions import Filter, Kept
-from os_vif.host.anti_spoofing.questions.chains import chains_of, is_chains, told_by
+from os_vif.host.anti_spoofing.questions.chains import BASE, chains_of, is_chains, told_by
 from os_vif.host.anti_spoofing.resources import AntiSpoofing
 from os_vif.host.anti_spoofing.system import tables
 from os_vif.host.links.questions import Link
@@ -43,6 +43,17 @@ def test_chains_tell_what_they_were_made_of(macs, addresses, guest_inside):
         changed[name].insert(0, ["accept"])
         with pytest.raises((LookupError, ValueError)):
             told_by(changed, "tap0", guest_inside=guest_inside)
+    with pytest.raises(ValueError, match="vif_name"):  # nothing begins with them any more
+        told_by(chains, "", guest_inside=guest_inside)
+    nameless = {
+        **chains,
+        BASE: [
+            [word for word in it if it[-1] != "goto from_mac" or not word.startswith("is ")]
+            for it in chains[BASE]
+        ],
+    }
+    with pytest.raises(ValueError, match="mac"):
+        told_by(nameless, "tap0", guest_inside=guest_inside)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 
+from os_vif import exception
 from os_vif.host.anti_spoofing.questions import Chains
 from os_vif.host.anti_spoofing.resources import AntiSpoofing, Network, link_local
 
@@ -269,24 +270,28 @@ def told_by(chains: Chains, device: str, *, guest_inside: bool) -> AntiSpoofing:
 
     :raises ValueError: they are not as :func:`chains_of` makes them.
     """
-    macs = [_hexed(rule, "ll 6 6") for rule in chains[BASE] if rule[-1] == "goto from_mac"]
-    addresses = None
-    if "ip4" in chains:
-        own = {link_local(_mac(mac)) for mac in macs}
-        found = [
-            *_networks(chains["ip4"], "nh 12 4"),
-            *_networks(chains.get("ip6_from", ()), "nh 8 16"),
-        ]
-        addresses = tuple(text for text in found if text not in own)
-    told = AntiSpoofing(
-        device=device,
-        macs=tuple(map(_mac, macs)),
-        addresses=addresses,
-        guest_inside=guest_inside,
+    macs = tuple(
+        _mac(_hexed(rule, "ll 6 6")) for rule in chains[BASE] if rule[-1] == "goto from_mac"
     )
+    try:
+        addresses = _told_addresses(chains, macs) if "ip4" in chains else None
+        told = AntiSpoofing(
+            device=device, macs=macs, addresses=addresses, guest_inside=guest_inside
+        )
+    except exception.InvalidField as error:
+        raise ValueError(str(error)) from error
     if chains_of(told) != chains:
         raise ValueError("chains that somebody has changed")
     return told
+
+
+def _told_addresses(chains: Chains, macs: Iterable[str]) -> tuple[str, ...]:
+    own = set(map(link_local, macs))
+    found = [
+        *_networks(chains["ip4"], "nh 12 4"),
+        *_networks(chains.get("ip6_from", ()), "nh 8 16"),
+    ]
+    return tuple(text for text in found if text not in own)
 
 
 def _mac(text: str) -> str:
