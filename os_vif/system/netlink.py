@@ -351,25 +351,26 @@ def ask_port(port: int, message: Message, timeout: float) -> bytes:
     return answer
 
 
-def dump(kind: int, body: bytes) -> list[bytes]:
+def dump(kind: int, body: bytes, protocol: int = socket.NETLINK_ROUTE) -> list[bytes]:
     """Return the bodies of all answers to a dump request, filtered as ``body`` says.
 
+    :param protocol: NETLINK_*
     :raises NetlinkError: the kernel refused it, or the table changed too often meanwhile.
     """
     for _attempt in range(10):
-        found = _dump_once(kind, body)
+        found = _dump_once(kind, body, protocol)
         if found is not None:
             return found
     raise NetlinkError(errno.EINTR, "the table changed during every one of 10 dumps")
 
 
 @contextlib.contextmanager
-def _for_dump() -> Iterator[socket.socket]:
+def _for_dump(protocol: int) -> Iterator[socket.socket]:
     """Lend a socket for one dump, which has to itself what comes."""
     try:
-        opened = open_socket()
+        opened = open_socket(protocol)
     except OSError as error:
-        if error.errno not in (errno.EMFILE, errno.ENFILE):
+        if error.errno not in (errno.EMFILE, errno.ENFILE) or protocol != socket.NETLINK_ROUTE:
             raise
         with session() as channel:  # what is to be taken back must not fail for want of a socket
             yield channel
@@ -378,12 +379,12 @@ def _for_dump() -> Iterator[socket.socket]:
         yield opened
 
 
-def _dump_once(kind: int, body: bytes) -> list[bytes] | None:
+def _dump_once(kind: int, body: bytes, protocol: int) -> list[bytes] | None:
     """Return the answers, or None if the kernel says they are inconsistent."""
     number = next_number()
     found: list[bytes] = []
     interrupted = False
-    with _for_dump() as channel:
+    with _for_dump(protocol) as channel:
         channel.send(packed(Message(kind, NLM_F_DUMP, body), number))
         while True:
             for answer, flags, answered, content in unpacked(channel.recv(RECEIVE)):
