@@ -21,6 +21,21 @@ _STARTED = 19
 """Place of ``starttime`` in what :func:`state` returns."""
 
 
+def ids() -> list[int]:
+    """Return the numbers of all processes that this one can see."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def words(pid: int) -> list[bytes]:
+    """Return the words of a process's command line, and an empty one behind them.
+
+    One that is ending has only that.
+
+    :raises OSError: there is no such process.
+    """
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+
+
 def state(pid: int) -> list[str] | None:
     """Return what /proc/pid/stat says from the state on (its third word); None for nothing."""
     try:
@@ -100,7 +115,7 @@ def until(what: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def called(pid: int | str) -> str:
+def called(pid: int) -> str:
     """Return the name and the id of a process, as in ``qemu-system-x86 (pid 4711)``."""
     try:
         with open(f"/proc/{pid}/comm", errors="replace") as file:

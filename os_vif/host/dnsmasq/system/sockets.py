@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 
 from os_vif.host.dnsmasq.questions import DHCP, DHCPV6, DNS
-from os_vif.system import netlink, sock_diag
+from os_vif.system import netlink, processes, sock_diag
 
 _ASKED = struct.Struct("=BBBxI48x")
 _FOUND = struct.Struct("=BBBBHH16s16sI8xIIIII")
@@ -45,7 +45,7 @@ def _found(index: int) -> Iterator[tuple[int, int, str]]:
         for family in (socket.AF_INET, socket.AF_INET6):
             asked = _ASKED.pack(family, protocol, 0, 1 << state)
             try:
-                answers = list(sock_diag.dump(asked))
+                answers = sock_diag.dump(asked)
             except OSError:
                 continue  # this kernel cannot tell: dnsmasq says it when it starts
             for answer in answers:
@@ -68,11 +68,11 @@ def _processes(inodes: set[int]) -> dict[int, int]:
     """Return whose the sockets with these inodes are, as far as this user may look."""
     names = {f"socket:[{inode}]": inode for inode in inodes}
     found: dict[int, int] = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in processes.ids():
         with contextlib.suppress(OSError):
             for number in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
                     inode = names.get(os.readlink(f"/proc/{pid}/fd/{number}"))
                     if inode is not None:
-                        found.setdefault(inode, int(pid))
+                        found.setdefault(inode, pid)
     return found

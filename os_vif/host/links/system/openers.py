@@ -43,7 +43,7 @@ def open_of(links: Sequence[Link]) -> Iterator[tuple[str, str]]:
 def _holders(taps: set[str], nodes: dict[int, str]) -> Iterator[tuple[str, str]]:
     """Yield the device and the process, once for each two."""
     here = netlink.namespace()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in processes.ids():
         names: set[str] = set()
         # One that ends meanwhile has nothing open, and others may not be looked into.
         with contextlib.suppress(OSError):

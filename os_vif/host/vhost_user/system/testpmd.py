@@ -339,7 +339,7 @@ def _told(folder: Path, words: list[str]) -> tuple[str, bool, str]:
 def _command_line(pid: int) -> list[str]:
     """Return the words of a process that does not answer, if we are allowed to see them."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+        return [it.decode(errors="replace") for it in processes.words(pid)]
     except OSError:
         return []
 
