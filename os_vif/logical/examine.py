@@ -8,11 +8,11 @@ wrong is told to a log or to nobody.  So all is looked at here, before anything 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from os_vif import exception
 from os_vif.engine import checks
+from os_vif.host.links.resources import eui64
 from os_vif.logical import expression
 from os_vif.logical.examine_routers import examine_routers
 from os_vif.logical.expression import Address
@@ -224,8 +224,8 @@ def _slaac(
     if not survey.inside(network.id) or subnet.cidr.prefixlen != 64:
         return
     try:
-        made = eui64(subnet, seen.mac)
-    except (ValueError, exception.InvalidField):
+        made = eui64(subnet.cidr, seen.mac)
+    except exception.InvalidField:
         return  # the MAC is told of
     if address != made:
         expected = (
@@ -233,14 +233,3 @@ def _slaac(
             "have it configured, or give it that one"
         )
         yield Finding(seen.place(address), "", str(address), expected, is_warning=True)
-
-
-def eui64(subnet: Subnet, mac: str) -> Address:
-    """Return the address that a guest makes itself of its MAC (RFC 4291, appendix A).
-
-    :raises ValueError: that is no MAC address
-    """
-    octets = bytearray.fromhex(mac.replace(":", ""))
-    octets[0] ^= 2
-    tail = int.from_bytes(octets[:3] + b"\xff\xfe" + octets[3:6], "big")
-    return ipaddress.IPv6Address(int(subnet.cidr.network_address) | tail)

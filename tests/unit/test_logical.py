@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from os_vif import exception, logical
 from os_vif.engine.topology import Topology
+from os_vif.host.links.resources import eui64
 from os_vif.host.ovn.resources import PARENTS, Ref, Row
 from os_vif.logical import names
-from os_vif.logical.examine import eui64
 from os_vif.logical.subnets import subnets_of
 from os_vif.objects import fixed_ip, instance_info, route
 from os_vif.objects import network as networks_
@@ -546,7 +546,7 @@ def test_a_derived_mac_is_nobody_elses():
 
 def test_eui64_is_what_the_standard_has():
     [v6] = subnets_of(network(subnet("2001:db8::/64")))
-    assert str(eui64(v6, "34:56:78:9a:bc:de")) == "2001:db8::3656:78ff:fe9a:bcde"
+    assert str(eui64(v6.cidr, "34:56:78:9a:bc:de")) == "2001:db8::3656:78ff:fe9a:bcde"
 
 
 @st.composite

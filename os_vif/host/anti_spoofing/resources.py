@@ -8,8 +8,11 @@ import ipaddress
 
 from os_vif import exception
 from os_vif.engine.checks import interface_name, mac_address
+from os_vif.host.links.resources import eui64
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LINK_LOCAL = ipaddress.IPv6Network("fe80::/64")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,4 @@ def allowed(value: object, field: str = "allowed_addresses") -> str:
 
 def link_local(mac: str) -> str:
     """Return the link-local address that follows from a MAC address (RFC 4291, appendix A)."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    tail = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + tail))
+    return str(eui64(_LINK_LOCAL, mac))

@@ -207,13 +207,6 @@ def host_name(value: object, field: str = "hostname") -> str:
     return value
 
 
-def eui64(network: Network, mac: str) -> Address:
-    """Return the address that a guest makes itself of a prefix and its MAC address (RFC 4291)."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    host = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return network.network_address + int.from_bytes(host)
-
-
 # --- what a text may be ---------------------------------------------------------------------------
 
 

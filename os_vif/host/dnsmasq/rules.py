@@ -22,11 +22,12 @@ from os_vif.host.dnsmasq.questions import (
     Taken,
     noted,
 )
-from os_vif.host.dnsmasq.resources import Dnsmasq, Reservation, ServedSubnet, eui64
+from os_vif.host.dnsmasq.resources import Dnsmasq, Reservation, ServedSubnet
 from os_vif.host.dnsmasq.steps import reserving, starting, stopping
 from os_vif.host.forwarding.questions import FIREWALL
 from os_vif.host.forwarding.questions.chains import Packet
 from os_vif.host.links.questions import LINKS, LONGEST_ALIAS, is_shared, is_unfinished
+from os_vif.host.links.resources import eui64
 
 if TYPE_CHECKING:
     from os_vif.engine.draft import Draft

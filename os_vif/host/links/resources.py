@@ -11,6 +11,7 @@ is made and raises :class:`os_vif.exception.InvalidField`, naming the field and 
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Mapping
 
 from os_vif import exception
@@ -50,6 +51,19 @@ def host_side_mac(guest: str) -> str:
 def macs_of_guest(guest: str | None) -> frozenset[str]:
     """Return the MACs by which a tap is known to belong to the guest with the MAC ``guest``."""
     return frozenset({guest, host_side_mac(guest)} if guest else ())
+
+
+def eui64(
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network, mac: str
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that a guest makes itself of a prefix and its MAC (RFC 4291, appendix A).
+
+    :param network: a /64 of IPv6
+    :raises InvalidField: that is no MAC address
+    """
+    octets = bytes.fromhex(mac_address(mac).replace(":", ""))
+    tail = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return network.network_address + int.from_bytes(tail)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
