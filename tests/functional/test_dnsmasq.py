@@ -493,6 +493,22 @@ def test_another_process_is_not_taken_for_it() -> None:
     assert served.left() == {}
 
 
+@pytest.mark.parametrize("field", ["mtu", "subnets"])
+def test_what_can_be_no_server_is_not_taken_for_one(field: str) -> None:
+    """Each part of what is noted may be as we write it, and the whole is nothing to serve."""
+    anna = topology(1)
+    plug(anna)
+    kill(dnsmasq.running()[0])
+    with folders.found(BRIDGE) as folder:
+        assert folder is not None
+        noted = folders.record(folder)
+        changed = {"mtu": 0, "subnets": 2 * noted["subnets"]}
+        folders.note(folder, {**noted, field: changed[field]})
+    assert wrong(anna) == [f"{BRIDGE}: its dnsmasq does not run"]
+    plug(anna)
+    assert (len(dnsmasq.running()), wrong(anna)) == (1, [])
+
+
 def test_one_of_a_container_that_was_started_anew() -> None:
     """Its number says nothing here; who hears on the bridge is seen from everywhere."""
     anna = topology(1)

@@ -77,11 +77,6 @@ class Server:
     unusable: str = ""
     taken: tuple[Taken, ...] = ()
 
-    @property
-    def there(self) -> bool:
-        """Whether there is anything that has to go."""
-        return self.running or bool(self.subnets) or bool(self.reserved)
-
 
 def plain(subnet: ServedSubnet) -> dict[str, Any]:
     """Return a subnet as steps have it."""

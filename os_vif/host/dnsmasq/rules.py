@@ -119,7 +119,7 @@ def said(other: Taken) -> str:
 def unplug_server(draft: Draft, wanted: Dnsmasq) -> None:
     """End the server, if no VIF has a reservation any more."""
     found = draft.host[SERVERS].get(wanted.bridge)
-    if found is None or (found.there and not found.reserved):
+    if found is None or ((found.running or found.subnets) and not found.reserved):
         draft.take(stopping(wanted.bridge))
 
 
@@ -247,13 +247,9 @@ def _mark_on(mark: Mark, have: Reserved | None) -> str:
 
 def unplug_reservation(draft: Draft, wanted: Reservation) -> None:
     """Take back what was reserved."""
-    _forget(draft, wanted.bridge)
-
-
-def _forget(draft: Draft, bridge: str) -> None:
-    found = draft.host[SERVERS].get(bridge)
+    found = draft.host[SERVERS].get(wanted.bridge)
     if found is None or draft.mark.vif_id in found.reserved:
-        draft.take(reserving(bridge, draft.mark.vif_id, None))
+        draft.take(reserving(wanted.bridge, draft.mark.vif_id, None))
 
 
 def release(draft: Draft, link: Link) -> None:

@@ -14,7 +14,7 @@ from os_vif.engine.place import AS_ROOT
 from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.topology import parse_mark
 from os_vif.host.dnsmasq import options
-from os_vif.host.dnsmasq.questions import SERVERS, Guest, noted
+from os_vif.host.dnsmasq.questions import SERVERS, Guest, Server, noted
 from os_vif.host.dnsmasq.resources import Reservation
 from os_vif.host.dnsmasq.steps import reserved_by, reserving, served_by, stopping
 from os_vif.host.dnsmasq.system import folders, servers
@@ -67,20 +67,17 @@ REFUSES: Mapping[str, Callable[[Args, str], str]] = {
 # --- what the host holds of VIFs ------------------------------------------------------------------
 
 
-def _find(search: Search) -> Iterator[Part]:
+def _find(_search: Search) -> Iterator[Part]:
     try:
-        bridges = search.once("dnsmasq", folders.bridges)
+        bridges = folders.bridges()
     except PermissionError:
         return
-    found: list[list[Any]] = []
+    answers: dict[str, Server] = {}
     for bridge in bridges:
         # What another container has is no reason to tell nothing of all others.
         with contextlib.suppress(ProcessLookupError):
-            found += _reveal([bridge])
-    for bridge, told in found:
-        answers: dict[str, Any] = {}
-        SERVERS.take(answers, [[bridge, told]])
-        server = answers[bridge]
+            SERVERS.take(answers, _reveal([bridge]))
+    for bridge, server in answers.items():
         for vif, it in server.reserved.items():
             kept = Reservation(bridge=bridge, mac=it.mac, addresses=it.addresses, name=it.name)
             yield Part(vif, "reservations", Guest(kept, server), parse_mark(it.mark))

@@ -23,7 +23,6 @@ import shlex
 import shutil
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
@@ -33,6 +32,7 @@ from os_vif.host.dnsmasq import options
 from os_vif.host.dnsmasq.questions import Reserved, Server, Taken, plain, subnet_of
 from os_vif.host.dnsmasq.resources import Dnsmasq
 from os_vif.host.dnsmasq.rules import is_in_the_way, said
+from os_vif.host.dnsmasq.steps import served_by
 from os_vif.host.dnsmasq.system import folders, releasing, sockets, written
 from os_vif.host.dnsmasq.system.written import Place
 from os_vif.system import locks, netlink, processes
@@ -129,7 +129,7 @@ def look(bridge: str) -> dict[str, Any]:
     if record:
         told |= {key: record[key] for key in ("subnets", "mtu", "forwards", "index")}
         told["running"] = _runs(record)
-        text = written.configuration(_described(bridge, record), _place(bridge))
+        text = written.configuration(served_by(record), _place(bridge))
         told["outdated"] = record["text"] != _digest(text)
     try:
         _command()
@@ -147,7 +147,7 @@ def _process_of(bridge: str) -> tuple[dict[str, Any], list[Taken]]:
     began = time.monotonic()
     while True:
         with folders.found(bridge) as folder:
-            record = {} if folder is None else _record(folder)
+            record = {} if folder is None else _record(bridge, folder)
         if _runs(record):
             return record, []
         # One that nobody can tell about yet is in nobody's way: it is ended by who starts another.
@@ -170,7 +170,7 @@ def _patience(pid: int, bridge: str) -> float:
     :param pid: whose it is; 0 for nobody who can be seen
     """
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if pid else [b""]
+        words = processes.words(pid) if pid else [b""]
     except OSError:
         words = [b""]
     if words == [b""]:  # it has just ended
@@ -185,6 +185,7 @@ def _file_option(bridge: str) -> str:
 
 
 _RECORD = {
+    "bridge": fields.NAME,
     "pid": fields.number(1, 1 << 30),
     "started": fields.number(1, 1 << 62),
     "pid_namespace": fields.number(0, 1 << 62),
@@ -197,18 +198,13 @@ _RECORD = {
 }
 
 
-def _record(folder: int) -> dict[str, Any]:
-    """Return what is noted of a server's process; nothing where that is not as we write it."""
-    told = folders.record(folder)
-    if not fields.is_record(_RECORD)(told):
-        return {}
-    return told if all(map(fields.holds(subnet_of), told["subnets"])) else {}
+def _record(bridge: str, folder: int) -> dict[str, Any]:
+    """Return what is noted of a server's process, and of which bridge it is.
 
-
-def _described(bridge: str, record: dict[str, Any]) -> Dnsmasq:
-    subnets = tuple(map(subnet_of, record["subnets"]))
-    kept = {key: record[key] for key in ("mtu", "forwards")}
-    return Dnsmasq(bridge=bridge, subnets=subnets, **kept)
+    Nothing where that is not as we write it.
+    """
+    told = {**folders.record(folder), "bridge": bridge}
+    return told if fields.is_record(_RECORD)(told) and fields.holds(served_by)(told) else {}
 
 
 def _runs(record: dict[str, Any]) -> bool:
@@ -263,7 +259,7 @@ def start(wanted: Dnsmasq) -> bool:
     with _locked(wanted.bridge):
         index = netlink.index_of(wanted.bridge)
         with folders.made(wanted.bridge) as folder:
-            former = _record(folder)
+            former = _record(wanted.bridge, folder)
             runs = _runs(former)
             if runs and (former["text"], former["index"]) == (_digest(text), index):
                 return False
@@ -274,7 +270,7 @@ def start(wanted: Dnsmasq) -> bool:
             except BaseException:
                 if runs:
                     with contextlib.suppress(OSError):
-                        _run(command, folder, _described(wanted.bridge, former), place)
+                        _run(command, folder, served_by(former), place)
                 elif not former and not folders.reserved(folder):
                     folders.remove(wanted.bridge)
                 raise
@@ -296,13 +292,13 @@ def _need_ports(wanted: Dnsmasq) -> None:
             raise OSError(errno.EADDRINUSE, f"{where} is taken: {said(other)}")
 
 
-def _left_of(bridge: str) -> list[str]:
+def _left_of(bridge: str) -> list[int]:
     """Return the processes that were started for a bridge; while one starts, there is none."""
     option = os.fsencode(_file_option(bridge))
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for pid in processes.ids():
         with contextlib.suppress(OSError):
-            if option in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            if option in processes.words(pid):
                 found.append(pid)
     return found
 
@@ -372,7 +368,7 @@ def stop(bridge: str) -> bool:
     with _locked(bridge), folders.found(bridge) as folder:
         if folder is None or folders.reserved(folder):
             return False
-        _end(_record(folder))
+        _end(_record(bridge, folder))
         folders.remove(bridge)
     return True
 
@@ -403,7 +399,7 @@ def _forget(bridge: str, folder: int, vif: str) -> Reserved | None:
     former = folders.reserved(folder, vif).get(vif)
     if former is None:
         return None
-    record = _record(folder)
+    record = _record(bridge, folder)
     # First what its guest has: who is killed in between begins anew.
     _give_back(bridge, folder, former, is_running=_runs(record))
     with folders.hosts(folder, _group(_place(bridge))) as hosts:
