@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import textwrap
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,6 @@ from os_vif.cli.session import Failure
 if TYPE_CHECKING:
     from os_vif.cli.demo.story import Story
     from os_vif.verbs import Pair
-
-BRIDGE = "br-own"
 
 SPEC = """\
 vifs:
@@ -73,8 +70,7 @@ def play(story: Story) -> str:
         finally:
             # Whatever happens: a server outlives who has started it.
             outcomes = verbs.unplug_many(pairs, with_bridge=True)
-        for outcome in outcomes:
-            story.expect(outcome.error is None, str(outcome.error))
+        story.expect_done(outcomes)
     left = sorted({*world.devices()} - before)
     story.expect(not left, f"devices are left: {', '.join(left)}")
     story.tell(("unplugged", "good"), ": the bridge, its gateway and DHCP went with the guest")
@@ -88,12 +84,10 @@ def _plug(story: Story, pairs: Sequence[Pair], facts: dict[str, Any]) -> None:
     story.tell(("as in a file with an entry that ends like this:", "quiet"))
     for line in textwrap.dedent(SPEC[SPEC.index("    network:") :]).splitlines():
         story.tell(("  " + line, "quiet"))
-    begun = time.perf_counter()
-    outcomes = verbs.plug_many(pairs)
-    facts["timed"] = "plug"
-    facts["seconds"] = round(time.perf_counter() - begun, 6)
+    with story.timed(facts, "plug"):
+        outcomes = verbs.plug_many(pairs)
+    story.expect_done(outcomes)
     for outcome in outcomes:
-        story.expect(outcome.error is None, str(outcome.error))
         for step in outcome.steps:
             story.tell("- ", describe(step).partition(":")[0].partition(", ")[0])
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif.cli.demo import served, world
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from os_vif.cli.specs.batch import Batch
     from os_vif.drawing.scene import Fault, Guest
     from os_vif.engine.converge import Request
+    from os_vif.outcomes import Outcome
 
 BRIDGE = "br-demo"
 
@@ -72,6 +73,14 @@ class Story:
         )
         self.acts.append(facts)
 
+    @staticmethod
+    @contextlib.contextmanager
+    def timed(facts: dict[str, Any], what: str) -> Iterator[None]:
+        """Have an act tell how long this part of it took, and not all of it."""
+        begun = time.perf_counter()
+        yield
+        facts.update(timed=what, seconds=round(time.perf_counter() - begun, 6))
+
     def tell(self, *runs: str | tuple[str, str]) -> None:
         """Say a line of an act."""
         self.session.say("   ", *runs)
@@ -83,6 +92,11 @@ class Story:
         """
         if not truth:
             raise Failure(f"the demo failed: {otherwise}")
+
+    def expect_done(self, outcomes: Iterable[Outcome]) -> None:
+        """Go on only if all that was asked for is done; raises Failure."""
+        for outcome in outcomes:
+            self.expect(outcome.error is None, str(outcome.error))
 
 
 def play(session: Session) -> dict[str, Any]:
@@ -124,12 +138,9 @@ def _plug(story: Story, batch: Batch, requests: list[Request]) -> None:
         story.tell(("as in a file with two entries like this one:", "quiet"))
         for line in SPEC.splitlines()[1:6]:
             story.tell(("  " + line, "quiet"))
-        begun = time.perf_counter()
-        outcomes = verbs.plug_many([(entry.vif, entry.instance) for entry in batch.entries])
-        facts["timed"] = "plug"
-        facts["seconds"] = round(time.perf_counter() - begun, 6)
-        for outcome in outcomes:
-            story.expect(outcome.error is None, str(outcome.error))
+        with story.timed(facts, "plug"):
+            outcomes = verbs.plug_many([(entry.vif, entry.instance) for entry in batch.entries])
+        story.expect_done(outcomes)
         steps = [step for outcome in outcomes for step in outcome.steps]
         for step in steps:
             story.tell("- ", describe(step).partition(":")[0])
@@ -165,10 +176,8 @@ def _check(story: Story, batch: Batch, requests: list[Request]) -> None:
     from os_vif.cli.drift import drifts_in, faults_of
 
     with story.act("os-vif check finds it") as facts:
-        begun = time.perf_counter()
-        findings = verbs.examine([(entry.vif, entry.instance) for entry in batch.entries])
-        facts["timed"] = "check"
-        facts["seconds"] = round(time.perf_counter() - begun, 6)
+        with story.timed(facts, "check"):
+            findings = verbs.examine([(entry.vif, entry.instance) for entry in batch.entries])
         drifts = [drift for found in findings for drift in drifts_in(found)]
         facts["drifts"] = [f"{drift.device}: {drift.words}" for drift in drifts]
         for drift in drifts:
@@ -185,12 +194,9 @@ def _repair(story: Story, batch: Batch, anna: world.Guest) -> None:
 
     pairs = [(entry.vif, entry.instance) for entry in batch.entries]
     with story.act("os-vif plug, once more, repairs it") as facts:
-        begun = time.perf_counter()
-        outcomes = verbs.plug_many(pairs)
-        facts["timed"] = "plug"
-        facts["seconds"] = round(time.perf_counter() - begun, 6)
-        for outcome in outcomes:
-            story.expect(outcome.error is None, str(outcome.error))
+        with story.timed(facts, "plug"):
+            outcomes = verbs.plug_many(pairs)
+        story.expect_done(outcomes)
         story.tell(("repaired", "good"))
         _ping(story, anna, facts)
         again = verbs.plug_many(pairs)
@@ -202,12 +208,9 @@ def _unplug(story: Story, batch: Batch, before: list[str]) -> None:
     from os_vif import verbs
 
     with story.act("Unplug, and nothing is left") as facts:
-        begun = time.perf_counter()
-        outcomes = verbs.unplug_many([(entry.vif, entry.instance) for entry in batch.entries])
-        facts["timed"] = "unplug"
-        facts["seconds"] = round(time.perf_counter() - begun, 6)
-        for outcome in outcomes:
-            story.expect(outcome.error is None, str(outcome.error))
+        with story.timed(facts, "unplug"):
+            outcomes = verbs.unplug_many([(entry.vif, entry.instance) for entry in batch.entries])
+        story.expect_done(outcomes)
         left = [item.mark.vif_id for item in verbs.list_vifs()]
         story.expect(not left, f"still plugged: {', '.join(left)}")
         devices = [name for name in world.devices() if name not in (*before, BRIDGE)]
