@@ -25,7 +25,6 @@ from os_vif.specs.fields import (
     check_addresses,
 )
 from os_vif.specs.held import (
-    NETWORK_UNKNOWN,
     NotTold,
     Told,
     access_of,
@@ -77,7 +76,6 @@ __all__ = [
     "NAME",
     "NETWORK",
     "NETWORK_ID",
-    "NETWORK_UNKNOWN",
     "PCI",
     "SOCKET",
     "SUBNETS",

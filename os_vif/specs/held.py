@@ -24,22 +24,27 @@ class Told:
     """What would plug a VIF again.
 
     :ivar values: by the fields of its type, as a file has them.
-    :ivar unknown: what the host does not tell, or what was taken for likely: a sentence each,
+    :ivar doubts: what else the host does not tell, or what was taken for likely: a sentence each,
         without its full stop.
     """
 
     values: Values
-    unknown: list[str] = dataclasses.field(default_factory=list)
+    doubts: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def unknown(self) -> list[str]:
+        """All that is not told, or not for sure."""
+        whole = "subnets" in self.values.get("network", {})
+        words = "id and label of the network" if whole else "id, label and subnets of the network"
+        if not self.values.get("instance", {}).get("name"):
+            words += ", and the name of the guest"
+        return [words, *self.doubts]
 
     def network(self, **fields: Any) -> None:
         """Add what is known of the network; None is left out."""
         found = {key: value for key, value in fields.items() if value is not None}
         if found:
             self.values.setdefault("network", {}).update(found)
-
-
-NETWORK_UNKNOWN = "id, label and subnets of the network"
-NAME_UNKNOWN = "the name of the guest"
 
 
 def told_of(held: Held, **values: Any) -> Told:
@@ -53,7 +58,7 @@ def told_of(held: Held, **values: Any) -> Told:
     guest = {"uuid": held.mark.instance, "name": name}
     if any(guest.values()):
         said["instance"] = {key: value for key, value in guest.items() if value}
-    return Told(said, [NETWORK_UNKNOWN if name else f"{NETWORK_UNKNOWN}, and {NAME_UNKNOWN}"])
+    return Told(said)
 
 
 def one_device(held: Held, *kinds: str) -> Any:
@@ -87,7 +92,7 @@ def mac_of_guest(host_side: str, told: Told) -> str:
     if first != "fe" or not set(rest) <= set(string.hexdigits + ":"):
         raise NotTold(f"its device has the address {host_side}, which no plug gave it")
     guess = f"{_MAKERS.get(rest[1:6], '02')}{rest}"
-    told.unknown.append(f"the first byte of mac: the tap on the host has {host_side}")
+    told.doubts.append(f"the first byte of mac: the tap on the host has {host_side}")
     return guess
 
 

@@ -48,7 +48,7 @@ def tell_addresses(held: Held, told: Told) -> None:
             told.values["allowed_addresses"] = more
         return
     if any(" antispoof=" in link.alias for link in held["links"]):
-        told.unknown.append(
+        told.doubts.append(
             "anti_spoofing: from which addresses its guest may send, which is seen "
             "with privilege alone, and where nobody has changed it"
         )

@@ -181,9 +181,8 @@ def tell_network(held: Held, told: Told, bridge: str) -> None:
     if subnets:
         nat = True if any(it.nat for it in gateways) else None
         told.network(nat=nat, subnets=subnets)
-        told.unknown[0] = told.unknown[0].replace("id, label and subnets", "id and label")
     elif any(" gateway=" in link.alias for link in held["links"]):
-        told.unknown.append("nat and dhcp of the network: seen with privilege alone")
+        told.doubts.append("nat and dhcp of the network: seen with privilege alone")
 
 
 def _subnet_said(

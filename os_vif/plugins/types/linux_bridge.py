@@ -165,7 +165,7 @@ def _held(held: Held) -> Told:
     if held.privileged:
         told.values["filtered"] = True
     else:
-        told.unknown.append("filtered: forwarding rules are seen with privilege alone")
+        told.doubts.append("filtered: forwarding rules are seen with privilege alone")
     return told
 
 

@@ -241,7 +241,7 @@ def _held(held: Held) -> Told:
     else:
         told.network(uplink=lower)
     told.network(mtu=found.get("mtu"))
-    told.unknown.append("owner and group of the character device, which a file may leave to udev")
+    told.doubts.append("owner and group of the character device, which a file may leave to udev")
     return told
 
 

@@ -37,7 +37,7 @@ def port_of(held: Held) -> Told | None:
         told.network(mtu=tap.attributes.get("mtu"))
         tell_addresses(held, told)
     else:
-        told.unknown.append("the MTU of the device, which the hypervisor makes")
+        told.doubts.append("the MTU of the device, which the hypervisor makes")
     return told
 
 
@@ -48,7 +48,7 @@ def hybrid_of(held: Held) -> Told | None:
     told = _told(held, the_port(held))
     mtus = [link.attributes.get("mtu") for link in held["links"] if link.kind == "veth"]
     told.network(mtu=next(iter(mtus), None))
-    told.unknown.append("the name of the tap, which the hypervisor makes, unless the id tells it")
+    told.doubts.append("the name of the tap, which the hypervisor makes, unless the id tells it")
     return told
 
 
@@ -113,7 +113,7 @@ def _told(held: Held, port: PortRow, **values: Any) -> Told:
         **_settings(port),
     )
     if datapath is None:
-        told.unknown.append(f"the datapath of {port.bridge}, which somebody else made")
+        told.doubts.append(f"the datapath of {port.bridge}, which somebody else made")
     return told
 
 

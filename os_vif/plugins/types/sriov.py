@@ -77,9 +77,9 @@ def _held(held: Held) -> Told:
     else:
         mac, vlan = given.settings.get("mac"), given.settings.get("vlan")
         told = told_of(held, device=given.mark.address, mac=mac, vlan=vlan or None)
-        told.unknown.append("which other settings of the function an option has made")
+        told.doubts.append("which other settings of the function an option has made")
     if given.mark.driver:
-        told.unknown.append(f"option bind_driver, by which {given.mark.driver} has the device")
+        told.doubts.append(f"option bind_driver, by which {given.mark.driver} has the device")
     return told
 
 

@@ -97,7 +97,7 @@ def _on_switch_of(held: Held) -> Told | None:
         told.values["interface_id"] = iface_id
     if "attached-mac" in port.external_ids:
         told.values["mac"] = port.external_ids["attached-mac"]
-        told.unknown = told.unknown[:1]  # no more the first byte of a guessed one
+        told.doubts.clear()  # no more the first byte of a guessed one
     return told
 
 
