@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A DHCP client as a guest has one: what it says and hears are Ethernet frames.
 
-It talks through anything with ``mac``, ``send(frame)`` and ``frames(seconds)``: a
-:class:`tests.guest.Guest`, which has a tap open, or a :class:`Wire`, which is a device of the
-calling thread's network namespace.
+It talks through a :class:`tests.guest.Guest`, which has a tap open, or through a
+:class:`tests.guest.Wire`, which is a device of the calling thread's network namespace.
 
 Sources: RFC 2131, RFC 2132 (options), RFC 3442 (classless static routes).
 """
@@ -13,14 +12,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
-import select
 import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
-from tests.guest import BROADCAST, ETH_ARP, ETH_IPV4, ethernet, ipv4
+from tests.guest import BROADCAST, ETH_ARP, ETH_IPV4, Guest, Wire, ethernet, ipv4
 from tests.waiting import PATIENCE_S
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE = range(1, 8)
@@ -30,37 +27,6 @@ ASKED_FOR = (1, 3, 6, 12, 15, 26, 51, 54, 58, 59, 121)
 _COOKIE = b"\x63\x82\x53\x63"
 _PAUSE_S = 0.5
 """How long an answer may take before the client asks again."""
-
-
-class Channel(Protocol):
-    """What a client talks through."""
-
-    mac: str
-
-    def send(self, frame: bytes) -> None: ...
-
-    def frames(self, seconds: float = ...) -> Iterator[bytes]: ...
-
-
-class Wire:
-    """A device of the calling thread's network namespace, spoken through directly."""
-
-    def __init__(self, device: str = "eth0") -> None:
-        everything = socket.htons(0x0003)  # ETH_P_ALL
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, everything)
-        self._socket.bind((device, 0))
-        self.mac = self._socket.getsockname()[4].hex(":")
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def send(self, frame: bytes) -> None:
-        self._socket.send(frame)
-
-    def frames(self, seconds: float = 30.0) -> Iterator[bytes]:
-        """Yield frames as they come, until none has come for ``seconds``."""
-        while select.select([self._socket], [], [], seconds)[0]:
-            yield self._socket.recv(70000)
 
 
 class Refused(Exception):
@@ -150,7 +116,7 @@ class Client:
     :param client_id: what it calls itself (61); empty for its MAC address.
     """
 
-    def __init__(self, channel: Channel, *, name: str = "", client_id: bytes = b"") -> None:
+    def __init__(self, channel: Guest, *, name: str = "", client_id: bytes = b"") -> None:
         self._channel = channel
         self._said = _option(12, name.encode()) if name else b""
         self._said += _option(61, client_id) if client_id else b""
@@ -275,8 +241,5 @@ def _options(rest: bytes) -> dict[int, bytes]:
 @contextlib.contextmanager
 def client(device: str = "eth0", *, name: str = "") -> Iterator[Client]:
     """Provide a client on a device of the calling thread's network namespace."""
-    wire = Wire(device)
-    try:
+    with contextlib.closing(Wire(device)) as wire:
         yield Client(wire, name=name)
-    finally:
-        wire.close()

@@ -175,6 +175,29 @@ class Guest:
         self.send(ethernet(frame[6:12].hex(":"), self.mac, ETH_ARP, body))
 
 
+class Wire(Guest):
+    """The host's own end of a device, spoken through as its network stack does."""
+
+    def __init__(self, device: str = "eth0") -> None:
+        everything = socket.htons(0x0003)  # ETH_P_ALL
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, everything)
+        self._socket.bind((device, 0))
+        self.mac = self._socket.getsockname()[4].hex(":")
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def send(self, frame: bytes) -> None:
+        self._socket.send(frame)
+
+    def frames(self, seconds: float = 30.0) -> Iterator[bytes]:
+        """Yield the others' frames as they come, until none has come for ``seconds``."""
+        while select.select([self._socket], [], [], seconds)[0]:
+            frame, address = self._socket.recvfrom(70000)
+            if address[2] != socket.PACKET_OUTGOING:
+                yield frame
+
+
 @contextlib.contextmanager
 def guests(*taps: tuple[str, str]) -> Iterator[list[Guest]]:
     """Open taps, each given by name and the guest's MAC."""

@@ -100,7 +100,7 @@ def test_an_uplink_of_a_bridge(uplink: Any, taps: None, name: str) -> None:
             assert wire.hears(text)
             wire.say(target, b"back " + text)
             inside.until(b"back " + text)
-    wire.socket.close()
+    wire.close()
     [outcome] = os_vif.unplug_many([(vif, vifs.instance())], with_bridge=True)
     assert outcome.error is None
     assert witness.differences(before, witness.snapshot()) == []

@@ -14,6 +14,7 @@ import pytest
 
 from os_vif import network
 from tests import dhcp, strangers, witness
+from tests.guest import Wire
 from tests.kernel_guest import KernelGuest, reaches
 from tests.ovn_hosts import MTU, OUTSIDE, PATIENCE, Hosts
 from tests.ovn_networks import FLOATING, PLACES, File, Guests
@@ -175,7 +176,7 @@ def test_too_long_to_a_floating_address(guests: Guests, hosts: Hosts) -> None:
     """It is said there too, but of the guest's own address, which means nothing to the sender."""
     assert reaches(hosts.outside, FLOATING)
     with hosts.outside.enter():
-        wire = dhcp.Wire()
+        wire = Wire()
     ping = ("ping", "-M", "do", "-c", "1", "-W", "1", "-s", str(1500 - 28), FLOATING)
     with contextlib.closing(wire):
         hosts.outside.run(*ping, check=False)

@@ -7,7 +7,6 @@ import contextlib
 import grp
 import os
 import pwd
-import select
 import shutil
 import signal
 import socket
@@ -28,37 +27,12 @@ from os_vif.host.vhost_user.system import testpmd
 from tests import dpdk, guest, witness
 from tests.dpdk import DEVICE, MAC, Port, kill, queues, seen
 from tests.functional.test_ovs_packets import assert_both_ways
-from tests.guest import Guest
+from tests.guest import Wire
 
 # So that workers do not wait for each other.
 pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("testpmd")]
 
 ROLES = [pytest.param(True, id="listens"), pytest.param(False, id="connects")]
-_OUTGOING = 4
-"""PACKET_OUTGOING of packet(7): what this side sends itself."""
-
-
-class Wire(Guest):
-    """The host's own end of a device: what a network stack sends and gets there."""
-
-    def __init__(self, device: str, mac: str) -> None:
-        self.mac = mac
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        self._socket.bind((device, 0))
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def send(self, frame: bytes) -> None:
-        self._socket.send(frame)
-
-    def frames(self, seconds: float = 30.0) -> Iterator[bytes]:
-        while select.select([self._socket], [], [], seconds)[0]:
-            frame, address = self._socket.recvfrom(70000)
-            if address[2] != _OUTGOING:
-                yield frame
-
-
 # --- a port and its guest ------------------------------------------------------------------------
 
 
@@ -83,7 +57,7 @@ def test_packets_both_ways(port: Port, listen: bool) -> None:
     assert link["address"] == MAC
     assert "UP" in link["flags"]
     assert queues() == 1
-    with contextlib.closing(Wire(DEVICE, MAC)) as wire:
+    with contextlib.closing(Wire(DEVICE)) as wire:
         for _boot in range(2):
             with port.guest(listens=not listen) as one:
                 one.start()
@@ -96,7 +70,7 @@ def test_packets_both_ways(port: Port, listen: bool) -> None:
 
 
 def test_a_guest_that_is_there_first(port: Port) -> None:
-    with port.guest(listens=True) as one, contextlib.closing(Wire(DEVICE, MAC)) as wire:
+    with port.guest(listens=True) as one, contextlib.closing(Wire(DEVICE)) as wire:
         port.start(listen=False)
         one.start()
         assert_both_ways(one, wire)
@@ -107,7 +81,7 @@ def test_a_guest_that_is_there_first(port: Port) -> None:
 def test_a_smaller_mtu(port: Port) -> None:
     port.start(listen=True)
     witness.ip(f"link set {DEVICE} mtu 1450")
-    with port.guest(listens=False) as one, contextlib.closing(Wire(DEVICE, MAC)) as wire:
+    with port.guest(listens=False) as one, contextlib.closing(Wire(DEVICE)) as wire:
         one.start()
         wire.wait_for(one)
         assert witness.link(DEVICE)["mtu"] == 1450  # type: ignore[index]
@@ -117,7 +91,7 @@ def test_frames_that_are_too_long(port: Port) -> None:
     """DPDK's driver drops them whatever the tap's MTU is; should it not, we can allow more."""
     port.start(listen=True)
     witness.ip(f"link set {DEVICE} mtu 9000")
-    with port.guest(listens=False) as one, contextlib.closing(Wire(DEVICE, MAC)) as wire:
+    with port.guest(listens=False) as one, contextlib.closing(Wire(DEVICE)) as wire:
         one.start()
         one.wait_for(wire)
         for length, arrives in ((1500, True), (3000, False)):
@@ -132,7 +106,7 @@ def test_two_queues(port: Port) -> None:
     """A guest that uses one of two gets half of what is sent, as the tap spreads the flows."""
     port.start(listen=True, queues=2)
     assert queues() == 2
-    with port.guest(listens=False) as one, contextlib.closing(Wire(DEVICE, MAC)) as wire:
+    with port.guest(listens=False) as one, contextlib.closing(Wire(DEVICE)) as wire:
         one.start()
         one.wait_for(wire)
         wire.wait_for(one)
@@ -209,7 +183,7 @@ def test_killed(port: Port, listen: bool) -> None:
     assert second.pid != first.pid
     with (
         port.guest(listens=not listen) as one,
-        contextlib.closing(Wire(DEVICE, MAC)) as wire,
+        contextlib.closing(Wire(DEVICE)) as wire,
     ):
         one.start()
         assert_both_ways(one, wire)
