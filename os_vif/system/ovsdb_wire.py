@@ -70,6 +70,18 @@ def wait(
     }
 
 
+def by_uuid(uuid: str) -> list[Any]:
+    """Return the condition that holds for one row."""
+    return [["_uuid", "==", ["uuid", uuid]]]
+
+
+def set_keys(column: str, keys: Mapping[str, str | None]) -> list[Any]:
+    """Return the mutations that set keys of a map, or take away those of None; others stay."""
+    kept = {key: text for key, text in keys.items() if text is not None}
+    gone = [column, "delete", to_set(list(keys))]
+    return [gone, [column, "insert", to_map(kept)]] if kept else [gone]
+
+
 # --- values -------------------------------------------------------------------------------------
 
 

@@ -251,6 +251,28 @@ def test_two_ports_of_one_address(server: ovn.Server) -> None:
     ]
 
 
+def test_the_same_addresses_in_many_networks(server: ovn.Server, monkeypatch: Any) -> None:
+    nb, labels = rows.nb(server), [f"n{number}" for number in range(6)]
+    wanted = [rows.network(label, 3) for label in labels]
+    network.apply(wanted, nb)
+    server.nbctl("lsp-add", "os-vif-lab-n4", "theirs")
+    server.nbctl("lsp-set-addresses", "theirs", "52:54:00:00:00:03 10.5.0.77")
+    asked: list[Any] = []
+    transact = ovsdb.Connection.transact
+
+    def counted(connection: Any, operations: Any, deadline: Any) -> Any:
+        asked.extend(operations)
+        return transact(connection, operations, deadline)
+
+    monkeypatch.setattr(ovsdb.Connection, "transact", counted)
+    found = network.check(wanted, nb)
+    beside = len(asked)
+    asked.clear()
+    network.check(wanted, nb, neighbours=False)
+    assert [len(it.warnings) for it in found] == [0, 0, 0, 0, 1, 0]
+    assert beside - len(asked) == 1 + len(labels) + 1, "all addresses, the networks, and the one"
+
+
 def test_half_of_a_network_deleted_by_a_stranger_comes_back_with_the_same_ids(
     server: ovn.Server,
 ) -> None:

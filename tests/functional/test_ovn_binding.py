@@ -14,6 +14,7 @@ import pytest
 
 import os_vif
 from os_vif import exception, verbs
+from os_vif.system import ovsdb
 from tests import ovn, vifs, vifs_ovs, witness
 from tests.conftest import PrivateHost
 from tests.functional.calls import plug, steps_left, unplug
@@ -62,6 +63,25 @@ def test_plug_returns_when_it_is_bound(centre: ovn.Centre, chassis: ovn.Chassis)
     plug(vif)
     unplug(vif)
     assert chassis.switch.get("Interface", vifs.tap_name(1), "name") == ""
+
+
+def test_a_look_takes_the_connection_that_is_there(
+    centre: ovn.Centre, chassis: ovn.Chassis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_port(centre)
+    vif, made = vifs_ovs.plain(), []
+    with vifs.configured("ovs", wait_for="attached"):
+        plug(vif)
+    connect = ovsdb._connect
+
+    def counted(database: Any, *arguments: Any, **options: Any) -> Any:
+        made.append(database.name)
+        return connect(database, *arguments, **options)
+
+    monkeypatch.setattr(ovsdb, "_connect", counted)
+    for _time in range(2):
+        warnings(vif)
+    assert made == ["OVN_Southbound"]
 
 
 def test_the_logical_port_comes_later(centre: ovn.Centre, chassis: ovn.Chassis) -> None:

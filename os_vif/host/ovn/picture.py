@@ -22,20 +22,29 @@ class _Rows:
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = {row.uuid: row for row in rows}
         self._marked = {(_mark(row), row.table): row for row in reversed(self._rows.values())}
+        self._of: dict[str, list[Row]] = {}
+        self._children: dict[tuple[str, str], list[Row]] = {}
+        for row in self._rows.values():
+            self._of.setdefault(row.table, []).append(row)
+            if row.parent:
+                self._children.setdefault((row.parent[1], row.table), []).append(row)
+        self._plugs: dict[str | None, Row] = {}
+        for port in self.of("Logical_Switch_Port", "router"):
+            self._plugs.setdefault(port.keys.get("options", {}).get("router-port"), port)
 
     def of(self, table: str, kind: str | None = None) -> Iterator[Row]:
         """Return the rows of a table; of ports, those of a type."""
-        for row in self._rows.values():
-            if row.table == table and kind in (None, row.columns.get("type", "")):
+        for row in self._of.get(table, ()):
+            if kind in (None, row.columns.get("type", "")):
                 yield row
 
     def parent(self, row: Row) -> Row | None:
         """Return the row that refers to one, if it is in the picture."""
         return self._rows.get(row.parent[1]) if row.parent else None
 
-    def children(self, row: Row, table: str) -> list[Row]:
+    def children(self, row: Row, table: str) -> Sequence[Row]:
         """Return the rows of a table that a row refers to."""
-        return [it for it in self.of(table) if it.parent and it.parent[1] == row.uuid]
+        return self._children.get((row.uuid, table), ())
 
     def marked(self, mark: str, table: str) -> Row | None:
         """Return the row of a table with a mark, ``network=ID`` say, whatever follows in it."""
@@ -43,11 +52,8 @@ class _Rows:
 
     def behind(self, leg: Row) -> Row | None:
         """Return the switch that a router's leg is plugged into."""
-        name = leg.columns.get("name")
-        for port in self.of("Logical_Switch_Port", "router"):
-            if port.keys.get("options", {}).get("router-port") == name:
-                return self.parent(port)
-        return None
+        port = self._plugs.get(str(leg.columns.get("name")))
+        return self.parent(port) if port is not None else None
 
 
 def _ids(row: Row) -> Mapping[str, str | None]:

@@ -233,11 +233,8 @@ def whose(ids: Mapping[str, str]) -> str:
     """Return in words whose a row with these external_ids is."""
     if OWNER_KEY in ids:
         keeper = f"os-vif's, of owner {shown(ids[OWNER_KEY])}"
-    elif ids.get("vendor") == "kube-ovn":
-        keeper = "kube-ovn's"
     else:
-        named = (name for start, name in _BY_PREFIX if any(key.startswith(start) for key in ids))
-        keeper = f"{who}'s" if (who := next(named, "")) else "not os-vif's"
+        keeper = f"{who}'s" if (who := _other_system(ids)) else "not os-vif's"
     told = [f"{shown(key)}={shown(ids[key])}" for key in sorted(ids, key=_rank)[:_MOST_IDS]]
     more = ", ..." if len(ids) > _MOST_IDS else ""
     return f"{keeper} (external_ids: {', '.join(told) or 'none'}{more})"
@@ -245,8 +242,15 @@ def whose(ids: Mapping[str, str]) -> str:
 
 def is_others(ids: Mapping[str, str]) -> bool:
     """Tell whether external_ids show that a row is kept by another system than os-vif."""
-    known = any(key.startswith(start) for key in ids for start, _name in _BY_PREFIX)
-    return OWNER_KEY not in ids and (known or ids.get("vendor") == "kube-ovn")
+    return OWNER_KEY not in ids and bool(_other_system(ids))
+
+
+def _other_system(ids: Mapping[str, str]) -> str:
+    """Return what else keeps rows with such external_ids; '' for nothing that is known."""
+    if ids.get("vendor") == "kube-ovn":
+        return "kube-ovn"
+    named = (name for start, name in _BY_PREFIX if any(key.startswith(start) for key in ids))
+    return next(named, "")
 
 
 def _rank(key: str) -> tuple[bool, str]:

@@ -45,11 +45,15 @@ def _remove_row(host: Host, args: Args) -> None:
 
 def _forget(host: Host, args: Args) -> Callable[[], None]:
     uuid = args["uuid"]
-    before, names = host[ROWS].get(uuid), dict(host[NAMES])
+    before = host[ROWS].get(uuid)
+    names = args.get("columns", {}).get("name") or [before.name if before else ""]
+    key = (args["table"], names[0])
+    holder = host[NAMES].get(key)
 
     def restore() -> None:
         host[ROWS][uuid] = before
-        host[NAMES].update(names)
+        if key in host[NAMES]:
+            host[NAMES][key] = holder
 
     return restore
 

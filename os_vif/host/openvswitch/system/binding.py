@@ -56,8 +56,7 @@ def warn_of_others(
     if not any(names):
         return
     told = _told(server, deadline)
-    near = dataclasses.replace(database, timeout=_GLANCE_S)
-    said = _southbound(near, told, sorted(filter(None, names)), _GLANCE_S)
+    said = _southbound(database, told, sorted(filter(None, names)), _GLANCE_S)
     for iface_id, logical in said.logical.items():
         # One that is wanted elsewhere is not bound here, which is an error.
         if logical and not logical.requested and (words := elsewhere(logical, told)):
@@ -108,15 +107,14 @@ def look_up(database: Database, names: Sequence[str]) -> dict[str, Binding]:
 
     :raises OvsdbError: the host's own database could not be asked.
     """
-    near = dataclasses.replace(database, timeout=_PATIENCE_S)
     deadline = Deadline(_PATIENCE_S)
-    with ovsdb.connection(near, deadline, patient=False) as server:
+    with ovsdb.connection(database, deadline, patient=False) as server:
         ports = rows.ports(server, names, deadline)
         told = _told(server, deadline)
     ids = {
         name: port.external_ids.get("iface-id", "") if port else "" for name, port in ports.items()
     }
-    said = _southbound(near, told, sorted(set(ids.values())))
+    said = _southbound(database, told, sorted(set(ids.values())))
     tunnels = _tunnels(told)
     return {
         name: Binding(
@@ -131,12 +129,11 @@ def chassis(database: Database) -> Chassis:
 
     :raises OvsdbError: the host's own database could not be asked.
     """
-    near = dataclasses.replace(database, timeout=_PATIENCE_S)
     deadline = Deadline(_PATIENCE_S)
-    with ovsdb.connection(near, deadline, patient=False) as server:
+    with ovsdb.connection(database, deadline, patient=False) as server:
         told = _told(server, deadline)
         bridges, ports = rows.with_iface_id(server, deadline)
-    said = _southbound(near, told, [])
+    said = _southbound(database, told, [])
     return Chassis(told, bridges, ports, said.silent, said.known, _tunnels(told))
 
 

@@ -17,7 +17,7 @@ from os_vif.engine.step import Step
 from os_vif.host.openvswitch.questions import MARK_KEY
 from os_vif.host.openvswitch.resources import VLAN_SETTINGS, Database
 from os_vif.host.openvswitch.system import binding
-from os_vif.host.openvswitch.system.settings import by_uuid, column, limit, of_qos, qos_row
+from os_vif.host.openvswitch.system.settings import column, limit, of_qos, qos_row
 from os_vif.system import ovsdb
 from os_vif.system import ovsdb_wire as wire
 from os_vif.system.ovsdb import Connection
@@ -180,22 +180,18 @@ def _set_port(txn: _Transaction, step: Step) -> None:
     columns = dict(step.args["columns"])
     ids = columns.pop("external_ids", {})
     if ids:
-        kept = {key: value for key, value in ids.items() if value is not None}
-        mutations = [
-            ["external_ids", "delete", wire.to_set(list(ids))],
-            ["external_ids", "insert", wire.to_map(kept)],
-        ]
-        txn.add(step, wire.mutate("Interface", by_uuid(interface), mutations))
+        mutations = wire.set_keys("external_ids", ids)
+        txn.add(step, wire.mutate("Interface", wire.by_uuid(interface), mutations))
     port = {key: column(key, columns.pop(key)) for key in VLAN_SETTINGS if key in columns}
     if "qos" in columns:
         made, more = of_qos(step.args, columns.pop("qos"), columns.pop("max_rate"), txn.row_id())
         txn.add(step, *made)
         port |= more
     if port:
-        txn.add(step, wire.update("Port", by_uuid(step.args["rows"][0]), port))
+        txn.add(step, wire.update("Port", wire.by_uuid(step.args["rows"][0]), port))
     if columns:
         values = {key: column(key, value) for key, value in columns.items()}
-        txn.add(step, wire.update("Interface", by_uuid(interface), values))
+        txn.add(step, wire.update("Interface", wire.by_uuid(interface), values))
 
 
 def _del_port(txn: _Transaction, step: Step) -> None:
@@ -205,7 +201,9 @@ def _del_port(txn: _Transaction, step: Step) -> None:
         # server looks for such before it drops rows that nobody holds.
         none = {"qos": wire.to_set([])}
         txn.add(
-            step, wire.update("Port", by_uuid(uuid), none), wire.delete("QoS", by_uuid(own_qos))
+            step,
+            wire.update("Port", wire.by_uuid(uuid), none),
+            wire.delete("QoS", wire.by_uuid(own_qos)),
         )
     port = ["uuid", uuid]
     # From whichever bridge has it: the plan's may have changed.
@@ -373,15 +371,8 @@ def _until_not(seen: int, deadline: Deadline) -> wire.Operation:
         raise NotFollowed(
             errno.ETIMEDOUT, f"ovs-vswitchd has not followed: {error.strerror}; is it running?"
         ) from error
-    return {
-        "op": "wait",
-        "table": "Open_vSwitch",
-        "timeout": left,
-        "where": [],
-        "columns": ["cur_cfg"],
-        "until": "!=",
-        "rows": [{"cur_cfg": seen}],
-    }
+    seen_then = [{"cur_cfg": seen}]
+    return wire.wait("Open_vSwitch", [], ["cur_cfg"], until="!=", rows=seen_then, timeout=left)
 
 
 def _transact_waiting(

@@ -19,11 +19,6 @@ _QOS_NAMESPACE = uuid.UUID("68da264a-847f-42a8-8ab0-5e774aee3d95")
 """Of the ids by which os-vif 3 to 5 find the QoS row of a port."""
 
 
-def by_uuid(row: str) -> list[Any]:
-    """Return the condition that holds for one row."""
-    return [["_uuid", "==", ["uuid", row]]]
-
-
 def column(name: str, value: Any) -> Any:
     """Return the wire form of what a step has for a column."""
     if isinstance(value, dict):
@@ -46,12 +41,10 @@ def qos_row(port: str, qos_type: str, max_rate: int | None, mark: str | None) ->
 
 def limit(qos: str, qos_type: str, max_rate: int | None) -> list[wire.Operation]:
     """Return what limits a port that has a QoS row of its own, or does so no more."""
-    mutations: list[Any] = [["other_config", "delete", wire.to_set([_MAX_RATE])]]
-    if max_rate is not None:
-        mutations.append(["other_config", "insert", wire.to_map({_MAX_RATE: str(max_rate)})])
+    keys = {_MAX_RATE: None if max_rate is None else str(max_rate)}
     return [
-        wire.update("QoS", by_uuid(qos), {"type": qos_type}),
-        wire.mutate("QoS", by_uuid(qos), mutations),
+        wire.update("QoS", wire.by_uuid(qos), {"type": qos_type}),
+        wire.mutate("QoS", wire.by_uuid(qos), wire.set_keys("other_config", keys)),
     ]
 
 
@@ -73,4 +66,7 @@ def of_qos(
         return [], {}
     # The reference goes first, for the server looks for such before it drops rows nobody holds.
     none = {"qos": wire.to_set([])}
-    return [wire.update("Port", by_uuid(port), none), wire.delete("QoS", by_uuid(qos))], {}
+    return [
+        wire.update("Port", wire.by_uuid(port), none),
+        wire.delete("QoS", wire.by_uuid(qos)),
+    ], {}

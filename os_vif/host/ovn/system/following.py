@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from os_vif.host.ovn.questions import PORT, UP
 from os_vif.host.ovn.resources import Northbound
-from os_vif.host.ovn.system.rows import by_uuid, central
+from os_vif.host.ovn.system.rows import central
 from os_vif.system import ovsdb
 from os_vif.system import ovsdb_wire as wire
 from os_vif.system.ovsdb import Connection
@@ -65,7 +65,7 @@ def wait_for_chassis(
 
 
 def _up(uuid: str) -> list[object]:
-    return [*by_uuid(uuid), [UP, "==", True]]
+    return [*wire.by_uuid(uuid), [UP, "==", True]]
 
 
 def _wait(database: Northbound, seconds: float, until: Sequence[wire.Operation]) -> bool:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 
 from os_vif.host.ovn.questions import PORT, Addressed, NbRow, addresses_in
-from os_vif.host.ovn.system.rows import by_uuid, identity, read
+from os_vif.host.ovn.system.rows import identity, read
 from os_vif.system import ovsdb_wire as wire
 from os_vif.system.ovsdb import Connection
 from os_vif.system.ovsdb_calls import Deadline
@@ -17,30 +18,57 @@ def look_up(
 ) -> dict[str, tuple[tuple[str, NbRow], ...]]:
     """Return by port the other ones of its switch that have an address of its, with the address.
 
-    All addresses there are get read: it takes the longer, the more ports the database holds.
+    All addresses there are get read, and all ports of a switch that may have such: it takes the
+    longer, the more ports the database holds.
     """
     [answer] = server.transact([wire.select(PORT, [], ["_uuid", "addresses"])], deadline)
-    holders: dict[str, list[str]] = {address: [] for it in asked for address in it.addresses}
+    among = {address for it in asked for address in it.addresses}
+    held: dict[str, list[str]] = {}
+    times: dict[str, int] = defaultdict(int)
     for row in answer["rows"]:
         for text in wire.from_set(row["addresses"]):
-            for address in addresses_in(text, holders):
-                holders[address].append(row["_uuid"][1])
+            for address in addresses_in(text, among):
+                held.setdefault(row["_uuid"][1], []).append(address)
+                times[address] += 1
+    # The same in another network is usual, and no matter.
+    doubtful = [it for it in asked if any(times[address] > 1 for address in it.addresses)]
+    holders = _holders({it.switch for it in doubtful}, held, server, deadline)
     pairs = [
-        (it, address, other)
-        for it in asked
+        (it.uuid, address, other)
+        for it in doubtful
         for address in it.addresses
-        for other in holders[address]
+        for other in holders.get((it.switch, address), ())
         if other != it.uuid
     ]
-    questions = []
-    for it, _address, other in pairs:
-        inside = [*by_uuid(it.switch), ["ports", "includes", ["uuid", other]]]
-        questions.append(wire.select("Logical_Switch", inside, ["_uuid"]))
-        questions.append(wire.select(PORT, by_uuid(other), identity(PORT)))
-    answers = [it["rows"] for it in server.transact(questions, deadline)] if questions else []
+    others = sorted({other for _port, _address, other in pairs})
+    questions = [wire.select(PORT, wire.by_uuid(other), identity(PORT)) for other in others]
+    answers = server.transact(questions, deadline) if questions else []
+    rows = {row["_uuid"][1]: read(PORT, row) for answer in answers for row in answer["rows"]}
     found: dict[str, tuple[tuple[str, NbRow], ...]] = {}
-    for at, (it, address, _other) in enumerate(pairs):
-        inside, there = answers[2 * at : 2 * at + 2]
-        if inside and there:
-            found[it.uuid] = (*found.get(it.uuid, ()), (address, read(PORT, there[0])))
+    for uuid, address, other in pairs:
+        if other in rows:
+            found[uuid] = (*found.get(uuid, ()), (address, rows[other]))
+    return found
+
+
+def _holders(
+    switches: Collection[str],
+    held: dict[str, list[str]],
+    server: Connection,
+    deadline: Deadline,
+) -> dict[tuple[str, str], list[str]]:
+    """Return by switch and address the ports there that have it.
+
+    :param held: by port its addresses
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    asked = [
+        wire.select("Logical_Switch", wire.by_uuid(switch), ["_uuid", "ports"])
+        for switch in sorted(switches)
+    ]
+    for answer in server.transact(asked, deadline) if asked else ():
+        for row in answer["rows"]:
+            for _word, port in wire.from_set(row["ports"]):
+                for address in held.get(port, ()):
+                    found.setdefault((row["_uuid"][1], address), []).append(port)
     return found

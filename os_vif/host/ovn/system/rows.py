@@ -45,11 +45,6 @@ class Doubts(NamedTuple):
     roots: set[str]
 
 
-def by_uuid(uuid: str) -> list[Any]:
-    """Return the condition for one row."""
-    return [["_uuid", "==", ["uuid", uuid]]]
-
-
 def look_up(
     server: Connection,
     wanted: Collection[Wanted],
@@ -70,7 +65,8 @@ def look_up(
     parents = [Wanted(table, uuid, ()) for table, uuid in sorted(alone)]
     every = [*wanted, *parents]
     asked = [
-        wire.select(it.table, by_uuid(it.uuid), sorted({*it.columns, *_always(it)})) for it in every
+        wire.select(it.table, wire.by_uuid(it.uuid), sorted({*it.columns, *identity(it.table)}))
+        for it in every
     ]
     asked += [_membership(parent, children) for parent, children in by_parent.items()]
     answers = iter([answer["rows"] for answer in _transact(server, asked, deadline)])
@@ -111,19 +107,11 @@ def look_up(
     )
 
 
-def _always(it: Wanted) -> Iterable[str]:
-    name = () if it.table in _NAMELESS else ("name",)
-    return ("_uuid", _IDS, *name)
-
-
-_NAMELESS = ("DHCP_Options", "Logical_Router_Static_Route", "NAT")
-
-
 def _membership(parent: tuple[str, str, str], children: Sequence[str]) -> wire.Operation:
     """Return an operation with an answer if all are children of one."""
     table, uuid, column = parent
     members = wire.to_set([["uuid", it] for it in children])
-    return wire.select(table, [*by_uuid(uuid), [column, "includes", members]], ["_uuid"])
+    return wire.select(table, [*wire.by_uuid(uuid), [column, "includes", members]], ["_uuid"])
 
 
 def _joined(
@@ -201,7 +189,7 @@ def children(
     :param roots: table and ``_uuid`` of each
     """
     holding = [(table, uuid) for table, uuid in roots if _holding(table)]
-    asked = [wire.select(table, by_uuid(uuid), _holding(table)) for table, uuid in holding]
+    asked = [wire.select(table, wire.by_uuid(uuid), _holding(table)) for table, uuid in holding]
     answers = _transact(server, asked, deadline)
     held = [
         (uuid, child, it[1])
@@ -211,7 +199,7 @@ def children(
         for it in wire.from_set(row[column])
     ]
     asked = [
-        wire.select(child, by_uuid(it), [*identity(child), *_TOLD[child]])
+        wire.select(child, wire.by_uuid(it), [*identity(child), *_TOLD[child]])
         for _uuid, child, it in held
     ]
     found: dict[str, tuple[NbRow, ...]] = {uuid: () for _table, uuid in roots}
@@ -230,6 +218,9 @@ def _children_of(table: str) -> Iterator[tuple[str, str]]:
 def identity(table: str) -> list[str]:
     """Return the columns that tell which row one is, and whose."""
     return ["_uuid", _IDS, *(() if table in _NAMELESS else ("name",))]
+
+
+_NAMELESS = ("DHCP_Options", "Logical_Router_Static_Route", "NAT")
 
 
 # --- what an owner has ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from os_vif.engine.runner import Group, Report
@@ -18,7 +18,7 @@ from os_vif.engine.step import Args, Step
 from os_vif.host.ovn.questions import NAMED, UP
 from os_vif.host.ovn.resources import OWNER_KEY, PARENTS, ROWS_AT_ONCE, Northbound
 from os_vif.host.ovn.steps import briefly
-from os_vif.host.ovn.system.rows import Doubts, by_uuid
+from os_vif.host.ovn.system.rows import Doubts
 from os_vif.system import ovsdb
 from os_vif.system import ovsdb_wire as wire
 from os_vif.system.ovsdb_calls import OvsdbError, Refused
@@ -50,7 +50,7 @@ class _Transaction:
         if uuid in self._made or (table, uuid) in self._guarded:
             return
         self._guarded.add((table, uuid))
-        self.add(step, _there(table, [*by_uuid(uuid), _is_of(owner)]))
+        self.add(step, _there(table, [*wire.by_uuid(uuid), _is_of(owner)]))
 
     def set_row(self, step: Step) -> None:
         args = step.args
@@ -62,15 +62,15 @@ class _Transaction:
             self._made.add(uuid)
         elif args["unmarked"] is not None:
             ids = ["map", [[key, text] for key, text in args["unmarked"].items()]]
-            self.add(step, _there(table, [*by_uuid(uuid), [_IDS, "==", ids]]))
+            self.add(step, _there(table, [*wire.by_uuid(uuid), [_IDS, "==", ids]]))
             self._guarded.add((table, uuid))
         else:
             self._guard(step, table, uuid, owner)
         if columns and not args["new"]:
-            self.add(step, wire.update(table, by_uuid(uuid), columns))
-        mutations = [it for name, keys in args["keys"].items() for it in _mutations(name, keys)]
+            self.add(step, wire.update(table, wire.by_uuid(uuid), columns))
+        mutations = [it for name, keys in args["keys"].items() for it in wire.set_keys(name, keys)]
         if mutations and not args["new"]:
-            self.add(step, wire.mutate(table, by_uuid(uuid), mutations))
+            self.add(step, wire.mutate(table, wire.by_uuid(uuid), mutations))
         for parent in args["detach"]:
             self._leaving.setdefault((owner, *parent[:3]), []).append(uuid)
         if args["attach"] is not None:
@@ -81,7 +81,7 @@ class _Transaction:
         table, uuid, owner = args["table"], args["uuid"], args["owner"]
         self._guard(step, table, uuid, owner)
         if args["down"]:
-            up = [*by_uuid(uuid), [UP, "==", True]]
+            up = [*wire.by_uuid(uuid), [UP, "==", True]]
             self.add(step, wire.wait(table, up, ["_uuid"], until="==", rows=[]))
         for parent in args["parents"]:
             self._leaving.setdefault((owner, *parent[:3]), []).append(uuid)
@@ -94,14 +94,14 @@ class _Transaction:
             for (owner, table, uuid, column), children in names.items():
                 members = wire.to_set([["uuid", it] for it in children])
                 self._guard(None, table, uuid, owner)
-                self.add(None, wire.mutate(table, by_uuid(uuid), [[column, verb, members]]))
+                self.add(None, wire.mutate(table, wire.by_uuid(uuid), [[column, verb, members]]))
         for step in self._roots:
             table, uuid = step.args["table"], step.args["uuid"]
             columns = [refers[1] for refers in PARENTS.values() if refers and refers[0] == table]
             empty = [[column, "==", wire.to_set([])] for column in columns]
             if empty:
-                self.add(step, _there(table, [*by_uuid(uuid), *empty]))
-            self.add(step, wire.delete(table, by_uuid(uuid)))
+                self.add(step, _there(table, [*wire.by_uuid(uuid), *empty]))
+            self.add(step, wire.delete(table, wire.by_uuid(uuid)))
 
 
 def _there(table: str, where: list[Any]) -> wire.Operation:
@@ -115,13 +115,6 @@ def _is_of(owner: str) -> list[Any]:
 def _wire(items: Sequence[Any]) -> Any:
     members = [["uuid", it["uuid"]] if isinstance(it, dict) else it for it in items]
     return members[0] if len(members) == 1 else wire.to_set(members)
-
-
-def _mutations(column: str, keys: Mapping[str, str | None]) -> list[Any]:
-    """Return what sets keys of a map and leaves the others alone."""
-    kept = {key: text for key, text in keys.items() if text is not None}
-    gone = [column, "delete", wire.to_set(list(keys))]
-    return [gone, [column, "insert", wire.to_map(kept)]] if kept else [gone]
 
 
 def run(database: Northbound, groups: Sequence[Group], doubts: Doubts) -> list[Report]:
