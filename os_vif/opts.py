@@ -2,7 +2,6 @@
 """The library's options, for oslo.config's sample generator (entry points ``oslo.config.opts``)."""
 
 import copy
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,41 +15,38 @@ if TYPE_CHECKING:
 plugins_list: "list[tuple[str, PluginBase]]" = []
 """The loaded plugins with their names, by name; :func:`os_vif.initialize` fills it."""
 
-BESIDE: Mapping[str, str] = {
-    "os_vif_dnsmasq": "os_vif.host.dnsmasq.options:OPTS",
-    "os_vif_ovn": "os_vif.network.reaching:CONFIG_OPTS",
-}
-"""Groups that are no plugin's: by name, the module and the name of its options there, with a colon
-between."""
 
+def _of_families() -> "Mapping[str, Sequence[cfg.Opt]]":
+    """Return the groups that are no plugin's: those of families, whoever describes with them."""
+    from os_vif.engine import families
 
-def group(name: str) -> "Sequence[cfg.Opt]":
-    """Return the options of a group that is no plugin's, and have the configuration know them.
-
-    :raises KeyError: there is none of this name
-    """
-    module, _colon, options = BESIDE[name].partition(":")
-    found: Sequence[cfg.Opt] = getattr(importlib.import_module(module), options)
-    from os_vif import plugin
-
-    plugin.CONF.register_opts(found, name)
+    taken = {f"os_vif_{name}" for name, _plugin in plugins_list}
+    found: dict[str, Sequence[cfg.Opt]] = {}
+    for family in families.all_families():
+        for group, options in families.ask(family, lambda it: it.options.items()):
+            if group not in taken:
+                found.setdefault(group, options)
     return found
 
 
 def names() -> list[str]:
     """Return the names of all groups."""
-    return [*(f"os_vif_{name}" for name, _plugin in plugins_list), *BESIDE]
+    return [*(f"os_vif_{name}" for name, _plugin in plugins_list), *_of_families()]
 
 
 def options_of(name: str) -> "Sequence[cfg.Opt]":
-    """Return the options of a group.
+    """Return the options of a group, which the configuration knows then.
 
     :raises KeyError: there is none of this name
     """
     for plugin, loaded in plugins_list:
         if name == f"os_vif_{plugin}":
             return loaded.CONFIG_OPTS
-    return group(name)
+    from os_vif import plugin as room
+
+    found = _of_families()[name]
+    room.CONF.register_opts(found, name)
+    return found
 
 
 def list_plugins_opts() -> "list[tuple[str, list[cfg.Opt]]]":
@@ -61,4 +57,5 @@ def list_plugins_opts() -> "list[tuple[str, list[cfg.Opt]]]":
 
 def list_other_opts() -> "list[tuple[str, list[cfg.Opt]]]":
     """Return the groups that are no plugin's, with copies of their options."""
-    return [(name, copy.deepcopy(list(group(name)))) for name in BESIDE]
+    os_vif.initialize()
+    return [(name, copy.deepcopy(list(options))) for name, options in _of_families().items()]

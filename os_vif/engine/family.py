@@ -431,6 +431,12 @@ class Family:
         return cast("Callable[[str], str]", self._room("questions", "TOLD", _not_told))
 
     @functools.cached_property
+    def options(self) -> Mapping[str, Sequence[Any]]:
+        """Of the configuration, by their group's name: ``GROUP`` and ``OPTS`` of ``options``."""
+        group = self._room("options", "GROUP")
+        return {group: self._room("options", "OPTS", ())} if group else {}
+
+    @functools.cached_property
     def system(self) -> System:
         """How it talks to the system: ``SYSTEM`` of its ``system``."""
         return cast("System", self._room("system", "SYSTEM", System()))

@@ -8,32 +8,15 @@ import os
 from oslo_config import cfg
 
 from os_vif.host.openvswitch.resources import Database
+from os_vif.host.ovn.options import DEFAULT_REMOTE, GROUP, OPTS
 from os_vif.host.ovn.resources import Northbound
 
-GROUP = "os_vif_ovn"
-"""The group of the options in the configuration."""
+__all__ = ["CONFIG_OPTS", "GROUP", "northbound", "southbound"]
 
-DEFAULT_REMOTE = "unix:/run/ovn/ovnnb_db.sock"
+CONFIG_OPTS = OPTS
+"""The options of that group."""
+
 _ENVIRONMENT = "OVN_NB_DB"
-
-CONFIG_OPTS = (
-    cfg.StrOpt(
-        "nb_connection",
-        help="How to reach OVN's Northbound database: unix:FILE, tcp:IP:PORT or ssl:IP:PORT; the "
-        "members of a cluster with commas between. Unset: the environment's OVN_NB_DB, else "
-        f"{DEFAULT_REMOTE}.",
-    ),
-    cfg.IntOpt(
-        "timeout",
-        default=30,
-        min=0,
-        help="Seconds until a call that asks or changes OVN's Northbound database gives up; 0 for "
-        "never.",
-    ),
-    cfg.StrOpt("ssl_key_file", help="Private key for an ssl: connection."),
-    cfg.StrOpt("ssl_cert_file", help="Certificate for an ssl: connection."),
-    cfg.StrOpt("ssl_ca_cert_file", help="Certificate of the server's CA for ssl:."),
-)
 
 
 def northbound(

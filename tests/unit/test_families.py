@@ -16,8 +16,9 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
+from oslo_config import cfg
 
-from os_vif import exception
+from os_vif import exception, opts, plugin
 from os_vif.cli import held
 from os_vif.engine import (
     converge,
@@ -332,6 +333,25 @@ def test_one_whose_rooms_cannot_be_loaded(outside: Outside) -> None:
     outside.bring()
     outside.patch.setitem(sys.modules, "knobs.rules", torn("knobs.rules", "RULES"))
     assert "LookupError('torn')" in refusal()
+
+
+def test_a_family_brings_its_options(outside: Outside) -> None:
+    outside.bring()
+    room = types.ModuleType("knobs.options")
+    room.__dict__.update(GROUP="knobs", OPTS=[cfg.IntOpt("clicks", default=3)])
+    outside.patch.setitem(sys.modules, "knobs.options", room)
+    outside.patch.setattr(plugin, "CONF", cfg.ConfigOpts())
+    assert [it.name for it in dict(opts.list_other_opts())["knobs"]] == ["clicks"]
+    assert opts.names()[-1] == "knobs"
+    opts.options_of("knobs")
+    assert plugin.CONF.knobs.clicks == 3
+    assert "os_vif_vhostuser_fp" not in dict(opts.list_other_opts()), "that is a plugin's, too"
+
+
+def test_a_family_whose_options_cannot_be_had_keeps_nobody_from_ours(outside: Outside) -> None:
+    outside.bring()
+    outside.patch.setitem(sys.modules, "knobs.options", torn("knobs.options", "GROUP"))
+    assert [it for it, _options in opts.list_other_opts()] == ["os_vif_dnsmasq", "os_vif_ovn"]
 
 
 @pytest.mark.parametrize(
