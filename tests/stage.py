@@ -25,7 +25,7 @@ import pytest
 
 from os_vif.cli import children, namespaces
 from os_vif.cli.demo import world
-from os_vif.cli.plugging import duration
+from os_vif.cli.results import duration
 from os_vif.cli.session import Exit, Failure, Session
 from tests import debian
 

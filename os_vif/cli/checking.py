@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from os_vif.cli import naming
-from os_vif.cli.options import Taught, shared_options, wait_for_option
-from os_vif.cli.plugging import (
+from os_vif.cli.options import (
+    Taught,
+    files_argument,
+    only_option,
+    prune_option,
+    shared_options,
+    strict_option,
+    wait_for_option,
+    with_bridge_option,
+)
+from os_vif.cli.privilege import explain, tell_unseen
+from os_vif.cli.results import (
     CHUNK,
     as_result,
     as_warnings,
     failure_of,
-    files_argument,
     label_of,
     name_of,
-    only_option,
-    prune_option,
     shown_as,
-    with_bridge_option,
 )
-from os_vif.cli.privilege import explain, tell_unseen
 from os_vif.cli.session import Exit, Session
 
 if TYPE_CHECKING:
@@ -48,9 +53,6 @@ class _Planned(NamedTuple):
     error: str | None
     unseen: Sequence[Unseen] = ()
     assumed: Sequence[Step] = ()
-
-
-strict_option = click.option("--strict", is_flag=True, help="With a warning, exit with 3.")
 
 
 @click.command("plan", cls=Taught)

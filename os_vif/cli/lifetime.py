@@ -12,8 +12,9 @@ import click
 
 from os_vif.cli import children, plugging, running
 from os_vif.cli.guest import card_for, card_options, options_of, resolved
-from os_vif.cli.options import Taught, shared_options
+from os_vif.cli.options import Taught, only_option, shared_options
 from os_vif.cli.privilege import explain
+from os_vif.cli.results import errors_of, failure_of
 from os_vif.cli.session import Exit, Failure, Session
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ after."""
 @click.command("run", cls=Taught)
 @running.file_argument
 @running.words_argument
-@plugging.only_option
+@only_option
 @card_options
 @click.option("--keep", is_flag=True, help="Leave the VIFs plugged when CMD has ended.")
 @click.option(
@@ -89,7 +90,7 @@ def run(
     _see_unused(entries)
     with children.Kept() as kept:
         results = guest.plug(session)
-        errors = plugging.errors_of(results)
+        errors = errors_of(results)
         if errors:
             _tell(session, results)
             return session.finish(Exit.FAILED, errors=errors, vifs=results)
@@ -103,7 +104,7 @@ def run(
         kept.told.clear()
         if why is not None or not keep:
             results = guest.unplug(kept)
-    errors = plugging.errors_of(results)
+    errors = errors_of(results)
     if why is not None:
         errors.insert(0, {"type": "Failed", "message": why})
         if not session.json:
@@ -269,4 +270,4 @@ def _not_started(program: str, error: OSError) -> Failure:
 def _tell(session: Session, results: Sequence[dict[str, Any]]) -> None:
     for result in [] if session.json else results:
         if result["error"] is not None:
-            session.error(plugging.failure_of(result))
+            session.error(failure_of(result))

@@ -65,7 +65,7 @@ def described(
     :raises Failure: a word of ``only`` means none of them, or more than one
     """
     batch = session.read(files, tell=tell)
-    from os_vif.cli.plugging import shown_as
+    from os_vif.cli.results import shown_as
     from os_vif.cli.specs import reader
 
     requests = reader.describe_all(batch, unplugging=unplugging)

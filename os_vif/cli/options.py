@@ -86,6 +86,25 @@ def _enter(context: click.Context, _parameter: click.Parameter, value: Any) -> N
             raise Failure(f"--netns: {error}", code) from None
 
 
+with_bridge_option = click.option(
+    "--with-bridge", is_flag=True, help="Take away a bridge of ours too, if nobody else uses it."
+)
+# plan is the one to be shown.
+dry_run_option = click.option("--dry-run", is_flag=True, hidden=True)
+files_argument = click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", shell_complete=completions.files
+)
+only_option = click.option(
+    "--only",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=completions.ids,
+    help="Only the VIF with this id (or its beginning), device or guest; may be repeated.",
+)
+prune_option = click.option(
+    "--prune", is_flag=True, help="Unplug what the owner of the files has and they no longer name."
+)
+strict_option = click.option("--strict", is_flag=True, help="With a warning, exit with 3.")
 wait_for_option = click.option(
     "--wait-for",
     type=click.Choice(["attached", "ovn"]),

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,22 +11,37 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from os_vif.cli import completions
-from os_vif.cli.options import Taught, force_option, shared_options, wait_for_option
+from os_vif.cli.options import (
+    Taught,
+    dry_run_option,
+    files_argument,
+    force_option,
+    only_option,
+    prune_option,
+    shared_options,
+    wait_for_option,
+    with_bridge_option,
+)
 from os_vif.cli.privilege import explain
+from os_vif.cli.results import (
+    CHUNK,
+    SAY_ALL,
+    as_result,
+    as_warnings,
+    duration,
+    errors_of,
+    failure_of,
+    label_of,
+    own_of,
+    shown_as,
+)
 from os_vif.cli.session import Exit, Session
 
 if TYPE_CHECKING:
     from os_vif.cli.specs.batch import Entry
     from os_vif.engine.converge import Request
-    from os_vif.engine.family import Caution
     from os_vif.engine.step import Step
     from os_vif.outcomes import Outcome
-
-CHUNK = 50
-"""VIFs per call of the library where progress is shown; all-or-nothing takes one call."""
-
-SAY_ALL = 20
-"""Up to so many VIFs each gets its line; of more only those that failed, unless ``-v``."""
 
 _STATES = {
     "plugged": ("plugged", "good"),
@@ -38,89 +52,6 @@ _STATES = {
     "failed": ("failed", "bad"),
     "not_attempted": ("not done", "warn"),
 }
-
-
-with_bridge_option = click.option(
-    "--with-bridge", is_flag=True, help="Take away a bridge of ours too, if nobody else uses it."
-)
-# plan is the one to be shown.
-dry_run_option = click.option("--dry-run", is_flag=True, hidden=True)
-files_argument = click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", shell_complete=completions.files
-)
-only_option = click.option(
-    "--only",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=completions.ids,
-    help="Only the VIF with this id (or its beginning), device or guest; may be repeated.",
-)
-
-
-prune_option = click.option(
-    "--prune", is_flag=True, help="Unplug what the owner of the files has and they no longer name."
-)
-
-
-def devices_of(request: Request | None, entry: Entry) -> list[str]:
-    """Return the names of the devices and ports that are the VIF's own."""
-    if request is not None:
-        own = dict.fromkeys(name for _kind, name in _own(request))
-        if own:
-            return list(own)
-    vif: Any = entry.vif
-    named = "vif_name" in vif.fields and vif.obj_attr_is_set("vif_name")
-    return [str(vif.vif_name)] if named else []
-
-
-def shown_as(request: Request | None, entry: Entry, *, unplugging: bool) -> list[str]:
-    """Return what a VIF is shown as: what it has, or would have, when it is plugged."""
-    from os_vif import exception, verbs
-
-    if unplugging and request is not None:
-        # Unplugging looks for what any mode could have made.
-        with contextlib.suppress(exception.ExceptionBase, ValueError):
-            request = verbs.describe(entry.vif, entry.instance)
-    return devices_of(request, entry)
-
-
-def _own(request: Request) -> list[tuple[str, str]]:
-    """Return what is the VIF's own, each with the kind of step that makes it."""
-    from os_vif.engine.families import rule_of
-
-    return [
-        own
-        for resource in request.topology.resources
-        for own in rule_of(type(resource)).own(resource)
-    ]
-
-
-def as_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Return steps for JSON."""
-    from os_vif.engine.steps import describe
-
-    return [{"kind": step.kind, "args": step.args, "words": describe(step)} for step in steps]
-
-
-def as_warnings(warnings: Sequence[Caution]) -> list[dict[str, str]]:
-    """Return warnings for JSON."""
-    return [{"device": it.device, "words": it.words} for it in warnings]
-
-
-def as_result(
-    entry: Entry, devices: list[str], state: str, steps: Sequence[Step], error: str | None = None
-) -> dict[str, Any]:
-    """Return what became of a VIF, or would, for JSON."""
-    return {
-        "id": str(entry.vif.id),
-        "plugin": entry.vif.plugin,
-        "file": entry.mark.source,
-        "line": entry.mark.line,
-        "devices": devices,
-        "state": state,
-        "steps": as_steps(steps),
-        "error": error,
-    }
 
 
 def _state(outcome: Outcome, request: Request | None, *, unplugging: bool) -> str:
@@ -137,7 +68,7 @@ def _state(outcome: Outcome, request: Request | None, *, unplugging: bool) -> st
     if unplugging:
         return "unplugged"
     # What was there in part, or with other settings, was repaired.
-    own = set(_own(request)) if request is not None else set()
+    own = set(own_of(request)) if request is not None else set()
     return "plugged" if _adopts(outcome.steps) or own <= _made(outcome.steps) else "repaired"
 
 
@@ -148,7 +79,7 @@ def _adopts(steps: Sequence[Step]) -> bool:
 
 
 def _made(steps: Sequence[Step]) -> set[tuple[str, str]]:
-    """Return what the VIF had not before, as :func:`_own` does."""
+    """Return what the VIF had not before, as :func:`own_of` does."""
     from os_vif.engine.families import kind_of
 
     return {
@@ -387,15 +318,6 @@ def warn_of(session: Session, results: Sequence[Mapping[str, Any]]) -> None:
         session.warn(f"{device}: {words}")
 
 
-def errors_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return why VIFs failed, for JSON."""
-    return [
-        {"type": "Failed", "message": result["error"], "vif": result["id"]}
-        for result in results
-        if result["error"] is not None
-    ]
-
-
 def _conclude(session: Session, results: list[dict[str, Any]], seconds: float) -> int:
     _report(session, results, seconds)
     errors = errors_of(results)
@@ -417,26 +339,3 @@ def _report(session: Session, results: list[dict[str, Any]], seconds: float) -> 
         counts = Counter(_STATES[result["state"]][0] for result in results)
         summary = ", ".join(f"{count} {words}" for words, count in counts.items())
         session.say((f"{summary} in {duration(seconds)}", "quiet"))
-
-
-def name_of(result: dict[str, Any]) -> str:
-    """Return what a VIF is called: by its devices, or else by its id."""
-    return ", ".join(result["devices"]) or str(result["id"])
-
-
-def failure_of(result: dict[str, Any]) -> str:
-    """Return why a VIF failed, with its place in the file."""
-    place = f"{result['file']}:{result['line']}: " if result["file"] else ""
-    return f"{place}{name_of(result)}: {result['error']}"
-
-
-def label_of(result: dict[str, Any]) -> list[str | tuple[str, str]]:
-    """Return a VIF's name and id, to be said."""
-    if not result["devices"]:
-        return [str(result["id"])]
-    return [(name_of(result), "title"), "  ", (f"VIF {result['id']}", "quiet")]
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people."""
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

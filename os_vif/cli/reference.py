@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from os_vif.cli.options import Taught, shared_options
-from os_vif.cli.plugging import devices_of, files_argument
+from os_vif.cli.options import Taught, files_argument, shared_options
+from os_vif.cli.results import devices_of
 from os_vif.cli.session import Exit, Session
 from os_vif.cli.specs import types
 from os_vif.cli.table import Column, print_table

@@ -48,7 +48,7 @@ def as_result(
 ) -> dict[str, Any]:
     """Return what became of a plugged VIF, or would, for JSON; no file names it."""
     from os_vif.cli import held
-    from os_vif.cli.plugging import as_steps
+    from os_vif.cli.results import as_steps
 
     return {
         "id": item.mark.vif_id,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from os_vif.cli import completions
-from os_vif.cli.options import Taught, shared_options
-from os_vif.cli.plugging import only_option, shown_as
+from os_vif.cli.options import Taught, only_option, shared_options
 from os_vif.cli.privilege import explain
+from os_vif.cli.results import shown_as
 from os_vif.cli.session import Exit, Failure, Session
 
 if TYPE_CHECKING:

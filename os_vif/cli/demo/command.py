@@ -19,7 +19,7 @@ import click
 
 from os_vif.cli import namespaces
 from os_vif.cli.options import Taught, shared_options
-from os_vif.cli.plugging import duration
+from os_vif.cli.results import duration
 from os_vif.cli.session import Exit, Failure, Session
 
 

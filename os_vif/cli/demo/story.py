@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from os_vif.cli.demo import served, world
-from os_vif.cli.plugging import duration
+from os_vif.cli.results import duration
 from os_vif.cli.session import Failure, Session
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ from os_vif.cli.network.described import (
     numbered,
     topologies_of,
     widest,
+    written,
 )
 from os_vif.cli.network.options import northbound_options, sb_option, wait_option
-from os_vif.cli.options import Taught
-from os_vif.cli.plugging import SAY_ALL, dry_run_option, duration, files_argument
+from os_vif.cli.options import Taught, dry_run_option, files_argument
 from os_vif.cli.privilege import explain
+from os_vif.cli.results import SAY_ALL, duration
 from os_vif.cli.session import Exit, Failure, Session
 
 if TYPE_CHECKING:
@@ -202,17 +203,6 @@ def _where(found: Sequence[Described], port: str, sb: str) -> str:
     except OSError as error:
         return f"; which one was not told: {error.strerror}"
     return "".join(f": {name} has it" for name in bound.values())
-
-
-def rows_of(rows: int) -> str:
-    """Return a number of rows in words."""
-    return f"{rows} row{'' if rows == 1 else 's'}"
-
-
-def written(rows: int, transactions: int) -> str:
-    """Return in words how rows are written."""
-    many = "one transaction" if transactions == 1 else f"{transactions} transactions"
-    return f"{rows_of(rows)} in {many}"
 
 
 def _state(item: Described, applied: Applied, *, deleting: bool) -> str:

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from os_vif.cli.plugging import as_steps
 from os_vif.cli.privilege import explain
+from os_vif.cli.results import as_steps
 from os_vif.cli.session import Exit, Failure, Session
 
 if TYPE_CHECKING:
@@ -106,3 +106,14 @@ def asking() -> Iterator[None]:
         # What was waited for and has not come is no matter of the way there.
         away = isinstance(error, OSError) and str(error.strerror).startswith(_REMOTES)
         raise Failure(explain(error, _SERVER if away else ""), code) from error
+
+
+def rows_of(rows: int) -> str:
+    """Return a number of rows in words."""
+    return f"{rows} row{'' if rows == 1 else 's'}"
+
+
+def written(rows: int, transactions: int) -> str:
+    """Return in words how rows are written."""
+    many = "one transaction" if transactions == 1 else f"{transactions} transactions"
+    return f"{rows_of(rows)} in {many}"

@@ -10,8 +10,7 @@ import click
 
 from os_vif.cli import completions
 from os_vif.cli.network import completing
-from os_vif.cli.network.changing import rows_of
-from os_vif.cli.network.described import asking, described, topologies_of
+from os_vif.cli.network.described import asking, described, rows_of, topologies_of
 from os_vif.cli.network.options import (
     northbound_options,
     owner_option,

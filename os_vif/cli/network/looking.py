@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from os_vif.cli.checking import Warnings, strict_option
-from os_vif.cli.network.changing import written
+from os_vif.cli.checking import Warnings
 from os_vif.cli.network.described import (
     as_result,
     asking,
@@ -17,11 +16,12 @@ from os_vif.cli.network.described import (
     label_of,
     numbered,
     topologies_of,
+    written,
 )
 from os_vif.cli.network.options import northbound_options, sb_option
-from os_vif.cli.options import Taught
-from os_vif.cli.plugging import as_warnings, files_argument
+from os_vif.cli.options import Taught, files_argument, strict_option
 from os_vif.cli.privilege import explain
+from os_vif.cli.results import as_warnings
 from os_vif.cli.session import Exit, Session
 
 if TYPE_CHECKING:

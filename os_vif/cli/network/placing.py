@@ -9,7 +9,7 @@ from os_vif.cli.network import completing
 from os_vif.cli.network.described import asking, numbered
 from os_vif.cli.network.options import northbound_options
 from os_vif.cli.options import Taught
-from os_vif.cli.plugging import as_steps
+from os_vif.cli.results import as_steps
 from os_vif.cli.session import Exit, Failure, Session
 
 
