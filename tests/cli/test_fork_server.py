@@ -197,7 +197,9 @@ def say(osvif: Any) -> Any:
     def run(*words: str, apart: bool) -> subprocess.CompletedProcess[str]:
         done = SERVER.run(osvif.host, *words, apart=apart, cwd=osvif.folder)
         # How long it took differs.
-        done.stdout = re.sub(r"[\d.]+ ?[µm]?s\b|(?<=seconds\": )[\d.]+", "TIME", done.stdout)
+        done.stdout = re.sub(
+            r"[\d.]+ ?[µm]?s\b|(?<=seconds\": )[\d.]+(?:e-\d+)?", "TIME", done.stdout
+        )
         return done
 
     return run
