@@ -302,7 +302,12 @@ def _run(place: Place, todo: Sequence[Step]) -> list[Step]:
 
 def examinable() -> dict[str, Family]:
     """Return what :func:`diagnose` can examine, by name, each with the family that does."""
-    return {name: family for family in families.all_families() for name in family.system.doctor}
+    found: dict[str, Family] = {}
+    # Nobody takes the place of one of ours.
+    for family in sorted(families.all_families(), key=families.is_ours, reverse=True):
+        for name in families.ask(family, lambda it: it.system.doctor):
+            found.setdefault(name, family)
+    return found
 
 
 def diagnose(name: str, databases: Collection[Any]) -> list[Diagnosis]:

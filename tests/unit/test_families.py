@@ -488,6 +488,16 @@ def test_one_at_fault_keeps_nobody_from_ours(outside: Outside) -> None:
         inventory.plugged()
 
 
+def test_what_can_be_examined_is_told_beside_one_at_fault(outside: Outside) -> None:
+    outside.bring(system=System(doctor={"ovn": at_fault, "knobs": at_fault}))
+    known = inventory.examinable()
+    assert families.is_ours(known["ovn"])
+    assert known["knobs"].name == "knobs"
+    families.load("knobs").__dict__.pop("system")
+    outside.patch.setitem(sys.modules, "knobs.system", torn("knobs.system", "SYSTEM"))
+    assert list(inventory.examinable()) == ["ovn"]
+
+
 def test_a_part_without_mark_and_plugin_is_a_fault(outside: Outside) -> None:
     outside.bring(system=System(find=lambda _search: [inventory.Part("1234", "knobs", "volume")]))
     no_devices(outside)
