@@ -156,7 +156,7 @@ def check(session: Session, files: tuple[str, ...], *, only: tuple[str, ...], st
     With --json: "vifs", as for plan (no step is assumed), with the states healthy, waiting, drifted
     and failed, and "drifts": device, words, missing, attribute, expected, before, after.
     """
-    from os_vif.cli.drift import drifts_of
+    from os_vif.cli.drift import as_json, drifts_of
 
     results = []
     drifted = 0
@@ -171,18 +171,7 @@ def check(session: Session, files: tuple[str, ...], *, only: tuple[str, ...], st
             "failed" if vif.error else "drifted" if drifts else "waiting" if awaited else "healthy"
         )
         result = _result(vif, state)
-        result["drifts"] = [
-            {
-                "device": drift.device,
-                "words": drift.words,
-                "missing": drift.missing,
-                "attribute": drift.attribute or None,
-                "expected": drift.expected,
-                "before": drift.before,
-                "after": None if drift.before is None else drift.expected,
-            }
-            for drift in drifts
-        ]
+        result["drifts"] = [*map(as_json, drifts)]
         results.append(result)
         drifted += bool(drifts)
         if vif.error and not session.json:
@@ -396,12 +385,8 @@ def _identity(step: Step) -> str:
 
 
 def _result(vif: _Planned, state: str) -> dict[str, Any]:
-    from os_vif.engine.steps import describe
-
-    result = as_result(vif.entry, vif.devices, state, vif.steps, vif.error)
-    for step, change, shown in zip(vif.steps, vif.changes, result["steps"], strict=True):
-        shown["words"] = describe(step, change.before)
-        shown["before"], shown["after"] = dict(change.before), dict(change.after)
+    result = as_result(vif.entry, vif.devices, state, vif.steps, vif.error, changes=vif.changes)
+    for step, shown in zip(vif.steps, result["steps"], strict=True):
         shown["assumed"] = step in vif.assumed
     result["warnings"] = as_warnings(vif.warnings)
     result["unseen"] = [{"what": item.what, "needs": item.needs} for item in vif.unseen]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from os_vif.drawing.scene import Fault
 from os_vif.engine import families
@@ -53,6 +53,19 @@ def drifts_in(findings: _Findings) -> list[Drift]:
         if step not in findings.assumed
     ]
     return drifts_of([step for step, _ in certain], [change for _, change in certain])
+
+
+def as_json(drift: Drift) -> dict[str, Any]:
+    """Return what is wrong, for JSON."""
+    return {
+        "device": drift.device,
+        "words": drift.words,
+        "missing": drift.missing,
+        "attribute": drift.attribute or None,
+        "expected": drift.expected,
+        "before": drift.before,
+        "after": None if drift.before is None else drift.expected,
+    }
 
 
 def faults_of(drifts: Iterable[Drift]) -> dict[str, Fault]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from os_vif.cli.specs.batch import Entry
     from os_vif.engine.converge import Request
     from os_vif.engine.family import Caution
-    from os_vif.engine.step import Step
+    from os_vif.engine.step import Change, Step
 
 CHUNK = 50
 """VIFs per call of the library where progress is shown; all-or-nothing takes one call."""
@@ -53,11 +53,25 @@ def own_of(request: Request) -> list[tuple[str, str]]:
     ]
 
 
-def as_steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Return steps for JSON."""
+def as_steps(steps: Sequence[Step], changes: Sequence[Change] = ()) -> list[dict[str, Any]]:
+    """Return steps for JSON.
+
+    :param changes: of each step, to be told with it; () where they are not known
+    """
     from os_vif.engine.steps import describe
 
-    return [{"kind": step.kind, "args": step.args, "words": describe(step)} for step in steps]
+    if not changes:
+        return [{"kind": step.kind, "args": step.args, "words": describe(step)} for step in steps]
+    return [
+        {
+            "kind": step.kind,
+            "args": step.args,
+            "words": describe(step, change.before),
+            "before": dict(change.before),
+            "after": dict(change.after),
+        }
+        for step, change in zip(steps, changes, strict=True)
+    ]
 
 
 def as_warnings(warnings: Sequence[Caution]) -> list[dict[str, str]]:
@@ -66,9 +80,15 @@ def as_warnings(warnings: Sequence[Caution]) -> list[dict[str, str]]:
 
 
 def as_result(
-    entry: Entry, devices: list[str], state: str, steps: Sequence[Step], error: str | None = None
+    entry: Entry,
+    devices: list[str],
+    state: str,
+    steps: Sequence[Step],
+    error: str | None = None,
+    *,
+    changes: Sequence[Change] = (),
 ) -> dict[str, Any]:
-    """Return what became of a VIF, or would, for JSON."""
+    """Return what became of a VIF, or would, for JSON; ``changes`` as of :func:`as_steps`."""
     return {
         "id": str(entry.vif.id),
         "plugin": entry.vif.plugin,
@@ -76,7 +96,7 @@ def as_result(
         "line": entry.mark.line,
         "devices": devices,
         "state": state,
-        "steps": as_steps(steps),
+        "steps": as_steps(steps, changes),
         "error": error,
     }
 

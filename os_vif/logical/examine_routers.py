@@ -20,7 +20,7 @@ def examine_routers(survey: Survey) -> Findings:
     """Return what is wrong with the routers, and with floating addresses, which they translate."""
     ids: dict[str, Router] = {}
     inside: dict[str, Router] = {}
-    outside: dict[tuple[str, Address], Router] = {}
+    outside = _outside(survey)
     for router in survey.wanted.routers:
         at = at_of(router)
         yield from identity(at, router.id)
@@ -31,7 +31,21 @@ def examine_routers(survey: Survey) -> Findings:
         yield from _legs(survey, router, inside)
         if router.external is not None:
             yield from _external(survey, router, router.external, outside)
-    yield from _floating(survey)
+    yield from _floating(survey, outside)
+
+
+_Outside = dict[tuple[str, Address], Router]
+"""By network and address the router that has it outside, the first of those that say so."""
+
+
+def _outside(survey: Survey) -> _Outside:
+    found: _Outside = {}
+    for router in survey.wanted.routers:
+        if router.external is not None:
+            with contextlib.suppress(ValueError):  # which is told of
+                address = address_of(router.external.address)
+                found.setdefault((router.external.network, address), router)
+    return found
 
 
 def _legs(survey: Survey, router: Router, inside: dict[str, Router]) -> Findings:
@@ -44,7 +58,7 @@ def _legs(survey: Survey, router: Router, inside: dict[str, Router]) -> Findings
         if network is None:
             yield Finding(at, where, identity_, survey.one_of())
             continue
-        label = network.label or network.id
+        label = network.shown
         if identity_ in router.networks[:position]:
             yield Finding(at, where, label, "each network once")
             continue
@@ -76,19 +90,19 @@ def _overlap(at: str, where: str, network: SeenNetwork, other: SeenNetwork) -> F
             if subnet.cidr.version == theirs.cidr.version and subnet.cidr.overlaps(theirs.cidr):
                 expected = (
                     f"networks apart from each other; {subnet.cidr} is in "
-                    f"{theirs.cidr} of {other.label or other.id}"
+                    f"{theirs.cidr} of {other.shown}"
                     if subnet.cidr.prefixlen >= theirs.cidr.prefixlen
                     else f"networks apart from each other; {theirs.cidr} of "
-                    f"{other.label or other.id} is in {subnet.cidr}"
+                    f"{other.shown} is in {subnet.cidr}"
                 )
-                yield Finding(at, where, network.label or network.id, expected)
+                yield Finding(at, where, network.shown, expected)
 
 
 def _external(
     survey: Survey,
     router: Router,
     external: External,
-    outside: dict[tuple[str, Address], Router],
+    outside: _Outside,
 ) -> Findings:
     at = at_of(router)
     network = survey.networks.get(external.network)
@@ -104,7 +118,7 @@ def _external(
     if network is None:
         yield Finding(at, "external.network", external.network, survey.one_of())
         return
-    label = network.label or network.id
+    label = network.shown
     if external.network in router.networks:
         expected = "a network that is not inside, too"
         yield Finding(at, "external.network", label, expected)
@@ -129,9 +143,9 @@ def _external(
         why = f"the address of {holder.shown}"
     else:
         why = reserved(subnet, address)
-    first = outside.setdefault((network.id, address), router)
+    first = outside[network.id, address]
     if why or first is not router:
-        why = why or f"the address of router {first.label or first.id}"
+        why = why or f"the address of router {first.shown}"
         yield Finding(
             at, "external.address", external.address, f"an address of its own; this is {why}"
         )
@@ -141,7 +155,7 @@ def _external(
 
 def _in(network: SeenNetwork) -> str:
     ranges = " or ".join(str(it.cidr) for it in network.subnets)
-    return f"in {ranges or 'a subnet'} of {network.label or network.id}"
+    return f"in {ranges or 'a subnet'} of {network.shown}"
 
 
 def _gateway(at: str, external: External, network: SeenNetwork, address: Address) -> Findings:
@@ -169,12 +183,13 @@ def _snat(survey: Survey, router: Router, external: External, address: Address) 
     if external.snat and not external.chassis:
         expected = "chassis with it: without a gateway nothing is translated"
         yield Finding(at, "external.snat", external.snat, expected)
+    translated = snat_of(external, inside)
     if external.snat is True:
-        if not snat_of(external, inside):
+        if not translated:
             expected = f"subnets of IPv{address.version} with a gateway in the networks inside"
             yield Finding(at, "external.snat", True, expected)
         return
-    for position, cidr in enumerate(snat_of(external, inside)):
+    for position, cidr in enumerate(translated):
         where = f"external.snat[{position}]"
         try:
             wanted = range_of(cidr)
@@ -194,37 +209,28 @@ def _snat(survey: Survey, router: Router, external: External, address: Address) 
         ):
             expected = f"a network inside: {', '.join(map(str, known))}"
             yield Finding(at, where, cidr, expected)
-        elif cidr in list(snat_of(external, inside))[:position]:
+        elif cidr in translated[:position]:
             yield Finding(at, where, cidr, "each network once")
 
 
 # --- floating addresses ---------------------------------------------------------------------------
 
 
-def _floating(survey: Survey) -> Findings:
+def _floating(survey: Survey, outside: _Outside) -> Findings:
     used: dict[Address, SeenPort] = {}
     for seen in survey.ports:
         for fixed in seen.fixed:
             for address in fixed.floating:
-                yield from _one_floating(survey, seen, fixed.address, address)
+                yield from _one_floating(survey, seen, fixed.address, address, outside)
                 first = used.setdefault(address, seen)
                 if first is not seen:
                     expected = f"an address of its own; it leads to {first.shown} already"
                     yield Finding(seen.place(address), "", str(address), expected)
 
 
-def _router_at(survey: Survey, network_id: str, address: Address) -> Router | None:
-    """Return the router that has an address in a network outside."""
-    for router in survey.wanted.routers:
-        external = router.external
-        if external is not None and external.network == network_id:
-            with contextlib.suppress(ValueError):  # which was told
-                if address_of(external.address) == address:
-                    return router
-    return None
-
-
-def _one_floating(survey: Survey, seen: SeenPort, fixed: Address, address: Address) -> Findings:
+def _one_floating(
+    survey: Survey, seen: SeenPort, fixed: Address, address: Address, outside: _Outside
+) -> Findings:
     field = seen.place(address)
     if address.version != fixed.version:
         yield Finding(field, "", str(address), f"an address of IPv{fixed.version}, as {fixed} is")
@@ -254,9 +260,9 @@ def _one_floating(survey: Survey, seen: SeenPort, fixed: Address, address: Addre
     if not external.chassis:
         expected = f"chassis at router {router.label}: without a gateway nothing is translated"
         yield Finding(field, "", str(address), expected)
-    owner = _router_at(survey, external.network, address)
+    owner = outside.get((external.network, address))
     if owner is not None:
-        why = f"that of router {owner.label or owner.id} itself"
+        why = f"that of router {owner.shown} itself"
     elif subnet is not None and address == subnet.gateway:
         why = "the gateway beyond the router"
     elif holder is not None:

@@ -104,7 +104,7 @@ def held(found: Sequence[_Found]) -> list[Held]:
             label(root),
             root.owner,
             len(rows),
-            tuple(_port(row) for row in rows if _is_port(row)),
+            tuple(_port(row) for row in rows if row.up is not None),
         )
         for root, rows in _by_root(found)
     ]
@@ -145,7 +145,7 @@ def _by_root(found: Sequence[_Found]) -> list[tuple[_Found, list[_Found]]]:
     roots = {_whose(row): row.uuid for row in found if row.table in _ROOTS}
     # What a VIF has for itself and nobody holds (its DHCP) is where its port is.
     for row in found:
-        if _is_port(row):
+        if row.up is not None:
             roots.setdefault(_whose(row), _top(row, rows))
     of: dict[str, list[_Found]] = {
         uuid: [rows[uuid]] for uuid in dict.fromkeys(roots.values()) if rows[uuid].table in _ROOTS
@@ -168,10 +168,6 @@ def _top(row: _Found, rows: Mapping[str, _Found]) -> str:
     while row.parent is not None and row.parent[1] in rows:
         row = rows[row.parent[1]]
     return row.uuid
-
-
-def _is_port(row: _Found) -> bool:
-    return row.table == "Logical_Switch_Port" and row.columns.get("type", [""]) == [""]
 
 
 def _port(row: _Found) -> Port:

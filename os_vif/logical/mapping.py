@@ -8,7 +8,7 @@ from os_vif.engine.topology import Mark, Topology
 from os_vif.logical import routers, switches
 from os_vif.logical.examine import examine_survey
 from os_vif.logical.objects import Wanted
-from os_vif.logical.survey import survey_of
+from os_vif.logical.survey import Survey, survey_of
 
 PLUGIN = "ovn"
 """What stands for the plugin in the marks of networks and routers."""
@@ -25,6 +25,12 @@ def topologies(wanted: Wanted) -> list[Topology]:
             raise exception.InvalidField(
                 field=finding.field, value=finding.value, expected=finding.expected
             )
+    return mapped(survey)
+
+
+def mapped(survey: Survey) -> list[Topology]:
+    """Return what :func:`topologies` does, of what was read and examined already."""
+    wanted = survey.wanted
     found = [
         Topology(
             Mark(network.id, PLUGIN, owner=wanted.owner),

@@ -114,6 +114,11 @@ class Router:
     external: External | None = None
     at: str = ""
 
+    @property
+    def shown(self) -> str:
+        """What people call it."""
+        return self.label or self.id
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:

@@ -24,7 +24,7 @@ def rows_of(survey: Survey, router: Router) -> Iterator[Row]:
     yield Row(
         table="Logical_Router",
         uuid=names.router_row_of(router.id),
-        what=f"router {router.label or router.id}",
+        what=f"router {router.shown}",
         columns={"name": f"os-vif-{router.id}"},
         keys={
             # A binding for each who asks, on each router, is what large networks die of; so do
@@ -49,11 +49,7 @@ def rows_of(survey: Survey, router: Router) -> Iterator[Row]:
 
 def at_of(router: Router) -> str:
     """Return what a router is called in errors."""
-    return router.at or f"router {router.label or router.id}"
-
-
-def _shown(router: Router) -> str:
-    return f"router {router.label or router.id}"
+    return router.at or f"router {router.shown}"
 
 
 def _of_router(router: Router, column: str) -> tuple[str, str, str]:
@@ -76,7 +72,7 @@ def _leg(
     return Row(
         table="Logical_Router_Port",
         uuid=names.leg_row_of(router.id, network.id),
-        what=f"leg of {_shown(router)} in network {network.label or network.id}",
+        what=f"leg of router {router.shown} in network {network.shown}",
         columns={
             "name": names.leg_name(router.id, network.id),
             "mac": names.mac_of("leg", router.id, network.id),
@@ -103,7 +99,7 @@ def _plug(
     return Row(
         table="Logical_Switch_Port",
         uuid=names.plug_row_of(router.id, network.id),
-        what=f"port of {_shown(router)} in network {network.label or network.id}",
+        what=f"port of router {router.shown} in network {network.shown}",
         columns={
             "name": f"os-vif-lsp-{router.id}-{network.id}",
             "type": "router",
@@ -181,7 +177,7 @@ def _outer_leg(
         yield Row(
             table="Gateway_Chassis",
             uuid=names.gateway_row_of(router.id, outside.id, chassis),
-            what=f"gateway {chassis} of {_shown(router)}",
+            what=f"gateway {chassis} of router {router.shown}",
             columns={
                 "name": f"{names.leg_name(router.id, outside.id)}-{chassis}",
                 "chassis_name": chassis,
@@ -202,7 +198,7 @@ def _route(
     return Row(
         table="Logical_Router_Static_Route",
         uuid=names.route_row_of(router.id, str(to), key),
-        what=f"route of {_shown(router)} to {to}",
+        what=f"route of router {router.shown} to {to}",
         columns={"ip_prefix": str(to), "nexthop": str(via)},
         keys={"external_ids": marks},
         parent=_of_router(router, "static_routes"),
@@ -247,7 +243,7 @@ def _leading_out(
         yield Row(
             table="NAT",
             uuid=names.nat_row_of(router.id, "snat", cidr),
-            what=f"SNAT of {cidr} at {_shown(router)}",
+            what=f"SNAT of {cidr} at router {router.shown}",
             columns={
                 "type": "snat",
                 "external_ip": external.address,

@@ -58,9 +58,14 @@ class SeenNetwork:
     ports: list[SeenPort] = dataclasses.field(default_factory=list)
 
     @property
+    def shown(self) -> str:
+        """What people call it."""
+        return self.label or self.id
+
+    @property
     def at(self) -> str:
         """What it is called in errors."""
-        return self.logical.at or f"network {self.label or self.id}"
+        return self.logical.at or f"network {self.shown}"
 
     @functools.cached_property
     def _first(self) -> dict[Address, SeenPort]:
@@ -119,7 +124,7 @@ class Survey:
 
     def one_of(self) -> str:
         """Return which networks there are, for an error."""
-        return f"one of: {', '.join(it.label or it.id for it in self.networks.values())}"
+        return f"one of: {', '.join(it.shown for it in self.networks.values())}"
 
     def inside(self, network_id: str) -> list[Router]:
         """Return the routers that have a network inside."""

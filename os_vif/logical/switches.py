@@ -21,7 +21,7 @@ def rows_of(network: SeenNetwork, owner: str) -> Iterator[Row]:
     yield Row(
         table="Logical_Switch",
         uuid=names.switch_row_of(network.id),
-        what=f"network {network.label or network.id}",
+        what=f"network {network.shown}",
         columns={"name": f"os-vif-{network.id}"},
         keys={"external_ids": {**marks, LABEL_KEY: network.label or None}},
         fields={"name": f"{network.at}.id", "external_ids:os-vif-label": f"{network.at}.label"},
@@ -54,7 +54,7 @@ def _localnet(network: SeenNetwork, marks: dict[str, str]) -> Row:
     return Row(
         table="Logical_Switch_Port",
         uuid=names.localnet_row_of(network.id),
-        what=f"{physical} of network {network.label or network.id}",
+        what=f"{physical} of network {network.shown}",
         columns={
             "name": f"os-vif-ln-{network.id}",
             "type": "localnet",

@@ -20,7 +20,7 @@ def called(topology: Topology) -> tuple[str, str]:
 
 def ports_of(topology: Topology) -> dict[str, str]:
     """Return by which name chassis know the VIFs' ports, by what people call them."""
-    return {row.what: str(row.columns["name"]) for row in _rows(topology) if _is_port(row)}
+    return {row.what: str(row.columns["name"]) for row in _rows(topology) if row.is_guests}
 
 
 def summary(topology: Topology) -> str:
@@ -29,10 +29,6 @@ def summary(topology: Topology) -> str:
     if rows[0].table == "Logical_Router":
         return "; ".join(_of_router(rows))
     return ", ".join(_of_network(rows))
-
-
-def _is_port(row: Row) -> bool:
-    return row.table == "Logical_Switch_Port" and row.columns.get("type", "") == ""
 
 
 def _rows(topology: Topology) -> list[Row]:
@@ -47,7 +43,7 @@ def _of_network(rows: list[Row]) -> Iterator[str]:
     served = {row.columns["cidr"] for row in rows if row.table == "DHCP_Options"}
     if served:
         yield f"{_many(len(served), 'subnet')} with DHCP"
-    yield _many(len([row for row in rows if _is_port(row)]), "port")
+    yield _many(len([row for row in rows if row.is_guests]), "port")
 
 
 def _of_router(rows: list[Row]) -> Iterator[str]:

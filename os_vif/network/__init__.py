@@ -268,13 +268,13 @@ class _Ends:
 
         :raises OSError: not all have one, in time.
         """
-        from os_vif.host.ovn.questions import BOUND, PORT
+        from os_vif.host.ovn.questions import BOUND
 
         ports = [
             (row.uuid, row.what)
             for topology in topologies
             for row in topology.resources
-            if isinstance(row, Row) and row.table == PORT and not row.columns.get("type")
+            if isinstance(row, Row) and row.is_guests
             if row.columns.get("enabled") is not False
         ]
         _ask(self.nb, BOUND((self._left(), tuple(ports))))

@@ -12,7 +12,7 @@ from os_vif.cli.results import as_steps
 from os_vif.cli.session import Exit, Failure, Session
 
 if TYPE_CHECKING:
-    from os_vif.engine.step import Step
+    from os_vif.engine.step import Change, Step
     from os_vif.engine.topology import Topology
     from os_vif.specs import Mark
 
@@ -39,13 +39,13 @@ def described(session: Session, files: Sequence[str]) -> list[Described]:
     :raises BadInput: something in the files cannot be used
     """
     found = session.read_networks(files)
-    from os_vif import logical
+    from os_vif.logical import mapping
 
     wanted = found.wanted
     places = [*(it.at for it in wanted.networks), *(it.at for it in wanted.routers)]
     return [
         Described(topology, found.mark_of(at))
-        for topology, at in zip(logical.topologies(wanted), places, strict=True)
+        for topology, at in zip(mapping.mapped(found.survey), places, strict=True)
     ]
 
 
@@ -55,9 +55,17 @@ def topologies_of(found: Sequence[Described]) -> list[Topology]:
 
 
 def as_result(
-    item: Described, state: str, steps: Sequence[Step], error: str | None = None
+    item: Described,
+    state: str,
+    steps: Sequence[Step],
+    error: str | None = None,
+    *,
+    changes: Sequence[Change] = (),
 ) -> dict[str, Any]:
-    """Return what became of a network or router, or would, for JSON."""
+    """Return what became of a network or router, or would, for JSON.
+
+    :param changes: as of :func:`os_vif.cli.results.as_steps`
+    """
     from os_vif.logical import telling
 
     kind, label = telling.called(item.topology)
@@ -69,7 +77,7 @@ def as_result(
         "line": item.mark.line if item.mark else None,
         "state": state,
         "rows": len(item.topology.resources),
-        "steps": as_steps(steps),
+        "steps": as_steps(steps, changes),
         "error": error,
     }
 

@@ -107,12 +107,12 @@ def check(session: Session, files: tuple[str, ...], *, sb: str, strict: bool) ->
       os-vif network check -q lab.yaml || os-vif network apply lab.yaml
 
     With --json: "networks", as for network plan, with the states healthy, waiting, drifted and
-    failed; "drifts": device, words, missing, attribute, expected, before; and "waiting", names of
-    what is plugged on no host.
+    failed; "drifts": device, words, missing, attribute, expected, before, after; and "waiting",
+    names of what is plugged on no host.
     """
     found = described(session, files)
     from os_vif import network
-    from os_vif.cli.drift import drifts_in
+    from os_vif.cli.drift import as_json, drifts_in
 
     with asking():
         checked = network.check(topologies_of(found), sb=network.southbound(sb) if sb else None)
@@ -131,17 +131,7 @@ def check(session: Session, files: tuple[str, ...], *, sb: str, strict: bool) ->
         )
         result = _result(item, seen, state)
         result["waiting"] = list(seen.waiting)
-        result["drifts"] = [
-            {
-                "device": it.device,
-                "words": it.words,
-                "missing": it.missing,
-                "attribute": it.attribute or None,
-                "expected": it.expected,
-                "before": it.before,
-            }
-            for it in drifts
-        ]
+        result["drifts"] = [*map(as_json, drifts)]
         results.append(result)
         if seen.error:
             _tell_failed(session, result)
@@ -158,12 +148,8 @@ def check(session: Session, files: tuple[str, ...], *, sb: str, strict: bool) ->
 
 
 def _result(item: Described, seen: Findings, state: str) -> dict[str, Any]:
-    from os_vif.engine.steps import describe
-
-    result = as_result(item, state, seen.steps, explain(seen.error) if seen.error else None)
-    for step, change, shown in zip(seen.steps, seen.changes, result["steps"], strict=True):
-        shown["words"] = describe(step, change.before)
-        shown["before"], shown["after"] = dict(change.before), dict(change.after)
+    error = explain(seen.error) if seen.error else None
+    result = as_result(item, state, seen.steps, error, changes=seen.changes)
     result["warnings"] = as_warnings(seen.warnings)
     return result
 

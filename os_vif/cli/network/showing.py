@@ -111,16 +111,17 @@ def _of_files(session: Session, files: Sequence[str], *, look: bool) -> _Seen:
 
     with asking():
         checked = network.check(topologies)
+    drifts = [drifts_in(item) for item in checked]
     up: dict[str, bool] = {}
     code = Exit.DONE
-    for item in checked:
-        made = {drift.device for drift in drifts_in(item) if drift.missing}
+    for item, wrong in zip(checked, drifts, strict=True):
+        made = {drift.device for drift in wrong if drift.missing}
         ports = telling.ports_of(item.topology)
         up |= {what: what not in item.waiting for what in ports if what not in made}
         if item.error:  # the picture is worth showing all the same
             session.error(f"{' '.join(telling.called(item.topology))}: {explain(item.error)}")
             code = Exit.FAILED
-    return _Seen(topologies, [drifts_in(item) for item in checked], up, code)
+    return _Seen(topologies, drifts, up, code)
 
 
 def _held(session: Session, owner: str) -> _Seen:

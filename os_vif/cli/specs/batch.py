@@ -87,7 +87,7 @@ class Batch:
     :ivar placed: where an option was set, by section and option.
     :ivar owners: who takes away what the files no longer name: ``owner:`` of the documents.
     :ivar networks: those that VIFs can name, by their labels.
-    :ivar routers: those between them.
+    :ivar routers: those between them, by theirs.
     """
 
     entries: list[Entry] = dataclasses.field(default_factory=list)
@@ -97,7 +97,7 @@ class Batch:
     placed: Placed = dataclasses.field(default_factory=dict)
     owners: set[str] = dataclasses.field(default_factory=set)
     networks: dict[str, Definition] = dataclasses.field(default_factory=dict)
-    routers: list[Definition] = dataclasses.field(default_factory=list)
+    routers: dict[str, Definition] = dataclasses.field(default_factory=dict)
 
 
 def join(path: str, key: str) -> str:

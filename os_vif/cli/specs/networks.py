@@ -18,7 +18,7 @@ from os_vif.cli.specs.batch import Batch, join
 from os_vif.cli.specs.nodes import Node, Scalar, what
 from os_vif.cli.specs.reading import read_group
 from os_vif.cli.suggest import suggest
-from os_vif.specs import Field, Group, Problem, Reading, Values, derived_id
+from os_vif.specs import Field, Group, Mark, Problem, Reading, Values, derived_id
 from os_vif.specs import networks as words
 from os_vif.specs.kinds import fields_of
 from os_vif.specs.problems import quoted
@@ -48,6 +48,21 @@ class Definition:
     def label(self) -> str:
         """What it is called."""
         return str(self.values.get("label", ""))
+
+    @property
+    def mark(self) -> Mark:
+        """Where it stands."""
+        return self.node.mark
+
+    @property
+    def root(self) -> str:
+        """Its path in its document."""
+        return self.reading.root
+
+    @property
+    def marks(self) -> Mapping[str, Mark]:
+        """Where each of its fields stands."""
+        return self.reading.marks
 
     @functools.cached_property
     def ranges(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
@@ -99,16 +114,14 @@ def define(document: nodes.Mapping, root: str, batch: Batch) -> None:
     """Add the networks and routers of a document to ``batch``."""
     said = document.get("owner")
     owner = said.text if isinstance(said, Scalar) and not said.is_null else ""
-    for found in _read(document, words.NETWORKS, owner, root, batch):
-        first = batch.networks.setdefault(found.label, found)
-        if first is not found:
-            _again(first, found, "network", batch)
-    for found in _read(document, words.ROUTERS, owner, root, batch):
-        first = next((it for it in batch.routers if it.label == found.label), found)
-        if first is not found:
-            _again(first, found, "router", batch)
-        else:
-            batch.routers.append(found)
+    for field, kind, known in (
+        (words.NETWORKS, "network", batch.networks),
+        (words.ROUTERS, "router", batch.routers),
+    ):
+        for found in _read(document, field, owner, root, batch):
+            first = known.setdefault(found.label, found)
+            if first is not found:
+                _again(first, found, kind, batch)
 
 
 def _read(
@@ -132,7 +145,7 @@ def _read(
 
 def _again(first: Definition, found: Definition, kind: str, batch: Batch) -> None:
     """Note that a label stands twice, unless another file says the very same of it."""
-    here, there = found.reading.marks["label"], first.reading.marks["label"]
+    here, there = found.marks["label"], first.marks["label"]
     if here.source != there.source and (found.values, found.owner) == (first.values, first.owner):
         return
     message = f"the {kind} {quoted(found.label)} is another one at {there}; say it once"
@@ -179,7 +192,7 @@ def merged(
         if key.text in hosts_own:
             here.append((key, value))  # an uplink, say, that no other host has
         elif key.text in _OF_THE_NETWORK:
-            message = f"the network says this itself, at {network.node.mark}; leave it out here"
+            message = f"the network says this itself, at {network.mark}; leave it out here"
             into.problem(key.mark, f"network.{key.text}", message)
         else:
             rest.append((key, value))
@@ -223,7 +236,7 @@ class _Merger:
             elif key.text in known and key.text not in ("subnets", "id"):
                 items.append((key, value))
         if "id" in known:
-            mark = definition.node.mark
+            mark = definition.mark
             identity = Scalar(mark, definition.identity("network"), plain=False)
             items.append((Scalar(mark, "id", plain=True), identity))
         return nodes.Mapping(self.said.mark, items)

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from os_vif.cli.specs import files, reader
-from os_vif.cli.specs.batch import Batch, Entry
+from os_vif.cli.specs.batch import Batch, Entry, join
 from os_vif.cli.specs.networks import Definition, is_port
 from os_vif.cli.specs.refused import BadInput
 from os_vif.cli.suggest import suggest
-from os_vif.logical import DHCP, External, Finding, LogicalNetwork, Port, Router, Wanted, examine
+from os_vif.logical import DHCP, External, Finding, LogicalNetwork, Port, Router, Wanted
+from os_vif.logical.examine import examine_survey
+from os_vif.logical.survey import Survey, survey_of
 from os_vif.specs import Mark, Problem, Values, network_of
 from os_vif.specs.problems import quoted
 
@@ -24,14 +26,20 @@ if TYPE_CHECKING:
 class Logical:
     """What files want of OVN.
 
+    :ivar survey: read and examined.
     :ivar batch: all that they say.
     :ivar warnings: what will not be as it may be meant.
     """
 
-    wanted: Wanted
+    survey: Survey
     batch: Batch
     warnings: list[Problem]
     _places: _Places
+
+    @property
+    def wanted(self) -> Wanted:
+        """What they want, as they say it."""
+        return self.survey.wanted
 
     def mark_of(self, field: str) -> Mark | None:
         """Return where a field stands, by the name that ``wanted`` has for it, or what lacks it."""
@@ -67,13 +75,17 @@ def of_batch(batch: Batch) -> Logical:
     """
     gathering = _Gathering(batch)
     wanted = gathering.wanted()
-    warnings = list(gathering.warnings())
-    places = _Places(gathering.called)
-    for finding in examine(wanted) if not gathering.problems else ():
-        (warnings if finding.is_warning else gathering.problems).append(places.problem(finding))
     if gathering.problems:
         raise BadInput(gathering.problems)
-    return Logical(wanted, batch, warnings, places)
+    survey = survey_of(wanted)
+    warnings = list(gathering.warnings())
+    places = _Places(gathering.called)
+    problems: list[Problem] = []
+    for finding in examine_survey(survey):
+        (warnings if finding.is_warning else problems).append(places.problem(finding))
+    if problems:
+        raise BadInput(problems)
+    return Logical(survey, batch, warnings, places)
 
 
 class _Gathering:
@@ -90,7 +102,7 @@ class _Gathering:
             owner=self._owner(),
             networks=tuple(map(self._network, self.batch.networks.values())),
             ports=tuple(map(self._port, self._bound())),
-            routers=tuple(map(self._router, self.batch.routers)),
+            routers=tuple(map(self._router, self.batch.routers.values())),
         )
 
     def warnings(self) -> Iterator[Problem]:
@@ -98,15 +110,16 @@ class _Gathering:
         for network in self.batch.networks.values():
             if network.values.get("nat"):
                 message = "reaches nothing on OVN: a router translates there (external.snat)"
-                yield Problem(network.reading.marks["nat"], network.reading.path("nat"), message)
+                yield Problem(network.marks["nat"], network.reading.path("nat"), message)
         for entry in self.batch.entries:
             if entry.named is not None and not is_port(entry.vif):
                 message = "reaches nothing on OVN: a VIF of this type is no port of it"
                 yield Problem(entry.mark, entry.root, message)
 
-    def _call(self, thing: Definition | Entry, root: str, mark: Mark) -> str:
+    def _call(self, thing: Definition | Entry) -> str:
         """Return what a thing is called: its path, and its file where others have that path."""
-        name = root or "document"
+        mark = thing.mark
+        name = thing.root or "document"
         if name in self.called:
             name = f"{mark.source}: {name}"
         while name in self.called:
@@ -117,8 +130,8 @@ class _Gathering:
     def _owner(self) -> str:
         """Return whose all is; note where two say another one, or none does."""
         first: Definition | None = None
-        for found in (*self.batch.networks.values(), *self.batch.routers):
-            mark = found.node.mark
+        for found in (*self.batch.networks.values(), *self.batch.routers.values()):
+            mark = found.mark
             if not found.owner:
                 message = (
                     "missing; say in a word who may change and remove it (owner: NAME, beside "
@@ -129,7 +142,7 @@ class _Gathering:
             first = first or found
             if found.owner != first.owner:
                 message = (
-                    f"{quoted(found.owner)} here and {quoted(first.owner)} at {first.node.mark}; "
+                    f"{quoted(found.owner)} here and {quoted(first.owner)} at {first.mark}; "
                     "what is applied together has one owner"
                 )
                 self.problems.append(Problem(mark, "owner", message))
@@ -142,7 +155,7 @@ class _Gathering:
             network=network_of({"network": values}, vlan=values.get("vlan")),
             physical=values.get("physical", ""),
             dhcp=_dhcp(values),
-            at=self._call(found, found.reading.root, found.node.mark),
+            at=self._call(found),
         )
 
     def _bound(self) -> Iterator[Entry]:
@@ -162,7 +175,7 @@ class _Gathering:
             activation_strategy=said.get("activation_strategy", ""),
             port_security=said.get("port_security", True),
             places=entry.named.places if entry.named is not None else {},
-            at=self._call(entry, entry.root, entry.mark),
+            at=self._call(entry),
         )
 
     def _router(self, found: Definition) -> Router:
@@ -188,14 +201,14 @@ class _Gathering:
             label=found.label,
             networks=tuple(inside),
             external=external,
-            at=self._call(found, found.reading.root, found.node.mark),
+            at=self._call(found),
         )
 
     def _id(self, router: Definition, label: str, inner: str) -> str:
         """Return the id of a network that a router names."""
         if label not in self.ids:
             message = f"there is no network {quoted(label)}; {suggest(label, self.ids)}"
-            mark = router.reading.marks[inner]
+            mark = router.marks[inner]
             self.problems.append(Problem(mark, router.reading.path(inner), message))
         return self.ids.get(label, "")
 
@@ -218,14 +231,10 @@ class _Places:
     def __init__(self, called: Mapping[str, Definition | Entry]) -> None:
         self.marks: dict[str, tuple[Mark, str]] = {}
         for name, thing in called.items():
-            root = thing.root if isinstance(thing, Entry) else thing.reading.root
-            mark = thing.mark if isinstance(thing, Entry) else thing.node.mark
-            marks = thing.marks if isinstance(thing, Entry) else thing.reading.marks
-            self.marks[name] = (mark, root)
-            for inner, there in marks.items():
+            self.marks[name] = (thing.mark, thing.root)
+            for inner, there in thing.marks.items():
                 if inner:
-                    shown = f"{root}.{inner}" if root else inner
-                    self.marks[f"{name}.{inner}"] = (there, shown)
+                    self.marks[f"{name}.{inner}"] = (there, join(thing.root, inner))
 
     def problem(self, finding: Finding) -> Problem:
         """Return a finding with its place; a field that was left out stands where it is missing."""

@@ -155,6 +155,11 @@ class Row:
         """Who may change and remove it."""
         return str(self.keys["external_ids"][OWNER_KEY])
 
+    @property
+    def is_guests(self) -> bool:
+        """Whether it is a port for a guest."""
+        return self.table == "Logical_Switch_Port" and not self.columns.get("type")
+
     def field(self, column: str, key: str = "") -> str:
         """Return what people call a column of it, or a key of one: the field of their file."""
         name = f"{column}:{key}" if key else column
