@@ -69,7 +69,10 @@ OF_RELEASE = {
 }
 """More folders, for ``make test-lab`` alone: what each is for, and packages of which release."""
 
-_GUESTS = ("tests/functional/test_guest_boots.py", "tests/functional/test_guest_refused.py")
+_GUESTS = (
+    *("tests/functional/test_guest_asked.py", "tests/functional/test_guest_boots.py"),
+    "tests/functional/test_guest_refused.py",
+)
 
 WANTED_BY = {
     "Open vSwitch": (

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -21,6 +21,7 @@ from os_vif.cli.session import Exit, Failure, Session
 if TYPE_CHECKING:
     from os_vif.cli.specs.batch import Entry
     from os_vif.engine.converge import Request
+    from os_vif.guest import asked
     from os_vif.guest.card import Card
     from os_vif.guest.options import GuestOptions
     from os_vif.guest.pages import Told
@@ -123,9 +124,9 @@ def resolved(options: GuestOptions) -> GuestOptions:
 @click.option(
     "--check",
     "running",
-    metavar="DOMAIN",
+    metavar="RUNNING",
     shell_complete=completions.files,
-    help="Compare with a guest that runs: what virsh dumpxml wrote to this file, or - for a pipe.",
+    help="Compare with a guest that runs: a file of virsh dumpxml, or -; with qmp QEMU's socket.",
 )
 @card_options
 @click.option(
@@ -161,8 +162,9 @@ def guest(
 
     QEMU is given descriptors: {fds:NAME} stands for them, and os-vif exec replaces it.
 
-    With --check nothing is written: a domain of libvirt's that runs is compared with what it should
-    have been told. If it is otherwise the exit code is 3.
+    With --check nothing is written: a guest that runs is compared with what it should have been
+    told, a domain of libvirt's (--format libvirt), or a QEMU by its monitor's socket (--format
+    qmp). If it is otherwise the exit code is 3.
 
     Examples:
       os-vif guest web.yaml --format libvirt
@@ -170,6 +172,7 @@ def guest(
       os-vif guest web.yaml --format qemu --queues 2
       os-vif guest web.yaml --format qmp --bus rp1 --json
       virsh dumpxml web | os-vif guest web.yaml --format libvirt --check -
+      os-vif guest web.yaml --format qmp --check /run/web/monitor
     """
     from os_vif.cli import naming
     from os_vif.guest.pages import page_of
@@ -182,9 +185,9 @@ def guest(
         raise Failure(f"{file}: there is no VIF in it", Exit.BAD_INPUT)
     _need_one_guest(entries, file)
     if running is not None:
-        if form != "libvirt":
-            raise Failure(f"--check takes --format libvirt, not {form}", Exit.BAD_INPUT)
-        return _compared(session, options, list(zip(entries, requests, strict=True)), running)
+        pairs = list(zip(entries, requests, strict=True))
+        with _asked(form, options, running) as found_of:
+            return _compared(session, form, pairs, found_of)
     page = page_of(form)
     told: list[Told] = []
     found: list[dict[str, Any]] = []
@@ -212,35 +215,64 @@ def guest(
     return session.finish(Exit.DONE, format=form, vifs=found, text=text)
 
 
+@contextlib.contextmanager
+def _asked(
+    form: str, options: GuestOptions, running: str
+) -> Iterator[Callable[[Card], asked.Found]]:
+    """Provide what compares a card with a guest that runs.
+
+    :raises Failure: it cannot be asked
+    """
+    if form == "libvirt":
+        from os_vif.cli.specs import files
+        from os_vif.guest import asked, compared
+
+        domain = compared.domain_of(files.text_of(running))
+        yield lambda card: asked.Found(compared.differences(card, options, domain))
+    elif form == "qmp":
+        from os_vif.cli.monitor import Monitor
+        from os_vif.guest import asked
+
+        with Monitor(running) as monitor:
+            yield lambda card: asked.differences(card, options, monitor)
+    else:
+        raise Failure(f"--check takes --format libvirt or qmp, not {form}", Exit.BAD_INPUT)
+
+
 def _compared(
     session: Session,
-    options: GuestOptions,
+    form: str,
     pairs: Sequence[tuple[Entry, Request | None]],
-    running: str,
+    found_of: Callable[[Card], asked.Found],
 ) -> int:
-    """Compare a domain that runs with the cards of the files.
+    """Compare a guest that runs with the cards of the files.
 
     :raises Failure: it cannot be compared
     """
-    from os_vif.cli.specs import files
-    from os_vif.guest import compared
+    from os_vif.guest.asked import Refused
 
-    domain = compared.domain_of(files.text_of(running))
-    found: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
     for entry, request in pairs:
         devices = shown_as(request, entry, unplugging=False)
         name = next(iter(devices), str(entry.vif.id))
         try:
-            drifts = compared.differences(card_for(entry, request), options, domain)
+            found = found_of(card_for(entry, request))
+        except Failure:
+            raise
+        except Refused as error:
+            raise Failure(f"QEMU refuses: {error}") from error
         except Exception as error:
             raise _refused(error, name if len(pairs) > 1 else "") from error
-        for drift in drifts:
+        for drift in found.drifts:
             session.say(("drift", "warn"), f"  {name}: {drift}")
-        if not drifts:
+        if not found.drifts:
             session.say(("as told", "good"), f"  {name}")
-        found.append({"id": str(entry.vif.id), "devices": devices, "drifts": list(drifts)})
-    code = Exit.DRIFT if any(it["drifts"] for it in found) else Exit.DONE
-    return session.finish(code, format="libvirt", vifs=found)
+        for note in () if session.json else found.notes:
+            session.note(f"{name}: {note}")
+        value = {"id": str(entry.vif.id), "devices": devices}
+        told.append({**value, "drifts": list(found.drifts), "notes": list(found.notes)})
+    code = Exit.DRIFT if any(it["drifts"] for it in told) else Exit.DONE
+    return session.finish(code, format=form, vifs=told)
 
 
 def _need_one_guest(entries: Sequence[Entry], file: str) -> None:

@@ -214,7 +214,10 @@ def test_a_guest_that_runs_is_compared(osvif: OsVif) -> None:
     [
         (("--format", "libvirt", "--check", "none.xml"), "No such file"),
         (("--format", "libvirt", "--check", "vif.yaml"), "the XML of a domain"),
-        (("--format", "qemu", "--check", "vif.yaml"), "--check takes --format libvirt, not qemu"),
+        (
+            ("--format", "qemu", "--check", "vif.yaml"),
+            "--check takes --format libvirt or qmp, not qemu",
+        ),
     ],
 )
 def test_what_cannot_be_compared(osvif: OsVif, words: tuple[str, ...], said: str) -> None:

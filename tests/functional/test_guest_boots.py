@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from os_vif import exception
+from os_vif.guest.asked import Found
 from os_vif.guest.card import Tap
 from tests import fast_path, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
@@ -165,9 +166,12 @@ def test_taps_and_macvtaps(
         with machine.monitor() as monitor:
             for one in later:
                 one.told().put_in(monitor)
-            for one in later:
-                one.assert_well(machine)
-            assert len(taps_of(machine)) == len(opened) + 3
+        for one in later:
+            one.assert_well(machine)
+        assert len(taps_of(machine)) == len(opened) + 3
+        for told in (*(one.told() for one in (*at_start, *later)), libvirts):
+            assert told.unlike(machine) == Found()
+        with machine.monitor() as monitor:
             for one in later:
                 one.told().take_out(monitor)
         assert taps_of(machine) == opened
@@ -218,8 +222,11 @@ def test_vhost_user(
             sockets = monitor.execute("query-chardev")
             for one in later:
                 one.told().put_in(monitor)
-            for one in later:
-                one.assert_well(machine)
+        for one in later:
+            one.assert_well(machine)
+        for one in (*at_start, *later):
+            assert one.told().unlike(machine) == as_told(one, told_in_full=not is_old)
+        with machine.monitor() as monitor:
             for one in later:
                 one.told().take_out(monitor)
             assert names(monitor.execute("query-chardev")) == names(sockets)
@@ -236,9 +243,19 @@ def test_vhost_user(
         dpdk_switch.kill_vswitchd()
         dpdk_switch.start_vswitchd()
         at_start[1].assert_well(machine)
+        lost = Found(("nobody is at the other end of its socket",))
+        assert [one.told().unlike(machine) for one in at_start] == [lost, Found()]
         unplug(at_start[1].vif)
         machine.assert_running()
     assert witness.differences(before, witness.snapshot()) == []
+
+
+def as_told(one: Network, *, told_in_full: bool) -> Found:
+    """Return what is found of a card that is as it was told; QEMU 7.2 forgets a client's path."""
+    if told_in_full or one.vif.mode == "server":
+        return Found()
+    note = f"QEMU does not tell which socket it has: it should be {one.vif.path}"
+    return Found(notes=(note,))
 
 
 def names(sockets: list[dict[str, Any]]) -> set[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -103,6 +104,25 @@ def test_it_gets_every_queue(
             monitor.execute("quit")
         assert command.wait(30) == 0
     assert set(host.links()) <= {"eth1", "far1"}
+
+
+def test_what_runs_is_compared_with_its_file(host: PrivateHost, tmp_path: Path) -> None:
+    life = Life(host, tmp_path, TAP)
+    asking = host.argv(
+        *(COMMAND, "guest", "vif.yaml", "--format", "qmp", "--check", "monitor", "--json")
+    )
+    with life.running() as (_command, monitor):
+        monitor.close()
+        for text, code in ((TAP, 0), (TAP.replace("tap1", "tap2"), 3)):
+            (tmp_path / "vif.yaml").write_text(text)
+            done = subprocess.run(
+                asking, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False
+            )
+            assert done.returncode == code
+            [said] = json.loads(done.stdout)["vifs"]
+            assert said["notes"] == []
+            drift = ["device is tap1, and should be tap2"]
+            assert said["drifts"] == (drift if code else [])
 
 
 def test_vhost_user(host: PrivateHost, tmp_path: Path) -> None:

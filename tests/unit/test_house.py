@@ -43,14 +43,14 @@ DRAWERS = {"common", "helper", "helpers", "misc", "shared", "util", "utils"}
 MOST_LINES = 449
 
 # What may reach the system, by the pattern of its place: a family's room for it, and what these
-# share. The command enters namespaces and starts programs itself, and its demo has guests that are
-# none of the library's; the testing kit kills and looks.
+# share. The command enters namespaces, starts programs and asks a QEMU itself, and its demo has
+# guests that are none of the library's; the testing kit kills and looks.
 SYSTEM = r"os_vif/(host/\w+/system(/|\.py)|system/|testing/)"
 GUARDED = {
-    "ctypes": rf"{SYSTEM}|os_vif/cli/(children|namespaces)\.py",
-    "fcntl": rf"{SYSTEM}|os_vif/cli/demo/world\.py",
+    "ctypes": rf"{SYSTEM}|os_vif/cli/(children|monitor|namespaces)\.py",
+    "fcntl": rf"{SYSTEM}|os_vif/cli/(demo/world|monitor)\.py",
     "oslo_privsep": r"os_vif/engine/(daemon|privilege)\.py",
-    "socket": rf"{SYSTEM}|os_vif/engine/daemon\.py|os_vif/cli/demo/world\.py",
+    "socket": rf"{SYSTEM}|os_vif/engine/daemon\.py|os_vif/cli/(demo/world|monitor)\.py",
     "subprocess": rf"{SYSTEM}|os_vif/cli/children\.py",
 }
 

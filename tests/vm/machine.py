@@ -154,12 +154,17 @@ class Machine:
         """Return QEMU's exit code once it has ended."""
         return self._process.wait(PATIENCE)
 
+    @property
+    def socket(self) -> str:
+        """Path of the monitor's socket, once it is there; it speaks with one at a time."""
+        path = self._folder / "monitor"
+        self.until(path.exists)
+        return str(path)
+
     @contextlib.contextmanager
     def monitor(self) -> Iterator[Monitor]:
         """Provide a connection to the monitor."""
-        path = self._folder / "monitor"
-        self.until(path.exists)
-        with contextlib.closing(Monitor(str(path))) as made:
+        with contextlib.closing(Monitor(self.socket)) as made:
             yield made
 
     def close(self) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from os_vif import verbs
+from os_vif.cli.monitor import Monitor as Asking
 from os_vif.guest import Card, GuestOptions, qemu, qmp
+from os_vif.guest.asked import Found, differences
 from tests import vifs
 from tests.lab.packages import Parts
-from tests.vm.machine import MEMORY, Machine, booted
+from tests.vm.machine import MEMORY, PATIENCE, Machine, booted
 from tests.vm.qmp import Monitor
 
 
@@ -52,6 +54,11 @@ class Told:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
+
+    def unlike(self, machine: Machine) -> Found:
+        """Return how a guest differs from what it was told; nobody may be on its monitor."""
+        with Asking(machine.socket, silence=PATIENCE, patience=2 * PATIENCE) as running:
+            return differences(self.card, self.options, running)
 
     def take_out(self, monitor: Monitor) -> None:
         """Take it from a running guest, in the order that we say."""
