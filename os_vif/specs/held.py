@@ -26,10 +26,13 @@ class Told:
     :ivar values: by the fields of its type, as a file has them.
     :ivar doubts: what else the host does not tell, or what was taken for likely: a sentence each,
         without its full stop.
+    :ivar options: of the plugin, by name, those that the host shows the value of.  They count for
+        a whole call, so VIFs that show different values are not plugged by one file.
     """
 
     values: Values
     doubts: list[str] = dataclasses.field(default_factory=list)
+    options: dict[str, bool] = dataclasses.field(default_factory=dict)
 
     @property
     def unknown(self) -> list[str]:

@@ -39,6 +39,16 @@ LINUX = {
     "group": TAP + "group: 1234\n",
     "owner and group": TAP + "owner: root\ngroup: 1234\n",
     "everybody": TAP + "owner: ''\n",
+    "routed": TAP
+    + "options: {tap: {routed: true}}\nnetwork:\n  subnets:\n"
+    + "  - {cidr: 192.0.2.0/24, gateway: 192.0.2.1, addresses: [192.0.2.10, 192.0.2.11],\n"
+    + "     routes: [{to: 10.7.0.0/16, via: 192.0.2.11}, {to: 0.0.0.0/0, via: 192.0.2.1}]}\n"
+    + "  - {cidr: '2001:db8::/64', gateway: '2001:db8::1', addresses: ['2001:db8::10'],\n"
+    + "     routes: [{to: '2001:db8:7::/64', via: '2001:db8::10'}]}\n"
+    + "  - {cidr: '2001:db8:1::/64', gateway: 'fe80::1'}\n",
+    "routed, of IPv4 alone": TAP
+    + "options: {tap: {routed: true}}\nnetwork:\n  subnets:\n"
+    + "  - {cidr: 192.0.2.0/24, addresses: [192.0.2.10]}\n",
 }
 
 
@@ -67,6 +77,9 @@ def test_a_host_again(osvif, said):
         shown = json.loads(osvif.host.run("ip", "-d", "-j", "link", "show").stdout)
         rules = osvif.host.run("iptables", "-S", "FORWARD").stdout
         rules += osvif.host.run("nft", "list", "tables", "netdev").stdout
+        for family in ("-4", "-6"):
+            rules += osvif.host.run("ip", family, "route", "show", "proto", "static").stdout
+        rules += osvif.host.run("ip", "neigh", "show", "proxy").stdout
         return osvif.json("list")["vifs"], {it["ifname"]: steady(it) for it in shown}, rules
 
     again(osvif, LINUX[said], look)
@@ -177,10 +190,31 @@ def test_a_vif_of_which_too_little_is_known_is_named(osvif, switch):
     assert [error["type"] for error in found["errors"]] == ["NotTold"]
 
 
+ROUTED = TAP + "network: {subnets: [{cidr: 192.0.2.0/24, addresses: [192.0.2.10]}]}\n"
+
+
 def test_routes_to_a_guest_are_not_guessed(osvif):
-    routed = TAP + "network: {subnets: [{cidr: 192.0.2.0/24, addresses: [192.0.2.10]}]}\n"
-    osvif("plug", osvif.file(routed + "options: {tap: {routed: true}}\n"))
-    assert "tap1: not exported: the host routes to its guest" in osvif("export", code=1).stderr
+    osvif("plug", osvif.file(ROUTED + "options: {tap: {routed: true}}\n"))
+    osvif.host.run("ip", "route", "delete", "192.0.2.10/32")
+    said = osvif("export", code=1).stderr
+    assert "tap1: not exported: the host answers for others on tap1" in said
+
+
+def test_what_counts_for_a_whole_call_is_written_of_most(osvif):
+    """What differs is named; by itself it is exported, even where this host's own file says so."""
+    osvif("plug", osvif.file(ROUTED + "options: {tap: {routed: true}}\n"))
+    osvif("plug", osvif.file(TAP.replace("tap1", "tap2").replace(":57", ":58")))
+    done = osvif("export", code=1)
+    assert "error: tap1: not exported: it takes routed: true (options: tap)" in done.stderr
+    assert "options" not in yaml.safe_load(done.stdout)
+    alone = yaml.safe_load(osvif("export", "tap1").stdout)
+    assert alone["options"] == {"tap": {"routed": True}}
+    assert osvif.json("export", "tap1")["options"] == alone["options"]
+    here = osvif.file("[os_vif_tap]\nrouted = true\n", "own.conf")
+    done = osvif("export", "tap2", "--config-file", here)
+    assert (done.stderr, yaml.safe_load(done.stdout)["options"]) == ("", {"tap": {"routed": False}})
+    written = osvif.file(done.stdout, "again.yaml")
+    assert "healthy" in osvif("check", "--config-file", here, written).stdout
 
 
 def test_what_is_not_known_is_said(osvif):

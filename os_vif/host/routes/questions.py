@@ -15,6 +15,7 @@ DEFAULT_ROUTES = ("0.0.0.0/0", "::/0")
 """The destinations of default routes, in CIDR form."""
 
 RT_SCOPE_LINK = 253
+RT_TABLE_MAIN = 254
 RTPROT_STATIC, RTPROT_RA = 4, 9
 
 HOW_SETTINGS = frozenset(
@@ -109,7 +110,7 @@ class Route:
     destination: str
     gateway: str = ""
     source: str = ""
-    table: int = 254
+    table: int = RT_TABLE_MAIN
     priority: int = 0
     protocol: int = 4
     scope: int = 0

@@ -12,6 +12,7 @@ from os_vif.plugins.types.anti_spoofing import (
     tell_addresses,
 )
 from os_vif.plugins.types.limits import LIMITS, limit_options, told_of_limits
+from os_vif.plugins.types.routing import tell_routes
 from os_vif.plugins.types.unused import routed
 from os_vif.specs import (
     ID,
@@ -20,7 +21,6 @@ from os_vif.specs import (
     NAME,
     NETWORK,
     Field,
-    NotTold,
     Told,
     Values,
     VIFType,
@@ -47,12 +47,11 @@ def _tap(values: Values) -> VIFBase:
 def _held(held: Held) -> Told:
     tap = one_device(held, "tap")
     found = tap.attributes
-    if found.get("proxy_arp") or found.get("proxy_ndp"):
-        raise NotTold(f"the host routes to its guest, and whose routes {tap.name} has, is not told")
     told = told_of(held, name=tap.name, **access_of(tap), **told_of_limits(tap))
     tell_addresses(held, told)
     told.values["mac"] = mac_of_guest(found["mac"], told)
     told.network(mtu=found.get("mtu"))
+    tell_routes(held, told, tap)
     return told
 
 

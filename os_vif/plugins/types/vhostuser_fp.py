@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from os_vif.plugins.types.ovs import DATAPATH, INTERFACE_ID, SWITCH
 from os_vif.plugins.types.ovs_held import the_port
+from os_vif.plugins.types.routing import tell_routes
 from os_vif.plugins.types.unused import routed, switched
 from os_vif.plugins.types.vhost_user import MODE, PATH, socket_of
 from os_vif.specs import (
@@ -105,10 +106,7 @@ def _by_itself_of(held: Held) -> Told | None:
     device, told = _device_of(held)
     if held["ports"] or device.attributes.get("master") is not None:
         return None
-    if device.attributes.get("proxy_arp") or device.attributes.get("proxy_ndp"):
-        raise NotTold(
-            f"the host routes to its guest, and whose routes {device.name} has, no mark tells"
-        )
+    tell_routes(held, told, device)
     return told
 
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from os_vif import exception
 from os_vif.engine.family import System
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
+from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.step import Args
 from os_vif.host.routes.questions import (
     ADDRESSES,
@@ -19,8 +20,11 @@ from os_vif.host.routes.questions import (
     PROXIES,
     ROUTES,
     ROUTES_TO,
+    RT_TABLE_MAIN,
+    RTPROT_STATIC,
     WAYS_OUT,
 )
+from os_vif.host.routes.resources import HostRoute, ProxyNeighbour
 from os_vif.host.routes.system import addresses, participation, proxies
 from os_vif.system import sysctl
 
@@ -63,6 +67,31 @@ def _way_out(*, ipv6: bool) -> tuple[str, bool] | None:
     return device, sysctl.read_at(setting) == 1
 
 
+def _tell(item: Plugged) -> Iterator[Part]:
+    for link in item["links"]:
+        # A host that routes to a guest answers its device, too.
+        if not {"proxy_arp", "proxy_ndp"} & {key for key, on in link.attributes.items() if on}:
+            continue
+        try:
+            routes = addresses.routes_of(link.name)
+            for_others = list(proxies.of_device(link.name))
+        except exception.ResourceConflict:
+            continue  # somebody has led one elsewhere, too
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            continue  # it went meanwhile
+        for route in routes:
+            if route.protocol == RTPROT_STATIC and route.table == RT_TABLE_MAIN:
+                to = HostRoute(
+                    device=link.name, destination=route.destination, gateway=route.gateway or None
+                )
+                yield Part(item.mark.vif_id, "routes", to, item.mark)
+        for address in for_others:
+            proxy = ProxyNeighbour(device=link.name, address=address)
+            yield Part(item.mark.vif_id, "proxies", proxy, item.mark)
+
+
 def _refuses_delete(args: Args, _section: str) -> str:
     """Say why an address is not taken away for another process: the host would lose it."""
     device, local = args["device"], args["address"]["local"]
@@ -95,5 +124,6 @@ SYSTEM = System(
         "add_proxy": lambda args: proxies.add(args["device"], args["address"]),
         "delete_proxy": lambda args: proxies.delete(args["device"], args["address"]),
     },
+    tell=_tell,
     refuses={"delete_address": _refuses_delete, "set_ipv6": _refuses_settings},
 )

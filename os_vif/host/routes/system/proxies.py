@@ -10,6 +10,7 @@ import errno
 import ipaddress
 import socket
 import struct
+from collections.abc import Iterator
 
 from os_vif.host.routes.system.addresses import tell
 from os_vif.system import netlink
@@ -36,6 +37,21 @@ def is_there(device: str, address: str) -> bool:
             return False
         raise
     return True
+
+
+def of_device(device: str) -> Iterator[str]:
+    """Yield the IPv6 addresses that the host answers for on a device.
+
+    :raises OSError: there is no such device
+    """
+    index = netlink.index_of(device)
+    for body in netlink.dump(
+        netlink.RTM_GETNEIGH, _NDMSG.pack(socket.AF_INET6, 0, 0, _NTF_PROXY, 0)
+    ):
+        family, at, _state, flags, _kind = _NDMSG.unpack_from(body)
+        held = netlink.pick(body, (_NDA_DST,), _NDMSG.size)
+        if (family, at) == (socket.AF_INET6, index) and flags & _NTF_PROXY and _NDA_DST in held:
+            yield str(ipaddress.IPv6Address(held[_NDA_DST]))
 
 
 def add(device: str, address: str) -> None:
