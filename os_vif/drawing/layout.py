@@ -7,8 +7,7 @@ metrics: character cells for text, pixels for SVG.
 
 from __future__ import annotations
 
-import dataclasses
-
+from os_vif import dataclasses
 from os_vif.drawing.scene import Part, Scene
 
 

@@ -8,7 +8,6 @@ between two of these.
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import os
 import signal
@@ -16,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
+from os_vif import dataclasses
 from os_vif.system import netlink, notices, sysctl
 
 

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-from os_vif import exception
+from os_vif import dataclasses, exception
 from os_vif.engine.checks import (
     interface_name,
     mac_address,

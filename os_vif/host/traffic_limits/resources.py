@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+from os_vif import dataclasses
 from os_vif.engine.checks import bit_rate, burst_bytes, interface_name
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from os_vif.dataclasses import dataclass
 
 SOCKET = {"net_vhost0": True, "net_vhost1": False}
 """DPDK's name of the side of the socket, its first port: it says whether that listens.
