@@ -13,11 +13,12 @@ import contextlib
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import pytest
 
 from os_vif.cli import children, namespaces
 from os_vif.cli.demo import world
+from os_vif.cli.demo.story import Story
 from os_vif.cli.results import duration
 from os_vif.cli.session import Exit, Failure, Session
 from tests import debian
@@ -117,6 +119,30 @@ def play(acts: Callable[[], None], gone: str, *expected: type[BaseException]) ->
     else:
         return Exit.DONE
     return Exit.FAILED
+
+
+def run_and_tell(
+    story: Story, name: str, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]
+) -> str:
+    """Run a command, and tell what it says; return it.
+
+    :param name: what it is called, should it fail
+    :raises Failure: it fails
+    """
+    done = subprocess.run(
+        argv,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    for line in done.stdout.splitlines():
+        story.tell(line)
+    story.expect(done.returncode == 0, f"{name} ended with {done.returncode}")
+    return done.stdout
 
 
 @contextlib.contextmanager

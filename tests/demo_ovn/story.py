@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -124,20 +123,7 @@ class Play:
             host = self.hosts[where]
             told = ["--ovsdb", host.switch.remote]
             command = host.private.argv(OS_VIF, *told, *words)
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        for line in done.stdout.splitlines():
-            self.story.tell(line)
-        self.story.expect(done.returncode == 0, f"os-vif ended with {done.returncode}")
-        return done.stdout
+        return stage.run_and_tell(self.story, "os-vif", command, cwd=self.folder, env=environment)
 
     def boot(self, stack: contextlib.ExitStack, where: str, tap: str) -> KernelGuest:
         """Run a guest on a tap: a kernel's network stack, which opens it as a hypervisor does."""

@@ -203,20 +203,9 @@ class Play:
         """
         self.story.tell(f"$ {shlex.join([program, *words])}")
         argv = [OS_VIF] if program == "os-vif" else [str(self.folder / "busybox"), program]
-        done = subprocess.run(
-            [*argv, *words],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+        return stage.run_and_tell(
+            self.story, program, [*argv, *words], cwd=self.folder, env=self.environment
         )
-        for line in done.stdout.splitlines():
-            self.story.tell(line)
-        self.story.expect(done.returncode == 0, f"{program} ended with {done.returncode}")
-        return done.stdout
 
 
 def main(folder: str) -> int:
