@@ -178,15 +178,6 @@ def kill(pid: int) -> None:
         os.close(process)
 
 
-def runs(pid: int) -> bool:
-    """Tell whether a process runs: one that has ended may wait for its parent to hear of it."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
 def processes() -> dict[int, str]:
     """Return what else runs in this network namespace, but for its holder: programs by id."""
     here = os.stat("/proc/thread-self/ns/net").st_ino

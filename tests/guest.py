@@ -68,6 +68,16 @@ def udp6(source: str, target: str, text: bytes) -> bytes:
     return bare[:6] + struct.pack("!H", checksum(pseudo + bare)) + text
 
 
+def rarp(moved: str, source: str = "") -> bytes:
+    """Return what QEMU sends from where a guest has come to (``announce_self``; RFC 903).
+
+    :param source: of the frame, if it is not the guest's
+    """
+    who = _mac(moved) + bytes(4)
+    body = struct.pack("!HHBBH", 1, ETH_IPV4, 6, 4, 3) + who + who
+    return ethernet(BROADCAST, source or moved, 0x8035, body + bytes(18))
+
+
 class Guest:
     """Whoever has the tap open."""
 

@@ -12,12 +12,11 @@ All is on the datapath in userspace; so checksums must be whole (see
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from tests import guest, vifs
+from tests import guest, switch_witness, vifs
 from tests.conftest import PrivateHost
 from tests.kernel_guest import KernelGuest
 from tests.openvswitch import PATIENCE, Switch, no_offload
@@ -198,39 +197,16 @@ class Hosts:
 
     def _southbound(self, table: str, *columns: str) -> list[dict[str, Any]]:
         said = self.centre.sbctl("--format=json", f"--columns={','.join(columns)}", "list", table)
-        answer = json.loads(said)
-        return [
-            dict(zip(answer["headings"], map(_plain, row), strict=True)) for row in answer["data"]
-        ]
+        return switch_witness.rows(said)
 
     def close(self) -> None:
         """End everything."""
         self._closing.close()
 
 
-def _plain(value: Any) -> Any:
-    """Return a value of OVSDB's JSON (RFC 7047, 5.1) as Python has it."""
-    if isinstance(value, list) and len(value) == 2:
-        kind, content = value
-        if kind == "map":
-            return dict(content)
-        if kind == "set":
-            return [item[1] if isinstance(item, list) else item for item in content]
-        if kind == "uuid":
-            return content
-    return value
-
-
 def _set(value: Any) -> list[Any]:
     """Return the items of a column that OVSDB writes as one item where there is one."""
     return value if isinstance(value, list) else [value]
-
-
-def rarp(mac: str) -> bytes:
-    """Return what QEMU sends from where a guest has come to (``announce_self``; RFC 903)."""
-    address = bytes.fromhex(mac.replace(":", ""))
-    body = bytes.fromhex("0001080006040003") + address + bytes(4) + address + bytes(4)
-    return guest.ethernet(guest.BROADCAST, mac, 0x8035, body + bytes(18))
 
 
 def running(host: Host, vif: Any, *addresses: str) -> KernelGuest:

@@ -41,12 +41,6 @@ def arp(sender: str, address: str, target: str, *, of: str = MAC, operation: int
     return ethernet(BROADCAST, of, ETH_ARP, head + told)
 
 
-def rarp(sender: str) -> bytes:
-    """Return what QEMU says for a guest that has moved."""
-    who = hexed(sender) + bytes(4)
-    return ethernet(BROADCAST, MAC, 0x8035, struct.pack("!HHBBH", 1, ETH_IPV4, 6, 4, 3) + who + who)
-
-
 def udp4(source: str, target: str = "192.0.2.6", ports: tuple[int, int] = (7, 7)) -> bytes:
     payload = struct.pack("!HHHH", *ports, 12, 0) + b"1234"
     return ethernet(PEER, MAC, ETH_IPV4, ipv4(source, target, payload))
@@ -110,7 +104,7 @@ ANY_MODE = {
     "ARP with addresses of another length": arp(MAC, IP4, "192.0.2.6").replace(
         b"\x08\x00\x06\x04", b"\x08\x00\x05\x05"
     ),
-    "RARP for another": rarp(OTHER),
+    "RARP for another": guest.rarp(OTHER, MAC),
     "NS that tells another MAC address": ask(IP6, "2001:db8::6", option(1, OTHER)),
     "NA that tells another MAC address": answer(IP6, IP6, option(2, OTHER)),
     "NA that tells two": answer(IP6, IP6, option(2) + option(2, OTHER)),
@@ -166,7 +160,7 @@ GOOD = {
     "ARP answer": arp(MAC, IP4, "192.0.2.6", operation=2),
     "ARP probe": arp(MAC, NOBODY, IP4),
     "gratuitous ARP": arp(MAC, IP4, IP4),
-    "RARP": rarp(MAC),
+    "RARP": guest.rarp(MAC),
     "IPv4": udp4(IP4),
     "a later fragment": fragment4(IP4),
     "IPv4 multicast": udp4(IP4, "224.0.0.251", (5353, 5353)),

@@ -51,7 +51,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _rows(said: str) -> list[dict[str, Any]]:
+def rows(said: str) -> list[dict[str, Any]]:
+    """Return the rows of what OVSDB's programs print with ``--format=json``."""
     table = json.loads(said)
     return [dict(zip(table["headings"], map(_plain, row), strict=True)) for row in table["data"]]
 
@@ -61,7 +62,7 @@ def _tables(switch: Switch) -> Tables:
     for table, columns in _COLUMNS.items():
         asked += ["--", f"--columns={','.join(columns)}", "list", table]
     said = switch.vsctl("--no-wait", "--format=json", *asked[1:])
-    return {table: _rows(line) for table, line in zip(_COLUMNS, said.splitlines(), strict=True)}
+    return {table: rows(line) for table, line in zip(_COLUMNS, said.splitlines(), strict=True)}
 
 
 def interface(switch: Switch, name: str) -> dict[str, Any] | None:

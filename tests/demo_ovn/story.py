@@ -171,7 +171,7 @@ class Play:
             ping.more(20)
             self.os_vif("centre", "network", "place", "tap-ben", "h2,h1")
             self.os_vif("h1", "plug", "--only", "tap-ben", "lab.yaml")
-            ben.move(self.open("h1", "tap-ben"), ovn_hosts.rarp(MACS["tap-ben"]))
+            ben.move(self.open("h1", "tap-ben"), guest.rarp(MACS["tap-ben"]))
             self.story.tell("the guest is on h1 now; its hypervisor sends a RARP, as QEMU does")
             ping.more(20)
             self.os_vif("centre", "network", "place", "tap-ben", "h1")

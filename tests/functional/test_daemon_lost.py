@@ -21,9 +21,11 @@ from oslo_config import cfg
 import os_vif
 from os_vif import exception
 from os_vif.engine import dispatch
+from os_vif.system import processes
 from tests import vifs, witness
 from tests.functional.test_concurrency import in_processes
 from tests.functional.test_privilege import BRIDGES, HELPER
+from tests.waiting import until
 
 pytestmark = pytest.mark.functional
 
@@ -43,21 +45,6 @@ def daemons_of(context: Any) -> list[int]:
 def one_of(context: Any) -> int:
     [pid] = daemons_of(context)
     return pid
-
-
-def ended(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state == "Z"
-
-
-def eventually(told: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not told():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -164,7 +151,7 @@ def test_killed_in_the_middle_of_a_step(inside: Any, held: Path) -> None:
     def act(context: Any) -> None:
         held.touch()
         call = Calling(with_rules())
-        eventually(Path(f"{held}.reached").exists)
+        until(Path(f"{held}.reached").exists)
         assert "br0" in inside.links()
         os.kill(one_of(context), signal.SIGKILL)
         held.unlink()
@@ -184,7 +171,7 @@ def test_killed_with_every_call_it_is_given_up(inside: Any, held: Path) -> None:
         call = Calling(with_rules())
         killed = []
         for _daemon in range(2):
-            eventually(reached.exists)
+            until(reached.exists)
             killed.append(one_of(context))
             os.kill(killed[-1], signal.SIGKILL)
             time.sleep(0.5)  # what it had started ends
@@ -212,7 +199,7 @@ def test_stopped_in_the_middle_of_a_step(
         held.touch()
         with hurried():
             call = Calling(with_rules())
-            eventually(Path(f"{held}.reached").exists)
+            until(Path(f"{held}.reached").exists)
             stopped = one_of(context)
             os.kill(stopped, signal.SIGSTOP)
             held.unlink()
@@ -224,11 +211,11 @@ def test_stopped_in_the_middle_of_a_step(
         assert witness.differences(before, witness.snapshot()) == [], "undone by another daemon"
         plug(with_rules())
         if may_kill:
-            eventually(lambda: ended(stopped))
+            until(lambda: not processes.started(stopped))
         else:
             # It finds that its time is over, and that others have done what was to be done.
             os.kill(stopped, signal.SIGCONT)
-            eventually(lambda: ended(stopped))
+            until(lambda: not processes.started(stopped))
         assert os_vif.check(with_rules(), vifs.instance()) == []
 
     as_caller(act)
@@ -245,7 +232,7 @@ def test_stopped_and_full(inside: Any) -> None:
         with hurried():
             outcomes = os_vif.plug_many(many)
         assert all("call_timeout" in str(outcome.error) for outcome in outcomes)
-        eventually(lambda: ended(stopped))
+        until(lambda: not processes.started(stopped))
         plug(vifs.bridge_vif(501))
 
     as_caller(act)
@@ -308,8 +295,8 @@ def test_a_command_that_starts_no_daemon(
         threads = threading.active_count()
         with pytest.raises(exception.PlugException, match=r"not started a daemon within 1 s"):
             plug(vifs.bridge_vif(1))
-        eventually(lambda: daemons_of(context) == [])
-        eventually(lambda: threading.active_count() == threads)
+        until(lambda: daemons_of(context) == [])
+        until(lambda: threading.active_count() == threads)
 
     as_caller(act, limit=1, helper=helper)
     assert witness.differences(before, witness.snapshot()) == []

@@ -13,7 +13,8 @@ import pytest
 import os_vif
 from os_vif import exception
 from os_vif.host.vhost_user.system import testpmd
-from tests import dpdk, fast_path, vifs, witness
+from os_vif.system import processes
+from tests import fast_path, vifs, witness
 from tests.conftest import PrivateHost
 from tests.fast_path import assert_nothing_left, guest_of, kill, pid_of
 from tests.functional.calls import plug, steps_left, unplug
@@ -145,7 +146,7 @@ def test_disturbed(bridge: str, sockets: str, name: str, mode: str) -> None:
         plug(vif)
         assert steps_left(vif) == []
         assert pid_of(vif) != former
-        assert not dpdk.runs(former)
+        assert not processes.started(former)
         device = witness.ask(f"link show dev {vif.vif_name}")[0]
         assert (device["master"], device["mtu"]) == ("br0", 1400)
         one.start()
@@ -163,7 +164,7 @@ def test_disturbed_and_unplugged(inside: PrivateHost, sockets: str, name: str, m
     DISTURBANCES[name](vif)
     unplug(vif)
     assert_nothing_left(vif)
-    assert not dpdk.runs(former)
+    assert not processes.started(former)
     assert set(inside.links()) == {"br0"}
 
 
@@ -275,7 +276,7 @@ def test_removed_when_its_tap_is_gone(inside: PrivateHost, sockets: str, live: b
     os_vif.gc([], dry_run=True)
     assert pid_of(vif) == pid
     os_vif.gc([vif.id, other.id] if live else [other.id])
-    assert not dpdk.runs(pid)
+    assert not processes.started(pid)
     assert_nothing_left(vif)
     assert pid_of(other) == others
     assert steps_left(other) == []

@@ -16,8 +16,8 @@ import os_vif
 from os_vif import exception
 from os_vif.engine import steps
 from os_vif.host.vhost_user.system.testpmd_words import Settings
-from os_vif.system import trust
-from tests import dpdk, fast_path, openvswitch, vifs, vifs_ovs, witness
+from os_vif.system import processes, trust
+from tests import fast_path, openvswitch, vifs, vifs_ovs, witness
 from tests.fast_path import assert_nothing_left, guest_of, kill, pid_of
 from tests.functional.test_privilege import (
     BRIDGES,
@@ -95,7 +95,7 @@ def test_in_one_round_trip(inside: Any, helper: str, sockets: str) -> None:
             os_vif.unplug(vif, vifs.instance())
 
         as_nobody(again, section=FAST_PATH, helper=helper)
-    assert not dpdk.runs(pid)
+    assert not processes.started(pid)
     assert_nothing_left(vif)
     assert set(inside.links()) == {"br0"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from os_vif import network
-from tests import dhcp, ovn_hosts, strangers
+from tests import dhcp, guest, strangers
 from tests.kernel_guest import reaches
 from tests.ovn_hosts import MTU, OUTSIDE, PATIENCE, Hosts
 from tests.ovn_networks import FLOATING, PLACES, File
@@ -52,7 +52,7 @@ def test_networks_over_two_hosts(tree: str, switch_tree: str, tmp_path: Path) ->
             ping.more(100)
             file.place("tap-ben", "h2", "h1", activation="rarp")
             file.plug("tap-ben", "h1")
-            ben.move(hosts["h1"].open(vif), ovn_hosts.rarp(vif.address))
+            ben.move(hosts["h1"].open(vif), guest.rarp(vif.address))
             ping.more(100)
             file.place("tap-ben", "h1")
             hosts.until(vif.id, chassis=["h1"], additional=[])

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from os_vif import exception
-from tests import ovn_hosts, ovn_networks, witness
+from tests import guest, ovn_hosts, ovn_networks, witness
 from tests.kernel_guest import KernelGuest, reaches
 from tests.ovn_hosts import PATIENCE, Hosts
 from tests.ovn_networks import FLOATING, PLACES, File, Guests
@@ -127,7 +127,7 @@ def test_it_moves(hosts: Hosts, file: File, guests: Guests, tmp_path: Path) -> N
         with also_on(file, "h3"):
             hosts.until(vif.id, chassis=["h2"], additional=["h3"])
             pings.more()
-            ben.move(hosts["h3"].open(vif), ovn_hosts.rarp(vif.address))
+            ben.move(hosts["h3"].open(vif), guest.rarp(vif.address))
             hosts.until(vif.id, options={"additional-chassis-activated": "h3"} | asked(hosts, vif))
             pings.more()
             file.place(TAP, "h3")
@@ -155,7 +155,7 @@ def back(hosts: Hosts, file: File, ben: KernelGuest) -> None:
     vif = file.vif(TAP)
     file.place(TAP, "h2")
     file.plug(TAP, "h2")
-    ben.move(hosts["h2"].open(vif), ovn_hosts.rarp(vif.address))
+    ben.move(hosts["h2"].open(vif), guest.rarp(vif.address))
 
 
 def test_the_port_is_shut_until_it_announces_itself(
