@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 import os_vif
 from tests import guest, vifs, witness
 from tests.conftest import PrivateHost
+from tests.firewalls import DOCKER, FIREWALLD, LIBVIRT, set_rules
 from tests.functional.calls import plug, steps_left, unplug
 from tests.gateways import BR0, BR1, changed, gateways, outside, ruleset, whole
 from tests.kernel_guest import KernelGuest, kernel_guest, reaches
@@ -184,55 +184,12 @@ def test_what_goes_to_many_is_not_masqueraded(beyond: PrivateHost) -> None:
 
 # --- beside others' firewalls ---------------------------------------------------------------------
 
-DOCKER = """
-iptables -w -P FORWARD DROP
-iptables -w -N DOCKER-USER
-iptables -w -N DOCKER
-iptables -w -A FORWARD -j DOCKER-USER
-iptables -w -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-iptables -w -A FORWARD -o docker0 -j DOCKER
-iptables -w -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
-iptables -w -A DOCKER-USER -j RETURN
-iptables -w -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
-ip6tables -w -P FORWARD DROP
-"""
-LIBVIRT = """
-iptables -w -N LIBVIRT_FWI
-iptables -w -N LIBVIRT_FWO
-iptables -w -A FORWARD -j LIBVIRT_FWI
-iptables -w -A FORWARD -j LIBVIRT_FWO
-iptables -w -A LIBVIRT_FWI -o virbr0 -j REJECT
-iptables -w -A LIBVIRT_FWO -i virbr0 -j REJECT
-iptables -w -t nat -A POSTROUTING -s 192.168.122.0/24 ! -d 192.168.122.0/24 -j MASQUERADE
-"""
-FIREWALLD = """
-table inet firewalld {
-    chain filter_FORWARD {
-        type filter hook forward priority filter + 10; policy accept;
-        ct state { established, related } accept
-        ct status dnat accept
-        iifname "lo" accept
-        jump filter_FORWARD_ZONES
-        ct state invalid drop
-        reject with icmpx admin-prohibited
-    }
-    chain filter_FORWARD_ZONES { iifname "eth7" accept; }
-    chain nat_POSTROUTING { type nat hook postrouting priority srcnat + 10; policy accept; }
-}"""
 CHAINS = """
 iptables -w -P FORWARD ACCEPT
 ip6tables -w -P FORWARD ACCEPT
 """
 """Has iptables make its own chains, as it does when it changes something."""
 FORWARD_CHAIN = "the chain filter_FORWARD of nft's table inet firewalld"
-
-
-def set_rules(rules: str) -> None:
-    if rules.split(maxsplit=1)[0] == "table":
-        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
-        return
-    for line in filter(None, rules.splitlines()):
-        witness.run(*line.split())
 
 
 def theirs() -> str:
@@ -252,7 +209,12 @@ def warnings(number: int) -> list[str]:
     return [f"{it.device}: {it.words}" for it in found.warnings]
 
 
-@pytest.mark.parametrize("firewall", [DOCKER, LIBVIRT, FIREWALLD], ids=["docker", "libvirt", "nft"])
+OF_DOCKER = DOCKER + "ip6tables -w -P FORWARD DROP\n"
+
+
+@pytest.mark.parametrize(
+    "firewall", [OF_DOCKER, LIBVIRT, FIREWALLD], ids=["docker", "libvirt", "nft"]
+)
 def test_beside_others_firewalls(beyond: PrivateHost, firewall: str) -> None:
     """What drops all the same is named, and theirs is as it was, to the byte."""
     set_rules(CHAINS)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 import os_vif
 from tests import guest, vifs, witness
+from tests.firewalls import DOCKER, FIREWALLD, set_rules
 from tests.functional.calls import plug, steps_left, unplug
 from tests.kernel_guest import KernelGuest, kernel_guest
 
@@ -58,32 +58,6 @@ def warnings(vif: Any) -> list[tuple[str, str]]:
     return [(it.device, it.words) for it in found.warnings]
 
 
-def firewall(rules: str) -> None:
-    """Set rules: lines of iptables and ip6tables, or else a file of nft's."""
-    if rules.strip().startswith("table"):
-        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
-        return
-    for line in rules.splitlines():
-        witness.run(*line.split())
-
-
-FIREWALLD = """
-table inet firewalld {
-    chain filter_FORWARD {
-        type filter hook forward priority filter + 10; policy accept;
-        ct state { established, related } accept
-        ct status dnat accept
-        iifname "lo" accept
-        jump filter_FORWARD_ZONES
-        ct state invalid drop
-        reject with icmpx admin-prohibited
-    }
-    chain filter_FORWARD_ZONES {
-        iifname "ZONED" goto filter_FWD_public
-        iifname "eth7" goto filter_FWD_public
-    }
-    chain filter_FWD_public { oifname "ZONED" accept; }
-}"""
 OF_BRIDGES = """
 table bridge filter {
     chain forward {
@@ -102,12 +76,7 @@ DROPPING = {
         {4},
     ),
     "let pass": ("iptables -w -P FORWARD DROP\niptables -w -A FORWARD -i br0 -j ACCEPT", set()),
-    "of docker": (
-        "iptables -w -P FORWARD DROP\niptables -w -N DOCKER-USER\n"
-        "iptables -w -A FORWARD -j DOCKER-USER\niptables -w -A DOCKER-USER -j RETURN\n"
-        "iptables -w -A FORWARD -i docker0 -o docker0 -j ACCEPT",
-        {4},
-    ),
+    "of docker": (DOCKER, {4}),
     "of others": ("iptables -w -A FORWARD -i br7 -j DROP", set()),
     "firewalld": (FIREWALLD, {4, 6}),
     "firewalld, in a zone": (FIREWALLD.replace("ZONED", "br0"), set()),
@@ -130,7 +99,7 @@ def test_a_firewall_between_the_ports_of_a_bridge(inside: Any, case: str) -> Non
     for vif in plugged:
         plug(vif)
     assert warnings(plugged[0]) == []
-    firewall(rules)
+    set_rules(rules)
     told = warnings(plugged[0])
     assert {
         version for version in (4, 6) for _at, said in told if f"IPv{version}" in said
@@ -144,7 +113,7 @@ def test_a_firewall_between_the_ports_of_a_bridge(inside: Any, case: str) -> Non
 
 def test_where_frames_do_not_leave_the_bridge_nothing_is_dropped(inside: Any) -> None:
     Path("/proc/sys/net/bridge/bridge-nf-call-iptables").write_text("0")
-    firewall("iptables -w -P FORWARD DROP")
+    set_rules("iptables -w -P FORWARD DROP")
     plugged = pair(has_traffic_filtering=True)
     for vif in plugged:
         plug(vif)
@@ -155,7 +124,7 @@ def test_where_frames_do_not_leave_the_bridge_nothing_is_dropped(inside: Any) ->
 
 def test_ipv6_passes_where_nobody_said_what_guests_speak(inside: Any) -> None:
     """A chain that drops by default drops IPv6 as it does IPv4."""
-    firewall("iptables -w -P FORWARD DROP\nip6tables -w -P FORWARD DROP")
+    set_rules("iptables -w -P FORWARD DROP\nip6tables -w -P FORWARD DROP")
     plugged = pair(has_traffic_filtering=False)
     [before] = os_vif.examine([(plugged[0], vifs.instance())])
     assert before.warnings == ()
@@ -178,7 +147,7 @@ def test_ipv6_passes_where_nobody_said_what_guests_speak(inside: Any) -> None:
 
 
 def test_ipv6_of_a_network_of_ipv4_is_dropped_and_told(inside: Any) -> None:
-    firewall("iptables -w -P FORWARD DROP\nip6tables -w -P FORWARD DROP")
+    set_rules("iptables -w -P FORWARD DROP\nip6tables -w -P FORWARD DROP")
     network = vifs.network(subnets=[vifs.subnet("10.9.0.0/24", ["10.9.0.1"])])
     plugged = pair(has_traffic_filtering=False, network=network)
     for vif in plugged:
@@ -301,7 +270,7 @@ def test_a_guest_that_the_host_routes_to(world: Any, case: str) -> None:
         witness.ip(ROUTES)
     for version, path in FORWARDING.items():
         Path(f"/proc/sys/{path}").write_text("0" if wrong == str(version) else "1")
-    firewall(rules)
+    set_rules(rules)
     vif = routed()
     with vifs.configured("tap", routed=True):
         plug(vif)
