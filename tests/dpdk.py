@@ -34,7 +34,7 @@ _DRIVERS = ("net_tap", "net_vhost", "net_virtio", "mempool_ring")
 def settings(**fields: Any) -> Settings:
     """Return settings with which the unpacked program runs.
 
-    It ends after a minute by itself, should a test be killed that was to stop it.
+    It ends by itself when no test can need it any more, should one be killed that was to stop it.
     """
     tree = debian.tree("dpdk")
     # Drivers by name, not by folder: DPDK refuses folders below a world-writable one, and a
@@ -42,7 +42,7 @@ def settings(**fields: Any) -> Settings:
     drivers = [
         min(path.name for path in tree.glob(f"usr/lib/*/librte_{name}.so.*")) for name in _DRIVERS
     ]
-    prefix = fields.pop("prefix", ("timeout", "--foreground", "--signal=KILL", "60"))
+    prefix = fields.pop("prefix", ("timeout", "--foreground", "--signal=KILL", "200"))
     made = Settings(
         command=(*prefix, *debian.command(tree, PROGRAM)),
         memory=64,
