@@ -121,6 +121,10 @@ SWITCHED = {
     "vlan_mode: native-tagged\n",
     "limits": f"type: openvswitch\nname: tap0\n{OVS}rate_to_guest: 10 Mbit\n",
     "waiting": f"type: openvswitch\nname: tap0\n{OVS}create_tap: false\n",
+    "a bridge of its own": f"type: openvswitch\nname: tap0\n{OVS}vlan: 5\nrate_to_guest: 10 Mbit\n"
+    "options: {ovs: {per_port_bridge: true}}\n",
+    "waiting on a bridge of its own": f"type: openvswitch\nname: tap0\n{OVS}create_tap: false\n"
+    "options: {ovs: {per_port_bridge: true}}\n",
     "hybrid": f"type: openvswitch-hybrid\n{OVS}vlan: 5\n",
 }
 
@@ -181,9 +185,11 @@ def test_what_an_agent_has_set_is_not_exported(osvif, switch):
 def test_a_vif_of_which_too_little_is_known_is_named(osvif, switch):
     own = "options: {ovs: {per_port_bridge: true}}\n"
     osvif("plug", osvif.file(SWITCHED["port"] + own), osvif.file(TAP, "tap.yaml"))
+    [patch] = switch.vsctl("list-ports", "br-int").split()
+    switch.vsctl("del-port", "br-int", patch)
     done = osvif("export", code=1)
     assert "error: " in done.stderr
-    assert "pb5f4ab6c1-ca8, which only an option of the whole call makes" in done.stderr
+    assert "it has no ports of Open vSwitch here, and one is its own" in done.stderr
     assert [vif["name"] for vif in yaml.safe_load(done.stdout)["vifs"]] == ["tap1"]
     found = osvif.json("export", code=1)
     assert [vif["name"] for vif in found["vifs"]] == ["tap1"]
@@ -191,6 +197,17 @@ def test_a_vif_of_which_too_little_is_known_is_named(osvif, switch):
 
 
 ROUTED = TAP + "network: {subnets: [{cidr: 192.0.2.0/24, addresses: [192.0.2.10]}]}\n"
+
+
+def test_ports_with_and_without_bridges_of_their_own(osvif, switch):
+    own = "options: {ovs: {per_port_bridge: true}}\n"
+    osvif("plug", osvif.file(SWITCHED["port"] + own))
+    osvif("plug", osvif.file(SWITCHED["port"].replace("tap0", "tap2").replace("5f4ab", "6f4ab")))
+    done = osvif("export", code=1)
+    assert "it takes per_port_bridge: true (options: ovs)" in done.stderr
+    assert [vif["name"] for vif in yaml.safe_load(done.stdout)["vifs"]] == ["tap2"]
+    [alone] = yaml.safe_load_all(osvif("export", "tap0").stdout)
+    assert alone["options"] == {"ovs": {"per_port_bridge": True}}
 
 
 def test_routes_to_a_guest_are_not_guessed(osvif):

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import os_vif
-from os_vif import exception
+from os_vif import exception, verbs
 from os_vif.cli.drift import drifts_of
+from os_vif.cli.specs import reader
+from os_vif.cli.specs.batch import Batch
 from os_vif.engine import converge as engine
 from os_vif.engine import examine
 from os_vif.engine.place import Place
@@ -27,6 +30,8 @@ from os_vif.host.port_profiles.questions import PortState
 from os_vif.host.port_profiles.resources import PortProfileQbh
 from os_vif.host.port_profiles.system import port_profile
 from os_vif.host.routes.resources import HostRoute
+from os_vif.plugins.types.macvtap import TYPES
+from os_vif.specs import NotTold
 from tests import port_responder, vifs, witness
 from tests.functional import calls, vsi
 from tests.functional.killing import killed
@@ -291,6 +296,34 @@ def test_a_vif_with_another_profile(driver: PortResponder) -> None:
     calls.plug(gold())
     calls.unplug(vifs.direct_vif())
     assert [wish.request for wish in driver.wishes[3:]] == [ASSOCIATE, DISASSOCIATE]
+
+
+@pytest.mark.usefixtures("nic")
+def test_what_is_exported_plugs_the_same_again(driver: PortResponder) -> None:
+    calls.plug(gold())
+    [item] = verbs.held_vifs()
+    [row] = TYPES
+    assert row.held
+    exported = row.held(item)
+    assert exported
+    batch = Batch()
+    reader.read_text("export", json.dumps({"type": row.name, **exported.values}), batch)
+    [entry] = batch.entries
+    assert not batch.problems
+    assert os_vif.check(entry.vif, entry.instance) == []
+    os_vif.gc([])
+    os_vif.plug(entry.vif, entry.instance)
+    guest = vifs.instance().uuid
+    assert told(driver) == [
+        (ASSOCIATE, "gold", guest),
+        (DISASSOCIATE, "", ""),
+        (ASSOCIATE, "gold", guest),
+    ]
+    assert calls.steps_left(gold()) == []
+    driver.wishes.clear()
+    [item] = verbs.held_vifs()
+    with pytest.raises(NotTold, match="eth0 does not tell its port profile"):
+        row.held(item)
 
 
 @pytest.mark.usefixtures("nic")

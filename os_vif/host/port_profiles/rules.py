@@ -45,8 +45,8 @@ _CLEANING_S = 20
 """Seconds a switch may take when what it was told is taken back without the VIF."""
 
 _VSI_NOTE = "vsi="
-_PROFILE_NOTE = "port-profile="
-_NOTES = (_VSI_NOTE, _PROFILE_NOTE)
+PROFILE_NOTE = "port-profile="
+_NOTES = (_VSI_NOTE, PROFILE_NOTE)
 """How the words begin that tell of them behind the mark of a VIF's device."""
 
 
@@ -178,7 +178,7 @@ def vsi_note(draft: Draft, wanted: PortProfileQbg, _alias: str) -> str:
 
 def port_profile_note(draft: Draft, wanted: PortProfileQbh, _alias: str) -> str:
     """Return the word for a port profile; the guest, whose it is, stands in the mark."""
-    return f"{_PROFILE_NOTE}{_device(draft, wanted)}"
+    return f"{PROFILE_NOTE}{_device(draft, wanted)}"
 
 
 def release_former(draft: Draft, link: Link) -> None:
@@ -226,8 +226,8 @@ def _release(mark: Mark, word: str) -> Step | None:
         )
         wanted = PortProfileQbg(link=interface_name(interface), vsi=vsi, timeout=_CLEANING_S)
         return Step("disassociate_vsi", _association(interface, wanted))
-    if word.startswith(_PROFILE_NOTE) and mark.instance:
-        device = interface_name(word.removeprefix(_PROFILE_NOTE))
+    if word.startswith(PROFILE_NOTE) and mark.instance:
+        device = interface_name(word.removeprefix(PROFILE_NOTE))
         guest = canonical_uuid(mark.instance, "instance uuid")
         return Step("clear_port_profile", _cleared(device, "", guest))
     return None

@@ -196,8 +196,8 @@ def _port_profile(values: Values, vif_id: str) -> VIFPortProfileBase | None:
     return None
 
 
-_VSI_NOTE = "vsi="
-_TOLD = ("lower", "limits", "antispoof", "vsi", GUEST_WORD)
+_VSI_NOTE, _PROFILE_NOTE = "vsi=", "port-profile="
+_TOLD = ("lower", "limits", "antispoof", "vsi", "port-profile", GUEST_WORD)
 """Words behind the mark that are told whole, or are of the moment."""
 
 
@@ -220,8 +220,8 @@ def _held(held: Held) -> Told:
     odd = [word for word in words if word.partition("=")[0] not in _TOLD]
     if odd:
         raise NotTold(
-            f"beside {device.name} it has what only its mark notes in part ({odd[0]}): a port "
-            "profile, or the VLAN of a function"
+            f"beside {device.name} it has what only its mark notes in part ({odd[0]}): the VLAN "
+            "of a function"
         )
     lower, mode = found.get("link"), found["mode"]
     if not isinstance(lower, str):
@@ -233,6 +233,10 @@ def _held(held: Held) -> Told:
     for word in words:
         if word.startswith(_VSI_NOTE):
             told.values["vsi"] = _vsi_of(word)
+        if word.startswith(_PROFILE_NOTE):
+            if not held["profiles"]:
+                raise NotTold(f"{word.removeprefix(_PROFILE_NOTE)} does not tell its port profile")
+            told.values["profile"] = held["profiles"][0]
     vlans = [it for it in held.shared.get(lower, ()) if isinstance(it, Vlan)]
     if vlans:
         told.network(uplink=vlans[0].link, vlan=vlans[0].vlan_id)

@@ -13,6 +13,8 @@ from os_vif.plugins.types.anti_spoofing import tell_addresses
 from os_vif.specs import NotTold, Told, access_of, told_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from os_vif.engine.plugged import Held
     from os_vif.host.openvswitch.questions import PortRow
 
@@ -28,8 +30,14 @@ def port_of(held: Held) -> Told | None:
     taps = [link for link in held["links"] if link.kind == "tap"]
     if held["links"] and not taps:
         return None
-    port = the_port(held)
-    told = _told(held, port, name=port.name, create_tap=None if taps else False)
+    own = {bridge.name for bridge in held["bridges"] if not bridge.name.startswith("tbr-")}
+    port = device = _one_of([it for it in held["ports"] if it.bridge not in own])
+    if own:
+        # What the network is told stands at the patch that joins its bridge, the rest at the tap.
+        device = _one_of([it for it in held["ports"] if it.bridge in own and it.type != "patch"])
+    told = _told(held, port, name=device.name, create_tap=None if taps else False)
+    told.values |= _settings(device)
+    told.options["per_port_bridge"] = bool(own)
     if taps:
         tap = taps[0]
         told.values.setdefault("mac", tap.attributes["mac"])
@@ -86,15 +94,12 @@ def _is_hybrid(held: Held) -> bool:
 def the_port(held: Held) -> PortRow:
     """Return the one port of a VIF's.
 
-    :raises NotTold: there is none, or it has a bridge of its own
+    :raises NotTold: there is none, or there are several
     """
-    own = [bridge.name for bridge in held["bridges"] if not bridge.name.startswith("tbr-")]
-    if own:
-        raise NotTold(
-            f"its port has a bridge of its own, {own[0]}, which only an option of the whole call "
-            "makes (options: ovs: per_port_bridge: true)"
-        )
-    found: tuple[PortRow, ...] = held["ports"]
+    return _one_of(held["ports"])
+
+
+def _one_of(found: Sequence[PortRow]) -> PortRow:
     if len(found) != 1:
         raise NotTold(f"it has {len(found) or 'no'} ports of Open vSwitch here, and one is its own")
     return found[0]

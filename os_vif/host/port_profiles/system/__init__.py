@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from os_vif import exception
 from os_vif.engine.checks import interface_name
 from os_vif.engine.family import Phase, System
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.place import Place
-from os_vif.engine.plugged import Plugged
+from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.step import Args, Step
 from os_vif.host.links.questions import LINKS, Link, netdevs_of
 from os_vif.host.port_profiles.questions import PORT_PROFILES, VSIS
 from os_vif.host.port_profiles.resources import Vsi
-from os_vif.host.port_profiles.rules import releasing
+from os_vif.host.port_profiles.rules import PROFILE_NOTE, releasing
 from os_vif.host.port_profiles.system import port_profile, vdp
 
 # --- looking --------------------------------------------------------------------------------------
@@ -76,8 +77,30 @@ def _releasing(link: Link) -> list[Step]:
     return [*down, *told]
 
 
+def _tell(item: Plugged) -> Iterator[Part]:
+    """Yield the names of port profiles: a device's note says where one is, the card which."""
+    for link in item["links"]:
+        for word in link.alias.split(" "):
+            name = _profile_at(word.removeprefix(PROFILE_NOTE)) if PROFILE_NOTE in word else ""
+            if name:
+                yield Part(item.mark.vif_id, "profiles", name, item.mark)
+
+
+def _profile_at(device: str) -> str:
+    try:
+        state = port_profile.look(interface_name(device))
+    except exception.InvalidField:
+        return ""  # somebody else's words
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return ""
+    return state.profile if state is not None else ""
+
+
 SYSTEM = System(
     look=_look,
+    tell=_tell,
     reveal={VSIS.name: _vsis},
     run={
         "associate_vsi": _on_vsi(vdp.associate),
