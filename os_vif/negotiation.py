@@ -6,10 +6,11 @@ asks :func:`negotiate` or, for what to put on the wire, :func:`primitive_for`. T
 :func:`check_supported` before it touches anything.
 """
 
+import dataclasses
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 
 if TYPE_CHECKING:
     from os_vif.objects.host_info import (

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
-
-from os_vif import dataclasses
 
 if TYPE_CHECKING:
     from os_vif.engine.family import Caution, Unseen

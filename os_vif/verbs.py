@@ -8,12 +8,13 @@ parties' too, one by one; the others raise :exc:`~os_vif.exception.NotDescribed`
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.outcomes import Findings, Outcome
 from os_vif.plugin import TopologyPlugin
 

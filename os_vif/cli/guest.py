@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from os_vif import dataclasses
 from os_vif.cli import completions
 from os_vif.cli.options import Taught, only_option, shared_options
 from os_vif.cli.privilege import explain

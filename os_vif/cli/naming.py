@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from os_vif import dataclasses
 from os_vif.cli.session import Exit, Failure, Session
 from os_vif.cli.suggest import suggest
 

@@ -7,7 +7,8 @@ metrics: character cells for text, pixels for SVG.
 
 from __future__ import annotations
 
-from os_vif import dataclasses
+import dataclasses
+
 from os_vif.drawing.scene import Part, Scene
 
 

@@ -7,10 +7,10 @@ under each of them, like a comb.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from os_vif import dataclasses
 from os_vif.drawing.layout import Box, Edge, Metrics, Picture, arrange, turned_over
 from os_vif.drawing.scene import Part, Scene
 

@@ -7,10 +7,10 @@ resource becomes, and what stands in them, says its family (:mod:`os_vif.engine.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine import families
 from os_vif.engine.picture import Drawn
 from os_vif.engine.topology import Topology

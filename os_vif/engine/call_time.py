@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 import time
 from collections.abc import Iterator
-
-from os_vif import dataclasses
 
 GRACE_S = 5.0
 """Seconds for a daemon to undo, and to say so, what it has not done in its time."""

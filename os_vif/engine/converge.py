@@ -12,13 +12,14 @@ while something is left to do; so two at once end in a state that one of them as
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import dispatch, families, journal, planner, runner, steady, steps, turns
 from os_vif.engine.draft import Known, Plan
 from os_vif.engine.family import Caution

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import families, steps
 from os_vif.engine.family import Caution, Family
 from os_vif.engine.observed import Host

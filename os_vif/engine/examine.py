@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import call_time, dispatch, families, planner, steps
 from os_vif.engine.converge import Request, name_devices
 from os_vif.engine.draft import Draft

@@ -21,14 +21,13 @@ left out.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import functools
 import importlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
-
-from os_vif import dataclasses
 
 if TYPE_CHECKING:
     from os_vif.engine.draft import Draft
@@ -353,6 +352,10 @@ class Abandoned:
     told: bool = False
 
 
+def _one_call() -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Transactions:
     """How a family runs the steps of many groups at once, in the caller's own process.
@@ -364,7 +367,7 @@ class Transactions:
 
     run: Callable[[Place, Sequence[Group]], list[Report]]
     take_back: Callable[[Place, Sequence[Step]], list[str]]
-    one_call: Callable[[], AbstractContextManager[None]] = nullcontext
+    one_call: Callable[[], AbstractContextManager[None]] = _one_call
 
 
 def _not_told(_alias: str) -> str:

@@ -7,12 +7,13 @@ The host is the only database: each family finds its own by the marks, and says 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import converge, dispatch, families, journal, planner, runner
 from os_vif.engine.family import Abandoned, Diagnosis, Family, Phase, Search, Shared, Use
 from os_vif.engine.place import Place

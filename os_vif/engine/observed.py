@@ -9,10 +9,9 @@ they will do; so the model is also the host as it will be.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Generic, NamedTuple, Self, TypeVar
-
-from os_vif import dataclasses
 
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")

@@ -8,10 +8,9 @@ drawing, it finds in the :class:`~os_vif.drawing.scene.Scene` that it is given.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from os_vif import dataclasses
 
 if TYPE_CHECKING:
     from os_vif.drawing.scene import Fault, Scene

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
-
-from os_vif import dataclasses
 
 DEFAULT = "os_vif_privileged"
 """The configuration section of the daemon of every plugin that names no other."""

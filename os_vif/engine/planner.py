@@ -18,10 +18,11 @@ Who owns a device decides what may be done to it:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import families
 from os_vif.engine.draft import Draft, Known, Plan
 from os_vif.engine.families import ask, of_resource, rule_of

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.engine.topology import Mark
 
 if TYPE_CHECKING:

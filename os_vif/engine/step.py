@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from os_vif import dataclasses
 from os_vif.engine.observed import Asked, Host
 
 KERNEL = "kernel"

@@ -8,9 +8,9 @@ it and no state file is needed; where else it stands, each family says.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
-from os_vif import dataclasses
 from os_vif.engine import checks
 
 if TYPE_CHECKING:

@@ -13,12 +13,11 @@ the turn goes on at once, and the next batch is on its way when the other gets t
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
-
-from os_vif import dataclasses
 
 Verb = TypeVar("Verb")
 Item = TypeVar("Item")

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.guest.card import (
     NAMES,
     Another,

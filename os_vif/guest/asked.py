@@ -11,11 +11,11 @@ net/vhost-user.c for what they write there.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from os_vif import dataclasses
 from os_vif.guest import qmp
 from os_vif.guest.card import Card, Macvtap, Tap, VhostUser
 from os_vif.guest.options import GuestOptions, refuse

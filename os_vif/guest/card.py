@@ -7,10 +7,11 @@ hypervisors know no plugin.  An end checks its own fields, as resources do.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import (
     interface_name,
     mac_address,

@@ -9,11 +9,11 @@ never run.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.guest import admitted
 from os_vif.guest.card import CLOUD_HYPERVISOR, Card, Function, Macvtap, Tap, VhostUser
 from os_vif.guest.options import GuestOptions, refuse

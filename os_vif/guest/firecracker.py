@@ -6,11 +6,11 @@ Checked against the published interface of version 1.17 (in development), and ne
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.guest import admitted
 from os_vif.guest.card import FIRECRACKER, Card, Tap
 from os_vif.guest.options import GuestOptions, refuse, version_of

@@ -8,10 +8,10 @@ Checked against runtime-rs (crates/resource/src/network/dan.rs, of 2026), and ne
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine.checks import interface_name
 from os_vif.guest import admitted
 from os_vif.guest.card import KATA, Card, Function, Tap, VhostUser

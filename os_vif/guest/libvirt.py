@@ -9,12 +9,12 @@ Source: formatdomain, "Network interfaces", and what libvirt 9.0 and 11.3 were s
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from os_vif import dataclasses
 from os_vif.guest import admitted
 from os_vif.guest.card import (
     LIBVIRT,

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import NoReturn
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 
 MOST_QUEUES = 256
 """More than one tap or macvtap takes (drivers/net/tun.c, MAX_TAP_QUEUES)."""

@@ -6,11 +6,11 @@ A page is imported when it is asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from os_vif import dataclasses
 from os_vif.guest.card import CLOUD_HYPERVISOR, FIRECRACKER, KATA, LIBVIRT, QEMU, QMP
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ Sources: qemu-options.hx; qapi/net.json; hw/net/virtio-net.c for ``vectors`` and
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.guest import admitted
 from os_vif.guest.card import NAMES, QEMU, Card, End, Function, Macvtap, Tap, VhostUser
 from os_vif.guest.options import GuestOptions, refuse, version_of

@@ -10,10 +10,10 @@ Sources: qapi/net.json, qapi/qdev.json, qapi/char.json; net/vhost-user.c; docs/i
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.guest import admitted, qemu
 from os_vif.guest.card import QMP, Card, VhostUser
 from os_vif.guest.options import GuestOptions

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.logical.expression import Address
 from os_vif.logical.subnets import Subnet
 from os_vif.specs.problems import quoted

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.ovn.resources import (
     LABEL_KEY,

@@ -8,10 +8,9 @@ when it is made: :func:`os_vif.logical.examine` tells all that is wrong at once.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-
-from os_vif import dataclasses
 
 if TYPE_CHECKING:
     from os_vif.objects.instance_info import InstanceInfo

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
-from os_vif import dataclasses
 from os_vif.engine.topology import Topology
 from os_vif.host.ovn.resources import Row
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.logical.expression import Address, Range
 from os_vif.logical.objects import DHCP, LogicalNetwork
 from os_vif.logical.versioned import said

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 
-from os_vif import dataclasses
 from os_vif.logical import names
 from os_vif.logical.expression import Address, Range
 from os_vif.logical.objects import LogicalNetwork, Port, Router, Wanted

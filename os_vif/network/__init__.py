@@ -22,11 +22,12 @@ raise OSError where no server answers before the time is over: ``errno`` and the
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.host.ovn.resources import (
     MARK_KEY,
     ROWS_AT_ONCE,

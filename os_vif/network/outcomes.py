@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-from os_vif import dataclasses
 
 if TYPE_CHECKING:
     from os_vif.engine.family import Caution

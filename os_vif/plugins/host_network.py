@@ -8,12 +8,13 @@ elsewhere (Nova's, say) gets neither.
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg, types
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import mac_address
 from os_vif.host.dnsmasq.resources import Dnsmasq, Reservation, ServedSubnet
 from os_vif.host.gateways.resources import Gateway

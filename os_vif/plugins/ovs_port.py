@@ -7,11 +7,12 @@ with it.  A plugin says which way, and puts what it gets here into its descripti
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses, exception, objects
+from os_vif import exception, objects
 from os_vif.engine.checks import mac_address, mtu_bytes, pci_address, socket_path
 from os_vif.host.functions.resources import Representor
 from os_vif.host.links.resources import Bridge, Tap, Veth, VethEnd, macs_of_guest

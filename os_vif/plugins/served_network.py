@@ -6,11 +6,12 @@ The command asks for all that is wrong, with its place in a file; the plugin for
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.host.dnsmasq import resources as dnsmasq
 from os_vif.host.links.resources import eui64
 

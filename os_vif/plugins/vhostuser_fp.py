@@ -8,12 +8,13 @@ bridge), a Linux bridge, or nothing, where the host routes.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from oslo_config import cfg
 
-from os_vif import dataclasses, exception, objects
+from os_vif import exception, objects
 from os_vif.engine.checks import interface_name, mac_address, mtu_bytes, socket_path
 from os_vif.engine.place import AS_ROOT
 from os_vif.engine.topology import Mark, Resource, Topology

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.engine.topology import whole_guest
 from os_vif.specs.objects import derived_id
 from os_vif.specs.vif_type import Values

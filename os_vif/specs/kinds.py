@@ -7,13 +7,13 @@ the business of each type (:mod:`os_vif.specs.vif_type`).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine import checks
 
 Schema = dict[str, Any]

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from os_vif import dataclasses
+import dataclasses
+
 from os_vif.engine.checks import MTU_MAX, MTU_MIN
 from os_vif.specs.fields import LABEL, MTU_FIELD, NETWORK_ID, SUBNETS
 from os_vif.specs.kinds import (

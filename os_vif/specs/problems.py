@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from os_vif import dataclasses
+import dataclasses
 
 _MOST_SHOWN = 60
 """Characters of a value or of a field's path; what is longer is no name, but a mistake."""

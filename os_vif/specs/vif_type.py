@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.specs.kinds import Field, Group, Schema
 from os_vif.specs.problems import Reading
 

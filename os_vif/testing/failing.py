@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 from collections.abc import Iterator
 
-from os_vif import dataclasses
 from os_vif.engine import runner
 from os_vif.engine.family import Seen
 from os_vif.engine.step import Args

@@ -8,6 +8,7 @@ between two of these.
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import signal
@@ -15,7 +16,6 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.system import netlink, notices, sysctl
 
 

@@ -17,7 +17,6 @@ PACKAGES = ("os_vif", "vif_plug_ovs", "vif_plug_linux_bridge")
 ROOMS = {
     "__init__",
     "cli",
-    "dataclasses",
     "drawing",
     "engine",
     "exception",
@@ -135,12 +134,6 @@ def test_only_its_guardian_reaches_the_system() -> None:
         if not re.match(GUARDED[module], names(path))
     }
     assert wrong == {}
-
-
-def test_a_dataclass_of_ours_costs_nothing_until_there_is_one() -> None:
-    """The standard library's own writes all its methods while its module is imported."""
-    wrong = {names(path) for path in PRODUCT if "dataclasses" in imports_in(path)}
-    assert wrong == {"os_vif/dataclasses.py"}, "from os_vif import dataclasses"
 
 
 def test_objects_know_exceptions_and_themselves() -> None:

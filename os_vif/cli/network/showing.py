@@ -160,7 +160,8 @@ def _notes(seen: _Seen, chassis: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _faults(seen: _Seen, parts: Mapping[str, object]) -> dict[str, Fault]:
     """Return the faults by the key of a part; of what is no part, those of its network's."""
-    from os_vif import dataclasses
+    import dataclasses
+
     from os_vif.cli.drift import faults_of
     from os_vif.logical import telling
 

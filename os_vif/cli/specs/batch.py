@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from os_vif import dataclasses
 from os_vif.specs import Field, Group, Mark, Problem, Values, VIFType
 
 if TYPE_CHECKING:

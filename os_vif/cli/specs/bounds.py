@@ -9,9 +9,8 @@ never looked at here.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-
-from os_vif import dataclasses
 
 MAX_BYTES = 64 * 2**20
 """One file; a VIF takes about 2 kB."""

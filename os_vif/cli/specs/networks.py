@@ -7,12 +7,12 @@ the network stood in it, as far as its type knows the fields; so each value keep
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from os_vif import dataclasses
 from os_vif.cli.specs import nodes
 from os_vif.cli.specs.batch import Batch, join
 from os_vif.cli.specs.nodes import Node, Scalar, what

@@ -8,12 +8,12 @@ obeyed and no object is made, so nothing in a file can do anything.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from os_vif import dataclasses
 from os_vif.cli.specs import bounds
 from os_vif.cli.specs.refused import BadInput
 from os_vif.specs import Mark, Problem

@@ -7,6 +7,7 @@ A new type is one more row beside its plugin (entry-point group ``os_vif.types``
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import logging
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from stevedore import named
 
-from os_vif import dataclasses
 from os_vif.engine import checks
 from os_vif.specs import INSTANCE, Group, Schema, VIFType
 

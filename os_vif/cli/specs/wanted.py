@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.cli.specs import files, reader
 from os_vif.cli.specs.batch import Batch, Entry, join
 from os_vif.cli.specs.networks import Definition, is_port

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import interface_name, mac_address
 from os_vif.host.links.resources import eui64
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
-from os_vif import dataclasses
 from os_vif.engine.observed import Question
 
 VLANS = ("pvid", "untagged", "tagged")

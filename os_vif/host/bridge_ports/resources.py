@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import any_interface_name, interface_name, spelled_vlans, vlan_tag
 
 FLAGS = (

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine.observed import AROUND, Question
 from os_vif.host.dnsmasq.resources import Reservation, ServedSubnet
 from os_vif.host.links.questions import words_behind

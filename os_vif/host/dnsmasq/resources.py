@@ -7,12 +7,13 @@ of a line would mean something else: nothing here may hold one.
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import interface_name, mac_address, mtu_bytes
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from os_vif import exception
-from os_vif.dataclasses import replace
 from os_vif.engine.family import Caution, Notes, Phase, Rule
 from os_vif.engine.topology import parse_mark, with_guest
 from os_vif.host.dnsmasq.questions import (

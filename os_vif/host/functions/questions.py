@@ -11,9 +11,10 @@ it is, is on the loopback device, which every host has.  ``ip link`` shows both.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import checks
 from os_vif.engine.observed import CARDS, DEVICES, Host, Question
 from os_vif.engine.topology import Mark, parse_mark

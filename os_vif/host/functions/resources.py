@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from os_vif import dataclasses, exception
+import dataclasses
+
+from os_vif import exception
 from os_vif.engine.checks import (
     interface_name,
     mac_address,

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine import checks, fields
 from os_vif.engine.observed import Host
 from os_vif.engine.place import DEFAULT, OVS

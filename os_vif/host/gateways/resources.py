@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 import itertools
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import interface_name
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -10,10 +10,11 @@ is made and raises :class:`os_vif.exception.InvalidField`, naming the field and 
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Mapping
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import (
     account,
     any_interface_name,

@@ -6,9 +6,9 @@ In the words of ovs-vswitchd.conf.db(5).
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine.observed import HOLDERS, Question
 from os_vif.host.openvswitch.resources import DEAD_VLAN
 

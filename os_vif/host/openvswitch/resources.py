@@ -6,11 +6,12 @@ Plain data in the words of ovs-vswitchd.conf.db(5), checking its fields when it 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import VLAN_MAX, interface_name, mtu_bytes, pci_address, vlan_tag
 
 DEAD_VLAN = 4095

@@ -7,12 +7,12 @@ a column that holds one, in any order for a set; a reference is ``{"uuid": ...}`
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from os_vif import dataclasses
 from os_vif.engine.family import Caution
 from os_vif.engine.observed import HOLDERS, LAST, Question
 from os_vif.host.ovn.resources import LABEL_KEY, OWNER_KEY

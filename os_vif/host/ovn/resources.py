@@ -8,13 +8,14 @@ and two who make one thing at once make one row of it (ovsdb-server(7), 5.2.1, "
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import uuid
 from collections.abc import Mapping
 from typing import ClassVar, NoReturn
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import checks, fields
 from os_vif.host.openvswitch.resources import Database
 

@@ -7,10 +7,10 @@ step back: all of a call are one transaction, which is done or is not.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine import fields
 from os_vif.engine.observed import Host
 from os_vif.engine.step import TRANSACTION, Args, Drift, Kind, Step, from_to

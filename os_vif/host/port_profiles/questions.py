@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine.observed import LAST, ON_DEVICES, Host, Question
 from os_vif.host.links.questions import LINKS, netdevs_of
 

@@ -6,9 +6,10 @@ Plain data in the words of linux/if_link.h (IFLA_PORT_*).
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import any_interface_name, mac_address, pci_address
 
 VSI_NUMBERS = {"manager": 255, "type": 2**24 - 1, "version": 255}

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import interface_name
 from os_vif.engine.family import Notes, Phase, Rule
 from os_vif.engine.step import Step

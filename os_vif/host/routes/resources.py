@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Callable
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import interface_name
 
 

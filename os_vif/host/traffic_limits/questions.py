@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from os_vif import dataclasses, exception
+import dataclasses
+
+from os_vif import exception
 from os_vif.engine.observed import Question
 from os_vif.host.links.questions import words_behind
 from os_vif.host.traffic_limits.resources import Bucket

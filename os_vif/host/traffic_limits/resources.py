@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from os_vif import dataclasses
+import dataclasses
+
 from os_vif.engine.checks import bit_rate, burst_bytes, interface_name
 
 

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine import checks, fields
 from os_vif.engine.observed import Host
 from os_vif.engine.step import Args, Drift, Kind, Step

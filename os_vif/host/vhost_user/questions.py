@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import checks
 from os_vif.engine.observed import AROUND, HOLDERS, Question
 from os_vif.engine.topology import parse_mark

@@ -7,9 +7,10 @@ other end is a vhost-user socket, where the guest's hypervisor is.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import (
     back_end_path,
     interface_name,

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import checks
 from os_vif.engine.topology import GUEST_WORD
 from os_vif.host.links.resources import Vlan

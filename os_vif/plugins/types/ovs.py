@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.plugins.types.access import GROUP, MULTI_QUEUE, OWNER, options_of
 from os_vif.plugins.types.anti_spoofing import ADDRESSES, options_of_addresses
 from os_vif.plugins.types.limits import (

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.specs import Field, Group, ListOf
 
 Why = Callable[[Mapping[str, Any]], str]

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine.checks import vif_id
 from os_vif.engine.observed import Question
 from os_vif.host.anti_spoofing.resources import AntiSpoofing

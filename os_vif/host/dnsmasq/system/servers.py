@@ -13,6 +13,7 @@ bridge's interface index, so a bridge of the same name made anew is served no mo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import grp
 import hashlib
@@ -26,7 +27,6 @@ from typing import Any
 
 from oslo_config import cfg
 
-from os_vif import dataclasses
 from os_vif.engine import fields
 from os_vif.host.dnsmasq import options
 from os_vif.host.dnsmasq.questions import Reserved, Server, Taken, plain, subnet_of

@@ -8,10 +8,11 @@ Sources: dnsmasq(8) of 2.89; its lease file as lease.c writes it.
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.topology import parse_mark
 from os_vif.host.dnsmasq.questions import Reserved
 from os_vif.host.dnsmasq.resources import DOMAIN, Dnsmasq, Reservation, ServedSubnet

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine import checks
 from os_vif.engine.observed import AROUND, LAST, Question
 from os_vif.engine.topology import PREFIX, Mark

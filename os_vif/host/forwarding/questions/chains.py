@@ -10,11 +10,10 @@ that might accept (by an address, a port, a mark), nothing is said.
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-from os_vif import dataclasses
 
 ACCEPT, DROP, RETURN, MAYBE = "accept", "drop", "return", "maybe"
 """What becomes of the packet: it passes, it does not, the chain is left, nobody can tell."""

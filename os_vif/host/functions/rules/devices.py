@@ -8,9 +8,10 @@ So one that was handed to another VIF meanwhile is that one's, and is left alone
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.host.functions.questions import (
     HANDED,
     LOOPBACK,

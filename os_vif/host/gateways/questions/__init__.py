@@ -7,12 +7,12 @@ what the host had before.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine.observed import AROUND, LAST, Question
 from os_vif.engine.topology import parse_mark
 from os_vif.host.gateways.resources import Gateway, Network, own_address

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.engine.family import Phase, Search, System
 from os_vif.engine.observed import Asked, Host, Question
 from os_vif.engine.plugged import Part, Plugged

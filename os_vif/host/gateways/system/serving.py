@@ -8,11 +8,11 @@ back, and who would have used it.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from os_vif import dataclasses
 from os_vif.host.gateways.questions import (
     FORCE,
     FORWARD_IPV6,

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 
-from os_vif import dataclasses
 from os_vif.host.gateways.questions import TABLE, Served, comment_of, networks_of, table_of
 from os_vif.host.gateways.questions.tables import (
     BASE,

@@ -7,11 +7,12 @@ that was looked at stands here too.
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.observed import AROUND, CARDS, DEVICES, LAST, ON_DEVICES, Host, Question
 from os_vif.engine.topology import GUEST_WORD, Mark, parse_mark, with_guest, without_guest
 from os_vif.host.links.questions.names import NAMED, need_own_name

@@ -7,10 +7,11 @@ with; so a description has that one before anything else is asked or planned.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.checks import IFNAMSIZ
 from os_vif.engine.observed import CARDS, Asked, Host, Question
 

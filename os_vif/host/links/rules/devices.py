@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.draft import Draft
 from os_vif.engine.topology import Mark, parse_mark, without_guest
 from os_vif.host.gateways.questions import TABLES

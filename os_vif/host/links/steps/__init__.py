@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine import checks, fields
 from os_vif.engine.observed import Host
 from os_vif.engine.step import Args, Drift, Kind, Step

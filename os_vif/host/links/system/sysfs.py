@@ -8,11 +8,11 @@ Documentation/networking/devlink/devlink-port.rst for the port names.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
 
-from os_vif import dataclasses
 from os_vif.host.links.questions import Function
 
 ROOT = Path("/sys")

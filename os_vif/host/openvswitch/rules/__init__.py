@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.family import Caution, Phase, Rule
 from os_vif.engine.topology import Mark, parse_mark, written_guest
 from os_vif.host.functions.questions import need_represented, need_virtual, own_name

@@ -7,6 +7,7 @@ Here its rooms are only loaded when there is something to do: a host without a s
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import os
@@ -15,7 +16,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.engine.family import Phase, Search, Shared, System, Transactions
 from os_vif.engine.plugged import Part, Plugged
 from os_vif.engine.topology import parse_mark, read_guest

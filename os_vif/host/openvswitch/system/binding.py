@@ -6,13 +6,14 @@ Sources: ovn-controller(8), ovn-sb(5).
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from os_vif import dataclasses, exception
+from os_vif import exception
 from os_vif.engine.step import Step
 from os_vif.host.links.system import devices
 from os_vif.host.openvswitch.questions import Binding, Chassis, Logical, PortRow

@@ -8,11 +8,11 @@ have their ``_uuid`` already.  Source: RFC 7047, 5.2; ovsdb-server(7), 5.2.1; ov
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from collections.abc import Sequence
 from typing import Any
 
-from os_vif import dataclasses
 from os_vif.engine.runner import Group, Report
 from os_vif.engine.step import Args, Step
 from os_vif.host.ovn.questions import NAMED, UP

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from os_vif import dataclasses
 from os_vif.engine import dispatch
 from os_vif.engine.checks import interface_name
 from os_vif.engine.family import Abandoned, Phase, System

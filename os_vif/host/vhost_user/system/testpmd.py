@@ -24,11 +24,11 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from os_vif import exception
-from os_vif.dataclasses import dataclass, field
 from os_vif.engine import checks
 from os_vif.host.vhost_user.system import rights, rooms, testpmd_words, vhost_sockets
 from os_vif.host.vhost_user.system.testpmd_words import Settings

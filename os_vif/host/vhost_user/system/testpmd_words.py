@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-
-from os_vif.dataclasses import dataclass
+from dataclasses import dataclass
 
 SOCKET = {"net_vhost0": True, "net_vhost1": False}
 """DPDK's name of the side of the socket, its first port: it says whether that listens.

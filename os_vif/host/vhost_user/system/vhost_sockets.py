@@ -12,6 +12,7 @@ Sources: unix(7), connect(2), net/unix/af_unix.c.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import enum
 import errno
 import os
@@ -21,7 +22,6 @@ import socket
 import stat
 from collections.abc import Collection, Iterator
 
-from os_vif import dataclasses
 from os_vif.host.vhost_user.system import rights
 from os_vif.system import ways
 
