@@ -17,6 +17,7 @@ from os_vif.host.links.questions import Function, Link
 from os_vif.host.links.resources import Bridge, Uplink, Vlan
 from os_vif.host.openvswitch.questions import BridgeRow, PortRow
 from os_vif.host.openvswitch.resources import OvsBridge
+from os_vif.host.routes.resources import HostRoute
 from os_vif.specs import NotTold
 
 ID = "5f4ab6c1-ca89-4ee0-a8be-6db1409b69ea"
@@ -306,6 +307,32 @@ CASES: dict[str, tuple[Held, dict[str, Any]]] = {
             **NETWORK,
         },
     ),
+    "fast path, routed": (
+        held(
+            "vhostuser_fp",
+            links=(link("tap", "vhu0", **FP, master=None, proxy_arp=True),),
+            routes=(
+                HostRoute(device="vhu0", destination="192.0.2.10/32"),
+                HostRoute(device="vhu0", destination="10.7.0.0/16", gateway="192.0.2.10"),
+            ),
+        ),
+        {
+            "type": "fastpath-tap",
+            "mode": "client",
+            "path": "/run/vhu",
+            "name": "vhu0",
+            "network": {
+                **NETWORK["network"],
+                "subnets": [
+                    {
+                        "cidr": "192.0.2.10/32",
+                        "addresses": ["192.0.2.10"],
+                        "routes": [{"to": "10.7.0.0/16", "via": "192.0.2.10"}],
+                    }
+                ],
+            },
+        },
+    ),
     "fast path, filtered": (
         held(
             "vhostuser_fp",
@@ -366,7 +393,14 @@ REFUSED = {
             "macvtap",
             links=(link("macvtap", "m", "macvtap", "port-profile=eth1", mode="vepa", link="eth1"),),
         ),
-        "a port profile, or the VLAN of a function",
+        "eth1 does not tell its port profile",
+    ),
+    "VLAN of a function": (
+        held(
+            "macvtap",
+            links=(link("macvtap", "m", "macvtap", "vf-vlan=x", mode="passthru", link="eth1"),),
+        ),
+        "the VLAN of a function",
     ),
     "elsewhere": (
         held("macvtap", links=(link("macvtap", "m", "macvtap", mode="vepa", link=5),)),
