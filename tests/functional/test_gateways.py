@@ -94,6 +94,8 @@ def test_the_first_makes_it_and_the_last_takes_it_away(uplinked: Any, ipv6: str)
     unplug(two)
     assert witness.addresses("br0") == []
     assert ruleset() == before["nft"]
+    missing = "is not the gateway that its guests need"
+    assert [it for it in words(two) if "gateway" in it or "guests" in it] == [missing]
     dissolved(two)
     assert changed(before) == []
 

@@ -258,10 +258,16 @@ def _shows(host: Host, args: Args) -> Mapping[str, Any]:
     return found
 
 
+def _is_none(args: Args, before: Mapping[str, Any]) -> bool:
+    """Tell whether there was nothing of it: whoever had one there has taken it away."""
+    there = set(args["addresses"]) & set(before["addresses"])
+    return before.get("users") == [] and not there
+
+
 def _differ(args: Args, every: Sequence[Step]) -> list[Drift]:
     bridge, before = args["bridge"], args.get("before")
     made = any(it.kind == "create_link" and it.args["name"] == bridge for it in every)
-    if before is None or made:
+    if before is None or made or _is_none(args, before):
         return [Drift(bridge, "is not the gateway that its guests need")]
     told = [
         f"the gateway's address {it} is missing"
