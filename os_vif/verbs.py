@@ -20,7 +20,7 @@ from os_vif.plugin import TopologyPlugin
 
 if TYPE_CHECKING:
     from os_vif.engine.converge import Request
-    from os_vif.engine.family import Diagnosis, Shared
+    from os_vif.engine.family import Caution, Diagnosis, Shared
     from os_vif.engine.place import Place
     from os_vif.engine.plugged import Held, Plugged
     from os_vif.engine.step import Step
@@ -154,7 +154,7 @@ def _many(
         else:
             converge.plug(list(requests.values()), together=together)
         for position, request in requests.items():
-            steps, seen = tuple(request.done), tuple(request.cautions)
+            steps, seen = tuple(request.done), _cautions(request.cautions, requests.values())
             outcomes[position] = Outcome(pairs[position][0], steps, request.error, warnings=seen)
         for position in others:
             outcomes[position] = _one_by_one(*pairs[position], unplugging=unplugging)
@@ -226,6 +226,12 @@ def check(
     return steps if any(tells_drift(step, steps) for step in steps) else []
 
 
+def _cautions(found: Iterable[Caution], requests: Iterable[Request]) -> tuple[Caution, ...]:
+    """Return those that are not only at the cost of VIFs of the same call."""
+    own = {request.topology.mark.vif_id for request in requests}
+    return tuple(it for it in found if not it.costs or it.costs - own)
+
+
 def examine(
     pairs: Iterable[Pair],
     *,
@@ -262,7 +268,7 @@ def examine(
         findings[position] = Findings(
             vif,
             tuple(seen.steps),
-            tuple(seen.cautions),
+            _cautions(seen.cautions, requests.values()),
             seen.error,
             tuple(seen.unseen),
             tuple(seen.assumed),

@@ -358,7 +358,8 @@ def _plan(
         try:
             todo = plan(request.topology, host, request.known, dispatch.removing)
             request.blocked = False
-            request.cautions = todo.cautions
+            # What it costs others is seen before it is done, and what it did, after.
+            request.cautions = list(dict.fromkeys([*request.cautions, *todo.cautions]))
         except exception.ExceptionBase as error:
             in_the_way = isinstance(error, exception.ResourceConflict)
             request.blocked = patient and (in_the_way or (together and wanting))

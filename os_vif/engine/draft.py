@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from os_vif import exception
@@ -90,12 +90,12 @@ class Draft:
         self.plan.undo.append(undo)
         self._forget.append(forget)
 
-    def warn(self, device: str, words: str) -> None:
+    def warn(self, device: str, words: str, costs: Iterable[str] = ()) -> None:
         """Say what no step puts right, and what planning sees anyway: plug tells of it too.
 
-        :param device: as :class:`~os_vif.engine.family.Caution` has it, and ``words``
+        :param device: as :class:`~os_vif.engine.family.Caution` has it, ``words`` and ``costs``
         """
-        self.plan.cautions.append(Caution(device, words))
+        self.plan.cautions.append(Caution(device, words, frozenset(costs)))
 
     def abandon(self) -> None:
         """Take it all back on the model: none of it will run."""

@@ -122,10 +122,12 @@ class Caution:
 
     :ivar device: what it concerns: a device, a bridge, :data:`os_vif.engine.step.HOST`.
     :ivar words: what is so, what comes of it and what to do, without the device.
+    :ivar costs: ids of VIFs at whose cost it is; nothing is said if the same call describes all.
     """
 
     device: str
     words: str
+    costs: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,8 +136,7 @@ class Diagnosis:
 
     :ivar about: what, in a word or two: a key of the configuration, a device.
     :ivar words: what is so, and what comes of it where that is wrong.
-    :ivar mend: the command line, or what else is to be done, that puts it right; '' where all is
-        well.
+    :ivar mend: what puts it right, a command line if one does; '' where all is well.
     """
 
     about: str
@@ -163,8 +164,7 @@ class Notes:
     back who does not have the VIF.
 
     :ivar prefixes: how they begin.
-    :ivar release: takes up the steps for what a device with this alias tells and the topology
-        does not want any more.
+    :ivar release: takes up the steps for what such an alias tells and the topology wants no more.
     :ivar anew: takes up what must be given back before the device is deleted to be made anew.
     """
 

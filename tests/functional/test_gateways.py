@@ -207,7 +207,13 @@ def test_another_network_comes_in_its_place(uplinked: Any) -> None:
     other = dataclasses.replace(BR0, addresses=("10.9.0.1/24",), nat=("10.9.0.0/24",))
     with gateways(other):
         assert "the gateway's address 10.9.0.1/24 is missing" in words(one)
-        plug(one)
+        pairs = [(it, vifs.instance()) for it in (one, two)]
+        both = os_vif.examine(pairs)
+        assert [it.warnings for it in both] == [(), ()], "all who use it say so in one call"
+        [warned] = os_vif.examine(pairs[:1])[0].warnings
+        assert warned.words.startswith(f"VIF {two.id} uses 10.7.0.1/24, fd00:7::1/64, NAT for ")
+        [done] = os_vif.plug_many(pairs[:1])
+        assert (done.error, done.warnings) == (None, (warned,))
         assert steps_left(one) == []
         assert witness.addresses("br0") == ["10.9.0.1/24"]
         assert "10.7.0" not in ruleset()

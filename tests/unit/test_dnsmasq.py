@@ -246,6 +246,34 @@ def draft(server: Server | None, index: int = 7) -> Draft:
 RUNNING = Server(running=True, subnets=(IPV4,), mtu=1400, index=7)
 
 
+def test_what_other_guests_are_told_no_more_is_told_before() -> None:
+    routed = dataclasses.replace(
+        IPV4, dns=("192.0.2.53",), routes=(("10.9.0.0/16", "10.7.0.9"),), dhcp=False
+    )
+
+    def warned(have: Dnsmasq, wanted: Dnsmasq, *vif_ids: str) -> list[str]:
+        reserved = {it: Reserved(f"os-vif vif={it} plugin=tap", MAC, (), "") for it in vif_ids}
+        subnets, forwards = have.subnets, have.forwards
+        server = dataclasses.replace(
+            RUNNING, subnets=subnets, forwards=forwards, outdated=True, reserved=reserved
+        )
+        made = draft(server)
+        plug_server(made, wanted)
+        assert [it.kind for it in made.plan.steps] == ["start_dnsmasq"]
+        assert [it.costs for it in made.plan.cautions] in ([], [frozenset(vif_ids) - {MARK.vif_id}])
+        return [it.words for it in made.plan.cautions]
+
+    one, other, third = served(IPV4, forwards=True), served(routed, forwards=True), "3-vif"
+    assert warned(one, other) == warned(one, other, MARK.vif_id) == warned(one, one, third) == []
+    assert warned(one, served(IPV6, forwards=True), third) == [], "the gateway warns of it"
+    [words] = warned(one, other, MARK.vif_id, third, "4-vif")
+    lost = "DHCP for 10.7.0.0/24, the host's name servers"
+    assert words.startswith(f"VIF 3-vif and 1 more use {lost} there, which goes when this one is")
+    [words] = warned(other, one, third)
+    lost = "name server 192.0.2.53, the route to 10.9.0.0/16 by 10.7.0.9"
+    assert words.startswith(f"VIF 3-vif uses {lost} there, which goes when this one is plugged")
+
+
 @pytest.mark.parametrize(
     ("server", "why"),
     [

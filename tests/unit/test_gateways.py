@@ -39,7 +39,6 @@ from os_vif.host.gateways.questions.tables import (
     told_by,
 )
 from os_vif.host.gateways.resources import Gateway, own_address
-from os_vif.host.gateways.rules import warn_gateway
 from os_vif.host.routes.questions import Address
 from tests.seen import seen
 
@@ -264,7 +263,7 @@ def test_the_model_foretells_what_is_planned_next() -> None:
 def test_what_another_guest_loses_is_told_before() -> None:
     def warned(wanted: Gateway, mark: Mark = ONE) -> list[str]:
         topology = Topology(mark, (wanted,))
-        return [it.words for it in warn_gateway(topology, host(SERVED), wanted)]
+        return [it.words for it in planner.plan_plug(topology, host(SERVED)).cautions]
 
     assert warned(BOTH) == []
     assert warned(BR0)[0].startswith("VIF 2-vif uses NAT for fd00:7::/64 there")

@@ -26,6 +26,7 @@ from os_vif.host.dnsmasq.resources import Dnsmasq, Reservation, ServedSubnet
 from os_vif.host.dnsmasq.steps import reserving, starting, stopping
 from os_vif.host.forwarding.questions import FIREWALL
 from os_vif.host.forwarding.questions.chains import Packet
+from os_vif.host.gateways.questions import at_the_cost_of
 from os_vif.host.links.questions import LINKS, LONGEST_ALIAS, is_shared, is_unfinished
 from os_vif.host.links.resources import eui64
 
@@ -71,7 +72,37 @@ def plug_server(draft: Draft, wanted: Dnsmasq) -> None:
                 raise exception.ResourceConflict(
                     resource=f"port {other.port} on {wanted.bridge}", reason=said(other)
                 )
+    if found is not None:
+        _warn_of_others(draft, found, wanted)
     draft.take(starting(wanted.bridge, wanted, why))
+
+
+def _warn_of_others(draft: Draft, found: Server, wanted: Dnsmasq) -> None:
+    """Warn of what other VIFs are told now, and are not to be told: a bridge has one network."""
+    others = [vif for vif in found.reserved if vif != draft.mark.vif_id]
+    lost = list(_lost(found, wanted))
+    if others and lost:
+        draft.warn(wanted.bridge, at_the_cost_of(others, lost), others)
+
+
+def _lost(found: Server, wanted: Dnsmasq) -> Iterator[str]:
+    """Yield what a server tells that it is not to tell; of whole subnets the gateway warns."""
+    subnets = {it.cidr: it for it in wanted.subnets}
+    for have in found.subnets:
+        after = subnets.get(have.cidr)
+        if after is None:
+            continue
+        if have.dhcp and not after.dhcp:
+            yield f"DHCP for {have.cidr}"
+        yield from (f"name server {it}" for it in have.dns if it not in after.dns)
+        routes = (it for it in have.routes if it not in after.routes)
+        yield from (f"the route to {to} by {via}" for to, via in routes)
+    if _asks_the_hosts(found) and not _asks_the_hosts(wanted):
+        yield "the host's name servers"
+
+
+def _asks_the_hosts(server: Server | Dnsmasq) -> bool:
+    return server.forwards and not any(it.dns for it in server.subnets)
 
 
 def _fault(draft: Draft, found: Server, wanted: Dnsmasq) -> str:

@@ -24,6 +24,7 @@ from os_vif.host.gateways.questions import (
     ROUTING,
     TABLES,
     Served,
+    at_the_cost_of,
     missing_settings,
     networks_of,
     noted_on,
@@ -73,7 +74,19 @@ def plug_gateway(draft: Draft, wanted: Gateway) -> None:
     mark = str(draft.mark)
     outs = outs_of(wanted, ways_of(host))
     if missing or unset or not _is_told(served, wanted, mark, outs):
+        _warn_of_others(draft, wanted, served)
         draft.take(setting(draft.mark.vif_id, mark, wanted))
+
+
+def _warn_of_others(draft: Draft, wanted: Gateway, served: Served | None) -> None:
+    """Warn of what other VIFs use of the gateway as it is now: a bridge has one network."""
+    if served is None:
+        return
+    others = list(map(vif_of, served.without([draft.mark.vif_id])))
+    lost = [it for it in served.addresses if it not in wanted.addresses]
+    lost += [f"NAT for {it}" for it in served.nat if it not in wanted.nat]
+    if others and lost:
+        draft.warn(wanted.bridge, at_the_cost_of(others, lost), others)
 
 
 def _is_told(served: Served | None, wanted: Gateway, mark: str, outs: tuple[str, ...]) -> bool:
@@ -155,8 +168,7 @@ def release_gateway(draft: Draft, link: Any) -> None:
 
 
 def warn_gateway(topology: Topology, host: Host, wanted: Gateway) -> Iterator[Caution]:
-    """Warn of what other guests lose, of firewalls that drop, and of hosts without an outside."""
-    yield from _taken_from_others(topology.mark, host, wanted)
+    """Warn of firewalls that drop, and of hosts without an outside."""
     ways = ways_of(host)
     for version in wanted.versions():
         name, family = _NAMES[version], _FAMILIES[version]
@@ -190,23 +202,6 @@ def _warn_of_mute(host: Host, wanted: Gateway, version: int) -> Iterator[Caution
             HOST,
             f"{_NAMES[version]} is not forwarded from {device}, so guests on {wanted.bridge} get "
             f"no answer from {named}: sysctl -w {setting}=1",
-        )
-
-
-def _taken_from_others(mark: Mark, host: Host, wanted: Gateway) -> Iterator[Caution]:
-    """Warn of a gateway that other VIFs use as it is now: a bridge has one network."""
-    served = host[TABLES].get(wanted.bridge)
-    others = served.without([mark.vif_id]) if served is not None else ()
-    if served is None or not others:
-        return
-    lost = [it for it in served.addresses if it not in wanted.addresses]
-    lost += [f"NAT for {it}" for it in served.nat if it not in wanted.nat]
-    if lost:
-        use = f"and {len(others) - 1} more use" if others[1:] else "uses"
-        yield Caution(
-            wanted.bridge,
-            f"VIF {vif_of(others[0])} {use} {', '.join(lost)} there, which goes when this one is "
-            "plugged: a bridge has one network; describe it alike for all, or take another bridge",
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from os_vif.engine.observed import AROUND, LAST, Question
@@ -201,6 +201,19 @@ def added_to(served: Served, wanted: Iterable[str], there: Iterable[Address]) ->
     ours = [it for it in wanted if have.get(it, OURS) == OURS]
     ours += [local for local, proto in have.items() if proto == OURS]
     return tuple(dict.fromkeys((*served.added, *ours)))
+
+
+def at_the_cost_of(vifs: Sequence[str], lost: Iterable[str]) -> str:
+    """Return in words what VIFs lose when another one is plugged.
+
+    :param vifs: their ids
+    :param lost: what they have now
+    """
+    use = f"and {len(vifs) - 1} more use" if vifs[1:] else "uses"
+    return (
+        f"VIF {vifs[0]} {use} {', '.join(lost)} there, which goes when this one is plugged: a "
+        "bridge has one network; describe it alike for all, or take another bridge"
+    )
 
 
 def table_of(bridge: str) -> str:
