@@ -186,9 +186,10 @@ _HEAD = """\
 What it takes to have ports of a logical switch in OVN's Northbound database: all contenders in
 turn, in one run on one machine, each on a connection that is open (but for "connect and add one"),
 while the switch has so many *other* ports. The *floor* is one transaction by hand, which looks at
-nothing beforehand and remembers the rows it made. os-vif reads each row that it is about to write,
-and its neighbours, and writes what differs; its owner is asked for in each condition. ovsdbapp has
-a replica of the database, as Neutron has it; ovn-nbctl is a process a call.
+nothing beforehand and remembers the rows it made. os-vif reads each row that it is about to write
+and writes what differs; new ports it tries to write at once, provided that there are none and that
+the switch, its owner too, is as it was last seen. ovsdbapp has a replica of the database, as
+Neutron has it; ovn-nbctl is a process a call.
 
 Northbound is not the network: what ovn-northd needs until it has followed stands below. Until
 OVN 23.09 that is most of it, and many ports in one call cost about what one does. Last comes what a

@@ -9,7 +9,9 @@ once.
 
 Each row carries whose it is: ``external_ids:os-vif-owner``.  What another owner has, or another
 system such as Neutron, is never changed nor removed; of our rows, only the columns and the keys
-that are described.  Nothing here touches a host, needs privilege, or is part of plugging::
+that are described.  A call looks first, and writes then; new ports of a network that this process
+has looked at are written at once, if it still is as it was.  Nothing here touches a host, needs
+privilege, or is part of plugging::
 
     from os_vif import network
 
@@ -226,7 +228,9 @@ def _run(topologies: Sequence[Topology], nb: Northbound | None, *, counted: bool
     """
     from os_vif.engine import converge
 
-    there = dataclasses.replace(nb or northbound(), counted=counted)
+    there = nb or northbound()
+    if there.counted != counted:
+        there = dataclasses.replace(there, counted=counted)
     requests = _requests(topologies, there)
     converge.plug(requests, together=True)
     errors = [request.error for request in requests if request.error is not None]

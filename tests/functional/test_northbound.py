@@ -27,7 +27,7 @@ from os_vif.engine.topology import Topology
 from os_vif.host.ovn.questions import ROWS
 from os_vif.host.ovn.resources import Row, derived_uuid
 from os_vif.host.ovn.rules import RULES
-from os_vif.host.ovn.system import transactions
+from os_vif.host.ovn.system import guesses, transactions
 from os_vif.system import ovsdb
 from tests import northbound as rows
 from tests import ovn, strangers
@@ -57,6 +57,7 @@ def server(only_server: ovn.Server) -> ovn.Server:
         deleted = [{"op": "delete", "table": name, "where": []} for name in names]
         answers = strangers.transact(only_server, *deleted, idle)
         assert not [answer for answer in answers if "error" in answer]
+    guesses._seen.clear()
     return only_server
 
 
@@ -365,6 +366,110 @@ def test_what_is_asked(server: ovn.Server, monkeypatch: Any) -> None:
     assert [it["op"] for it in write] == ["insert", "wait", "mutate"]
     look, where, write = asked(lambda: network.delete([rows.network(ports=31), many[1]], nb))
     assert [it["op"] for it in where] == ["select"] * (31 + 5)
+
+
+@pytest.fixture
+def known(server: ovn.Server, monkeypatch: Any) -> list[list[str]]:
+    """Return what will be asked, after a network was looked at that has two ports."""
+    trips: list[list[str]] = []
+    transact = ovsdb.Connection.transact
+
+    def counted(connection: Any, operations: Any, deadline: Any) -> Any:
+        trips.append([it["op"] for it in operations])
+        return transact(connection, operations, deadline)
+
+    network.apply([rows.network()], rows.nb(server))
+    network.check([rows.network()], rows.nb(server))
+    monkeypatch.setattr(ovsdb.Connection, "transact", counted)
+    return trips
+
+
+MORE = [rows.network(ports=2, first=11)]
+"""Others in the same network."""
+LOOK = ["select"] * (2 + 2 + 1)
+
+
+def test_new_ports_in_a_network_that_is_known(server: ovn.Server, known: Any) -> None:
+    """They are made without a look; that all is as it was the transaction says itself."""
+    nb = rows.nb(server)
+    assert done(network.apply(MORE, nb)) == 2
+    assert known == [["wait", "wait", "insert", "insert", "mutate"]]
+    assert set(rows.rows(server)) == rows.wanted(rows.network(), *MORE)
+    known.clear()
+    assert done(network.apply(MORE, nb)) == 0
+    assert known == [LOOK], "what was made is not made again"
+    network.gc([rows.network()], "lab", nb)
+    known.clear()
+    network.apply(MORE, nb)
+    assert len(known) == 1
+    known.clear()
+    [found] = network.plan([rows.network(ports=2, first=21)], nb)
+    assert len(found.steps) == 2
+    assert known[0] == LOOK, "who only tells has looked"
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+def test_new_ports_that_somebody_has_made(
+    server: ovn.Server, known: Any, all_of_them: bool
+) -> None:
+    nb, ports = rows.nb(server), 2 if all_of_them else 1
+    network.apply([rows.network(ports=ports, first=11)], nb)
+    for seen in guesses._seen.values():
+        seen.children.clear()  # by another process
+    known.clear()
+    assert done(network.apply(MORE, nb)) == 2 - ports
+    assert known[1] == LOOK
+    assert [it.steps for it in network.check(MORE, nb)] == [()]
+
+
+@pytest.mark.parametrize(
+    ("act", "steps"),
+    [
+        ("set Logical_Switch os-vif-lab-blue other_config:theirs=1", 2),
+        ("set Logical_Switch os-vif-lab-blue name=other", 3),
+        ("set DHCP_Options {dhcp} options:router=10.5.0.9", 3),
+        ("clear Logical_Switch os-vif-lab-blue external_ids", 3),
+        ("ls-del os-vif-lab-blue", 3),
+    ],
+)
+def test_a_network_that_is_not_as_it_was(
+    server: ovn.Server, known: Any, act: str, steps: int
+) -> None:
+    nb = rows.nb(server)
+    server.nbctl(*act.format(dhcp=derived_uuid("DHCP_Options", "lab-blue", "10.5.0.0/16")).split())
+    assert done(network.apply(MORE, nb)) == steps
+    assert known[1] == LOOK
+    assert [it.steps for it in network.check(MORE, nb)] == [()]
+    if "theirs" in act:
+        assert "theirs" in server.nbctl("get", "Logical_Switch", "os-vif-lab-blue", "other_config")
+    known.clear()
+    network.apply([rows.network(ports=1, first=21)], nb)
+    network.apply([rows.network(ports=1, first=22)], nb)
+    assert [len(trip) for trip in known][-1] == 4, "it is known again"
+
+
+def test_a_network_that_is_anothers_since(server: ovn.Server, known: Any) -> None:
+    nb = rows.nb(server)
+    server.nbctl("set", "Logical_Switch", "os-vif-lab-blue", "external_ids:os-vif-owner=other")
+    before = there_before(server)
+    with pytest.raises(exception.ResourceConflict, match="of owner other"):
+        network.apply(MORE, nb)
+    assert there_before(server) == before
+    server.nbctl("set", "Logical_Switch", "os-vif-lab-blue", "external_ids:os-vif-owner=lab")
+    assert done(network.apply(MORE, nb)) == 2, "what it was is not held against anybody"
+
+
+def test_new_ports_that_are_refused(server: ovn.Server, known: Any) -> None:
+    nb, before = rows.nb(server), there_before(server)
+    with pytest.raises(exception.StepFailed, match=r"vifs\[11\].vlan: .*5000 is not in the valid"):
+        network.apply([rows.network(ports=2, first=11, tag=5000)], nb)
+    server.nbctl("ls-add", "theirs", "--", "lsp-add", "theirs", "blue-12")
+    with pytest.raises(
+        exception.ResourceConflict, match=r"port blue-12 .*name is taken.*in theirs"
+    ):
+        network.apply(MORE, nb)
+    server.nbctl("ls-del", "theirs")
+    assert there_before(server) == before
 
 
 # --- what is refused ------------------------------------------------------------------------------

@@ -110,6 +110,17 @@ def test_some_who_make_and_some_who_remove(server: ovn.Server, rounds: int) -> N
         assert set(rows.rows(server)) in (set(), rows.wanted(*wanted))
 
 
+def test_many_who_add_to_a_network_that_they_know(server: ovn.Server) -> None:
+    nb, wanted = rows.nb(server), [rows.network(ports=0)]
+    network.apply(wanted, nb)
+    network.check(wanted, nb)
+    files = [[rows.network("blue", 4, first=1 + 2 * number)] for number in range(WRITERS)]
+    assert at_once(*[lambda its=its: network.apply(its, nb) for its in files]) == []
+    assert set(rows.rows(server)) == rows.wanted(*(it for its in files for it in its))
+    for its in files:
+        assert [it.steps for it in network.check(its, nb)] == [()]
+
+
 def test_many_threads_of_one_process(server: ovn.Server) -> None:
     nb = rows.nb(server)
     files = [[rows.network("blue", 4, first=1 + 2 * number)] for number in range(WRITERS)]
@@ -160,6 +171,26 @@ def test_killed_at_each_message(server: ovn.Server) -> None:
         number += 1
     assert number >= 4
     assert seen == {True, False}
+
+
+def test_killed_where_nothing_is_looked_at_first(server: ovn.Server) -> None:
+    nb, ground, wanted = rows.nb(server), [rows.network(ports=0)], [rows.network(ports=4)]
+    network.apply(ground, nb)
+    number, was_killed, seen = 0, True, set()
+    while was_killed:
+        network.check(ground, nb)
+        ovsdb._idle.clear()
+        was_killed = killing.killed(lambda: network.apply(wanted, nb), number, MOMENTS)
+        there = set(rows.rows(server))
+        assert there in (rows.wanted(*ground), rows.wanted(*wanted)), number
+        seen.add(len(there))
+        network.apply(wanted, nb)
+        assert set(rows.rows(server)) == rows.wanted(*wanted), number
+        assert [it.steps for it in network.check(wanted, nb)] == [()]
+        network.gc(ground, "lab", nb)
+        number += 1
+    assert number >= 2
+    assert len(seen) == 2
 
 
 # --- servers --------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from os_vif.engine.place import Place
     from os_vif.engine.runner import Group, Report
     from os_vif.engine.step import Step
+    from os_vif.host.ovn.questions import Wanted
+    from os_vif.host.ovn.resources import Northbound
+    from os_vif.host.ovn.system import guesses
     from os_vif.host.ovn.system.rows import Doubts
 
 _doubts: contextvars.ContextVar[Doubts | None] = contextvars.ContextVar("doubts", default=None)
@@ -40,14 +43,16 @@ the way; who changes nothing has to look for all that."""
 def _look(
     asked: Mapping[Question[Any, Any], set[Any]], host: Host, place: Place
 ) -> Iterable[Asked]:
-    from os_vif.host.ovn.system import following, neighbours, rows
+    from os_vif.host.ovn.system import following, guesses, neighbours, rows
     from os_vif.system import ovsdb
 
     database = place.database
     wanted = sorted(asked.get(ROWS, ()), key=lambda it: it[:2])
     names = sorted(asked.get(NAMES, ()))
     doubts = _doubts.get()
-    if wanted or names:
+    if doubts is not None and not names and (guessed := _guess(place.database, wanted, doubts)):
+        host[ROWS].update(guessed)
+    elif wanted or names:
         found = ovsdb.ask(
             database,
             lambda server, deadline: rows.look_up(server, wanted, names, doubts, deadline),
@@ -55,6 +60,7 @@ def _look(
         host[ROWS].update(found.rows)
         host[NAMES].update(found.names)
         host[CHILDREN].update(found.children)
+        guesses.look_back(database, found.rows)
     if CHILDREN in asked:
         held = ovsdb.ask(database, functools.partial(rows.children, sorted(asked[CHILDREN])))
         host[CHILDREN].update(held)
@@ -72,10 +78,19 @@ def _look(
     return ()
 
 
+def _guess(database: Northbound, wanted: Sequence[Wanted], doubts: Doubts) -> guesses.Rows:
+    """Return what need not be looked at: at the first try of a call."""
+    from os_vif.host.ovn.system import guesses
+
+    doubts.guessed = {} if doubts.looked else guesses.guess(database, wanted) or {}
+    doubts.looked = True
+    return doubts.guessed
+
+
 def _run(place: Place, groups: Sequence[Group]) -> list[Report]:
     from os_vif.host.ovn.system import rows, transactions
 
-    return transactions.run(place.database, groups, _doubts.get() or rows.Doubts(set(), set()))
+    return transactions.run(place.database, groups, _doubts.get() or rows.Doubts())
 
 
 def _take_back(_place: Place, _back: Sequence[Step]) -> list[str]:
@@ -87,7 +102,7 @@ def _one_call() -> Iterator[None]:
     from os_vif.host.ovn.system import rows
     from os_vif.system import ovsdb_calls
 
-    token = _doubts.set(rows.Doubts(set(), set()))
+    token = _doubts.set(rows.Doubts())
     try:
         with ovsdb_calls.one_call():
             yield

@@ -7,6 +7,7 @@ many there are, to read it does not.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -34,15 +35,21 @@ class Found(NamedTuple):
     children: dict[str, tuple[NbRow, ...]]
 
 
-class Doubts(NamedTuple):
-    """What a call has learned to look for, which costs more the more the database holds.
+@dataclasses.dataclass(slots=True)
+class Doubts:
+    """What a call that changes something has learned.
 
-    :ivar names: tables and names of which a transaction was refused.
+    :ivar names: tables and names of which a transaction was refused: to look for them costs more
+        the more the database holds, as it does for the next.
     :ivar roots: the roots that held more than was to go with them.
+    :ivar guessed: what was not looked at, by ``_uuid``: see :mod:`.guesses`.
+    :ivar looked: whether anything was looked at, or guessed.
     """
 
-    names: set[tuple[str, str]]
-    roots: set[str]
+    names: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    roots: set[str] = dataclasses.field(default_factory=set)
+    guessed: Mapping[str, NbRow | None] = dataclasses.field(default_factory=dict)
+    looked: bool = False
 
 
 def look_up(

@@ -15,9 +15,10 @@ from typing import Any
 
 from os_vif.engine.runner import Group, Report
 from os_vif.engine.step import Args, Step
-from os_vif.host.ovn.questions import NAMED, UP
+from os_vif.host.ovn.questions import NAMED, UP, NbRow
 from os_vif.host.ovn.resources import OWNER_KEY, PARENTS, ROWS_AT_ONCE, Northbound
 from os_vif.host.ovn.steps import briefly
+from os_vif.host.ovn.system import guesses
 from os_vif.host.ovn.system.rows import Doubts
 from os_vif.system import ovsdb
 from os_vif.system import ovsdb_wire as wire
@@ -51,6 +52,13 @@ class _Transaction:
             return
         self._guarded.add((table, uuid))
         self.add(step, _there(table, [*wire.by_uuid(uuid), _is_of(owner)]))
+
+    def guess(self, row: NbRow) -> None:
+        """Let all fail unless a row is as it was."""
+        then = {name: _wire_of(value) for name, value in row.columns.items()}
+        where = wire.by_uuid(row.uuid)
+        self.add(None, wire.wait(row.table, where, [*then], until="==", rows=[then]))
+        self._guarded.add((row.table, row.uuid))
 
     def set_row(self, step: Step) -> None:
         args = step.args
@@ -117,6 +125,10 @@ def _wire(items: Sequence[Any]) -> Any:
     return members[0] if len(members) == 1 else wire.to_set(members)
 
 
+def _wire_of(value: Any) -> Any:
+    return wire.to_map(value) if isinstance(value, dict) else _wire(value)
+
+
 def run(database: Northbound, groups: Sequence[Group], doubts: Doubts) -> list[Report]:
     """Run groups of steps: all, or as many thousands of the first as there was no error for."""
     reports: list[Report] = [{"error": None, "unchanged": [], "seen": {}} for _group in groups]
@@ -163,6 +175,9 @@ def _commit(database: Northbound, todo: Sequence[Step], doubts: Doubts, *, count
     :param count: have ovn-northd say when it has followed, if the caller is to wait for it
     """
     txn = _Transaction()
+    for row in doubts.guessed.values():
+        if row is not None:
+            txn.guess(row)
     for step in todo:
         (txn.set_row if step.kind == "set_row" else txn.remove_row)(step)
     txn.close()
@@ -171,10 +186,14 @@ def _commit(database: Northbound, todo: Sequence[Step], doubts: Doubts, *, count
     try:
         ovsdb.ask(database, lambda server, deadline: server.transact(txn.operations, deadline))
     except Refused as error:
+        if doubts.guessed:
+            guesses.refused(database, doubts.guessed)
+            raise _Failed(None, errno.EEXIST, error.strerror or error.kind) from error
         whose = next(iter(txn.owners[error.position : error.position + 1]), None)
         raise _refused(error, whose, todo, doubts) from error
     except OvsdbError as error:
         raise _Failed(None, error.errno or errno.EIO, error.strerror or str(error)) from error
+    guesses.done(database, todo)
 
 
 def _refused(error: Refused, step: Step | None, todo: Sequence[Step], doubts: Doubts) -> _Failed:
