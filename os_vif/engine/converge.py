@@ -381,7 +381,11 @@ def name_devices(requests: Sequence[Request], place: Place) -> None:
     new = [request for request in requests if not request.by_own_names]
     both = [topology for it in new for topology in (it.topology, it.shared) if topology]
     asked = planner.names(both)
-    host = steady.observe(asked, place, with_daemon=False) if asked else Host()
+    if not asked:
+        for request in new:
+            request.by_own_names = True
+        return
+    host = steady.observe(asked, place, with_daemon=False)
     for request in new:
         request.name(host)
 

@@ -249,9 +249,10 @@ def run(
         if not going or (together and any(work.report["error"] for work in works)):
             break
         # Devices first when plugging; unplugging, every group begins with what holds them.
-        target = min(work.target() for work in going)
-        mine = [work for work in going if work.target() == target]
-        parts = [work.next_part() for work in mine]
+        heads = [(work.target(), work) for work in going]
+        target = min(head for head, _work in heads)
+        mine = [work for head, work in heads if head == target]
+        parts = [work.next_part(target) for work in mine]
         try:
             reports = _run_part(place, target, parts, merge=merge)
         except BaseException as error:
@@ -283,12 +284,11 @@ class _Work:
         """Return where the next step goes."""
         return _goes_to(self._place, self.rest[0][0])
 
-    def next_part(self) -> Group:
-        """Return the next steps that go to the same place."""
-        target = self.target()
-        part: Group = []
-        while self.rest and self.target() == target:
-            part.append(self.rest.pop(0))
+    def next_part(self, target: tuple[int, str]) -> Group:
+        """Return the next steps that go to one place."""
+        there = (_goes_to(self._place, step) != target for step, _undo in self.rest)
+        end = next((at for at, elsewhere in enumerate(there) if elsewhere), len(self.rest))
+        part, self.rest = self.rest[:end], self.rest[end:]
         return part
 
     def take_up(self, part: Group, report: Report) -> None:

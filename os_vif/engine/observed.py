@@ -9,6 +9,7 @@ they will do; so the model is also the host as it will be.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -109,6 +110,13 @@ class Host:
         if found is None:
             found = self.answers[question] = {}
         return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Host:
+        answers = {
+            question: {key: copy.deepcopy(answer, memo) for key, answer in found.items()}
+            for question, found in self.answers.items()
+        }
+        return Host(answers, list(self.unseen))
 
     def device_gone(self, name: str) -> None:
         """Write down that a device is gone, with all that goes with it."""

@@ -25,21 +25,17 @@ def _is_uuid(value: Any) -> bool:
 
 def _is_map(value: Any) -> bool:
     """Tell whether this is a map of texts."""
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and value[0] == "map"
-        and isinstance(value[1], list)
-        and all(
-            isinstance(pair, list) and len(pair) == 2 and all(map(_is_text, pair))
-            for pair in value[1]
-        )
-    )
-
-
-def _is_value(value: Any) -> bool:
-    """Tell whether this is a value of any kind (RFC 7047, 5.1)."""
-    return _is_map(value) or _set_of(_is_atom, 0, _MANY)(value)
+    if not (isinstance(value, list) and len(value) == 2 and value[0] == "map"):
+        return False
+    pairs = value[1]
+    if not isinstance(pairs, list):
+        return False
+    for pair in pairs:
+        if not (isinstance(pair, list) and len(pair) == 2):
+            return False
+        if not (isinstance(pair[0], str) and isinstance(pair[1], str)):
+            return False
+    return True
 
 
 def _is_atom(value: Any) -> bool:
@@ -61,6 +57,14 @@ def _set_of(is_one: Callable[[Any], bool], least: int, most: int) -> Callable[[A
 
 
 _MANY = 1 << 20
+_is_set_of_any = _set_of(_is_atom, 0, _MANY)
+
+
+def _is_value(value: Any) -> bool:
+    """Tell whether this is a value of any kind (RFC 7047, 5.1)."""
+    return isinstance(value, str) or _is_map(value) or _is_set_of_any(value)
+
+
 _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "_uuid": _is_uuid,
     "name": _is_text,
@@ -113,11 +117,12 @@ def _fault(operation: Mapping[str, Any], result: Any) -> str:
     rows = result.get("rows")
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         return f"the rows of {operation['table']} are {_short(rows)}"
+    shapes = [(column, _SHAPES.get(column, _is_value)) for column in operation["columns"]]
     for row in rows:
-        for column in operation["columns"]:
+        for column, is_well in shapes:
             if column not in row:
                 return f"a row of {operation['table']} has no {column}"
-            if not _SHAPES.get(column, _is_value)(row[column]):
+            if not is_well(row[column]):
                 return f"{column} of a row of {operation['table']} is {_short(row[column])}"
     return ""
 

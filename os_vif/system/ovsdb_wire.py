@@ -92,7 +92,7 @@ def from_map(value: Any) -> dict[str, Any]:
 
 def to_map(value: Mapping[str, str]) -> list[Any]:
     """Return the wire form of a map."""
-    return ["map", [[key, item] for key, item in value.items()]]
+    return ["map", [*map(list, value.items())]]
 
 
 def from_set(value: Any) -> list[Any]:

@@ -47,8 +47,13 @@ def _values(value: Any) -> list[Any]:
     """Return what a column is to hold as :mod:`.questions` has it."""
     if not isinstance(value, tuple):
         return [_plain(value)]
+    if len(value) < _SOME:
+        return [_plain(item) for item in value]
     plain = {_key(item): item for item in map(_plain, value)}
     return [plain[key] for key in sorted(plain)]
+
+
+_SOME = 2
 
 
 def _plain(item: Any) -> Any:
@@ -88,7 +93,7 @@ def _plug_row(draft: Draft, row: Row) -> None:
         columns = {
             name: items
             for name, items in columns.items()
-            if there.set(name) != items and sorted(there.set(name), key=_key) != items
+            if (its := there.set(name)) != items and sorted(its, key=_key) != items
         }
         keys = {column: _differing(its, there.map(column)) for column, its in keys.items()}
         keys = {column: its for column, its in keys.items() if its}

@@ -7,7 +7,6 @@ step back: all of a call are one transaction, which is done or is not.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -33,10 +32,11 @@ def _set_row(host: Host, args: Args) -> None:
         left = {tuple(it[:3]) for it in args["detach"]}
         kept = [it for it in parents if it[:3] not in left]
         parents = (*kept, Parent(*args["attach"][:3]))
-    made = dataclasses.replace(row, columns=columns, parents=parents)
+    made = NbRow(row.table, row.uuid, columns, parents)
     host[ROWS][row.uuid] = made
-    if (row.table, made.name) in host[NAMES]:
-        host[NAMES][row.table, made.name] = made
+    names = host[NAMES]
+    if names and (row.table, made.name) in names:
+        names[row.table, made.name] = made
 
 
 def _remove_row(host: Host, args: Args) -> None:

@@ -303,13 +303,12 @@ def read(table: str, row: wire.Row) -> NbRow:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, list) and value[0] == "map":
+    if not isinstance(value, list):
+        return [value]
+    if value[0] == "map":
         return wire.from_map(value)
-    return [_item(item) for item in wire.from_set(value)]
-
-
-def _item(item: Any) -> Any:
-    return {"uuid": item[1]} if isinstance(item, list) else item
+    members = wire.from_set(value)
+    return [{"uuid": item[1]} if isinstance(item, list) else item for item in members]
 
 
 def _transact(server: Connection, asked: list[wire.Operation], deadline: Deadline) -> list[Any]:

@@ -65,24 +65,31 @@ class _Transaction:
         table, uuid, owner = args["table"], args["uuid"], args["owner"]
         columns = {name: _wire(items) for name, items in args["columns"].items()}
         if args["new"]:
-            maps = {name: wire.to_map(keys) for name, keys in args["keys"].items()}
-            self.add(step, wire.insert_as(table, uuid, {**columns, **maps}))
+            for name, keys in args["keys"].items():
+                columns[name] = wire.to_map(keys)
+            self.add(step, wire.insert_as(table, uuid, columns))
             self._made.add(uuid)
-        elif args["unmarked"] is not None:
-            ids = ["map", [[key, text] for key, text in args["unmarked"].items()]]
-            self.add(step, _there(table, [*wire.by_uuid(uuid), [_IDS, "==", ids]]))
-            self._guarded.add((table, uuid))
         else:
-            self._guard(step, table, uuid, owner)
-        if columns and not args["new"]:
-            self.add(step, wire.update(table, wire.by_uuid(uuid), columns))
-        mutations = [it for name, keys in args["keys"].items() for it in wire.set_keys(name, keys)]
-        if mutations and not args["new"]:
-            self.add(step, wire.mutate(table, wire.by_uuid(uuid), mutations))
+            self._change_row(step, columns)
         for parent in args["detach"]:
             self._leaving.setdefault((owner, *parent[:3]), []).append(uuid)
         if args["attach"] is not None:
             self._joining.setdefault((owner, *args["attach"][:3]), []).append(uuid)
+
+    def _change_row(self, step: Step, columns: wire.Row) -> None:
+        args = step.args
+        table, uuid = args["table"], args["uuid"]
+        if args["unmarked"] is not None:
+            ids = wire.to_map(args["unmarked"])
+            self.add(step, _there(table, [*wire.by_uuid(uuid), [_IDS, "==", ids]]))
+            self._guarded.add((table, uuid))
+        else:
+            self._guard(step, table, uuid, args["owner"])
+        if columns:
+            self.add(step, wire.update(table, wire.by_uuid(uuid), columns))
+        mutations = [it for name, keys in args["keys"].items() for it in wire.set_keys(name, keys)]
+        if mutations:
+            self.add(step, wire.mutate(table, wire.by_uuid(uuid), mutations))
 
     def remove_row(self, step: Step) -> None:
         args = step.args
@@ -122,7 +129,7 @@ def _is_of(owner: str) -> list[Any]:
 
 def _wire(items: Sequence[Any]) -> Any:
     members = [["uuid", it["uuid"]] if isinstance(it, dict) else it for it in items]
-    return members[0] if len(members) == 1 else wire.to_set(members)
+    return members[0] if len(members) == 1 else ["set", members]
 
 
 def _wire_of(value: Any) -> Any:
