@@ -41,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help=f"comma-separated: '{sections.BRIDGE}' for a tap on a Linux bridge, or some contenders"
         f" there ({keys}); '{sections.SWITCH}' for Open vSwitch, '{sections.TOGETHER}' for many"
-        f" ports, '{sections.STARTING}' for fresh processes, '{sections.MACVTAP}' for macvtaps;"
-        " prints only",
+        f" ports, '{sections.STARTING}' for fresh processes, '{sections.MACVTAP}' for macvtaps,"
+        f" '{sections.RUNNING}' for guests' programs; prints only",
     )
     parser.add_argument(
         "--output",

@@ -17,8 +17,10 @@ NEW, NEW_DAEMON = "5.3.0", "5.3.0-daemon"
 CNI = "cni"
 IP_BATCH = "ip-batch"
 LIBVIRT, LIBVIRT_CARD = "libvirt", "libvirt-card"
+SCRIPT, RUN, RUN_BEGUN = "script", "os-vif run", "run-begun"
 
 _SWITCH_FLOOR = "benchmarks.openvswitch.floor"
+_RUNNING = "benchmarks.running.driver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Contender:
             environments.install_libvirt()
         elif self.driver == _SWITCH_FLOOR:
             environments.install_openvswitch()
+        elif self.driver == _RUNNING:
+            environments.install_libvirt()
 
 
 def _os_vif(
@@ -154,3 +158,17 @@ MACVTAP_CONTENDERS = (
     ),
 )
 """Who plugs macvtaps."""
+
+RUNNING_CONTENDERS = (
+    Contender(SCRIPT, "ip tuntap and QEMU, a script", _RUNNING, arguments={"how": "script"}),
+    Contender(
+        RUN_BEGUN,
+        "os-vif run, its own start aside",
+        _RUNNING,
+        environments.OURS,
+        {"how": "begun"},
+        alias=True,
+    ),
+    Contender(RUN, "os-vif run", _RUNNING, environments.OURS, {"how": "run"}, alias=True),
+)
+"""Who starts guests."""

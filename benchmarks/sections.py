@@ -10,6 +10,7 @@ from benchmarks import measure, report
 from benchmarks.contenders import (
     CONTENDERS,
     MACVTAP_CONTENDERS,
+    RUNNING_CONTENDERS,
     SWITCH_CONTENDERS,
     Contender,
 )
@@ -18,6 +19,8 @@ from benchmarks.macvtap import report as macvtap_report
 from benchmarks.measure import Tick
 from benchmarks.openvswitch import measure as switch_measure
 from benchmarks.openvswitch import report as switch_report
+from benchmarks.running import measure as running_measure
+from benchmarks.running import report as running_report
 from benchmarks.starting import measure as starting_measure
 from benchmarks.starting import report as starting_report
 from benchmarks.tables import Chapter
@@ -26,6 +29,7 @@ from benchmarks.together import report as together_report
 from benchmarks.together.grounds import PLACES
 
 BRIDGE, SWITCH, TOGETHER, STARTING, MACVTAP = "bridge", "ovs", "together", "starting", "macvtap"
+RUNNING = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def _together(quick: bool) -> Section:
         return together_report.chapter(together_report.TogetherResults(plan, samples))
 
     contenders = [each for place in PLACES.values() for each in place.contenders]
-    return Section("many ports", contenders, together_measure.ticks(plan), 7.5, run)
+    return Section("many ports", contenders, together_measure.ticks(plan), 6.5, run)
 
 
 def _starting(quick: bool) -> Section:
@@ -121,6 +125,19 @@ def _macvtap(quick: bool) -> Section:
     return Section("one macvtap", MACVTAP_CONTENDERS, ticks, 0.5, run)
 
 
+def _running(quick: bool) -> Section:
+    plan = running_measure.RUNNING_QUICK if quick else running_measure.RunningPlan()
+
+    def run(tick: Tick) -> Chapter:
+        samples = running_measure.RunningSamples()
+        running_measure.running(RUNNING_CONTENDERS, plan, samples, tick)
+        results = running_report.RunningResults(RUNNING_CONTENDERS, plan, samples)
+        return running_report.chapter(results)
+
+    ticks = running_measure.ticks(RUNNING_CONTENDERS, plan)
+    return Section("guests' programs", RUNNING_CONTENDERS, ticks, 1, run)
+
+
 def chosen(only: str | None, *, quick: bool, floor: Floor) -> list[Section]:
     """What to measure, in the order of the page.
 
@@ -133,6 +150,7 @@ def chosen(only: str | None, *, quick: bool, floor: Floor) -> list[Section]:
         TOGETHER: _together,
         STARTING: _starting,
         MACVTAP: _macvtap,
+        RUNNING: _running,
     }
     keys = [contender.key for contender in CONTENDERS]
     names = [BRIDGE, *made] if only is None else [name.strip() for name in only.split(",")]

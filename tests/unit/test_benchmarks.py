@@ -26,6 +26,7 @@ from benchmarks.drivers.unprivileged import Late
 from benchmarks.measure import turned
 from benchmarks.openvswitch.modes import device
 from benchmarks.port import Port, port
+from benchmarks.running.first import firmware
 from benchmarks.sections import Floor
 from benchmarks.starting.measure import BARE, COMPLETION, commands, starts
 from benchmarks.statistics import Summary, quantile, ratio, summarize
@@ -92,7 +93,8 @@ def _titles(only: str | None) -> list[str]:
 def test_only_chooses_and_names_what_it_does_not_know() -> None:
     assert _titles("together") == ["many ports"]
     assert _titles("macvtap, ovs") == ["one port of Open vSwitch", "one macvtap"]
-    assert len(_titles(None)) == 5
+    assert _titles("run") == ["guests' programs"]
+    assert len(_titles(None)) == 6
     (some,) = sections.chosen("4.3.1, floor", quick=True, floor=Floor())
     assert [each.key for each in some.contenders] == [FLOOR, OLD]
     (all_,) = sections.chosen("bridge", quick=True, floor=Floor())
@@ -110,6 +112,14 @@ def test_processes_are_releases_the_library_below_them_python_itself_and_the_com
     assert found["os-vif 6"][0] == "six"
     assert found["os-vif 5.3.0"] == ("five", found["os-vif 6"][1])
     assert found[BARE] == ("six", "pass")
+
+
+def test_a_processor_begins_with_what_says_so() -> None:
+    """At the reset vector, 16 bytes below the end of what is mapped below 4 GiB."""
+    found = firmware()
+    assert len(found) == 1 << 16
+    assert found[-16:-12] == b"\xb0!\xe6\xe9"
+    assert len(found[-16:]) == 16
 
 
 def test_each_command_finds_what_it_needs() -> None:

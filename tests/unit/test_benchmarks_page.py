@@ -21,6 +21,10 @@ from benchmarks.contenders import (
     OLD,
     OURS,
     OURS_DAEMON,
+    RUN,
+    RUN_BEGUN,
+    RUNNING_CONTENDERS,
+    SCRIPT,
     SWITCH_CONTENDERS,
 )
 from benchmarks.macvtap import report as macvtap_report
@@ -29,6 +33,8 @@ from benchmarks.measure import Plan, Samples
 from benchmarks.openvswitch import report as switch_report
 from benchmarks.openvswitch.measure import SwitchPlan, SwitchSamples
 from benchmarks.openvswitch.modes import HYBRID, TAP
+from benchmarks.running import report as running_report
+from benchmarks.running.measure import RunningPlan, RunningSamples
 from benchmarks.starting import report as starting_report
 from benchmarks.starting.measure import BARE, StartingPlan, StartingSamples
 from benchmarks.tables import Chapter, Gain
@@ -122,6 +128,12 @@ def _starting() -> Chapter:
     return starting_report.chapter(starting_report.StartingResults(StartingPlan(), samples))
 
 
+def _running(**first: float) -> Chapter:
+    samples = RunningSamples(first={key: [seconds] * 3 for key, seconds in first.items()})
+    results = running_report.RunningResults(RUNNING_CONTENDERS, RunningPlan(), samples)
+    return running_report.chapter(results)
+
+
 def _all() -> list[Chapter]:
     return [
         _bridge(floor=0.001, ours=0.0015, old=0.012, new=0.006),
@@ -129,6 +141,7 @@ def _all() -> list[Chapter]:
         _together(),
         _starting(),
         _macvtap(floor=0.001, ours=0.002, libvirt=0.009, card=0.004),
+        _running(**{SCRIPT: 0.2, RUN_BEGUN: 0.25, RUN: 0.6}),
     ]
 
 
@@ -204,6 +217,15 @@ def test_a_macvtap_of_libvirts_is_told_from_what_its_guest_costs() -> None:
         "libvirt, a card without a device": ("4.00x", "4.00x"),
         macvtap_report.SHARE: ("5.00x", "5.00x"),
     }
+
+
+def test_a_guests_program_is_compared_with_a_script_but_for_its_own_start() -> None:
+    chapter = _running(**{SCRIPT: 0.2, RUN_BEGUN: 0.25, RUN: 0.6})
+    assert [row[1:] for row in chapter.ratios[0].rows] == [("1.00x",), ("1.25x",), ("3.00x",)]
+    assert [row[1:] for row in chapter.targets] == [("≤ 1.3x", "1.25x", "yes")]
+    [(*_rest, met)] = _running(**{SCRIPT: 0.2, RUN_BEGUN: 0.28}).targets
+    assert met == "no"
+    assert _running(**{RUN_BEGUN: 0.28}).targets == []
 
 
 def test_tables_leave_out_what_was_not_measured() -> None:
