@@ -19,13 +19,24 @@ FRAME = 1400
 _MARK = b"counted" * 3
 
 
-def rate(source: Guest, target: Guest, kilobits: int, seconds: float = 2.0) -> float:
+def rate(
+    source: Guest,
+    target: Guest,
+    kilobits: int,
+    seconds: float = 2.0,
+    *,
+    framed: Callable[[bytes], bytes] | None = None,
+) -> float:
     """Return how many kbit/s of Ethernet arrive, once what may come at once has come.
 
     :param kilobits: what is expected: twice as much is sent, or as much as can be.
+    :param framed: makes a frame of its text; one from source to target unless told.
     """
     text = _MARK + b"." * (FRAME - len(_MARK))
-    frame = guest.ethernet(target.mac, source.mac, guest.ETH_ARP, text)
+    if framed is None:
+        frame = guest.ethernet(target.mac, source.mac, guest.ETH_ARP, text)
+    else:
+        frame = framed(text)
     return rate_of(lambda: source.send(frame), target.descriptor, kilobits, seconds)
 
 

@@ -92,7 +92,7 @@ def test_set_seen_and_taken_back(switch: Switch, datapath: str) -> None:
 
 @pytest.mark.parametrize("burst", [None, "256 KiB"])
 def test_what_the_guest_sends(switch: Switch, burst: str | None) -> None:
-    """The columns alone: to obey them takes the datapath of the kernel, with its module."""
+    """The columns alone: to obey them takes the kernel's datapath, which the lab's guest has."""
     vif = vifs_ovs.plain(tap=False, datapath="system")
     said = {} if burst is None else {"burst": burst}
     expected = str((128 if burst is None else 256) * 1024 * 8 // 1000)

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 import os_vif
-from tests import spoofed, switch_witness, vifs, vifs_ovs, witness
-from tests.guest import guests
+from tests import guest, rates, spoofed, switch_witness, vifs, vifs_ovs, witness
+from tests.guest import Guest, guests
 from tests.openvswitch import Switch
 
 pytestmark = pytest.mark.lab
@@ -50,3 +53,50 @@ def test_a_guest_on_the_kernels_datapath_is_kept_to_its_addresses(switch: Switch
         for vif in (one, other):
             os_vif.unplug(vif, vifs.instance())
     assert spoofed.tables() == []
+
+
+KBIT = 800
+MDNS = ("2001:db8::1", "ff02::fb", "33:33:00:00:00:fb")
+
+
+def from_guest(kilobits: int) -> Any:
+    return vifs.configured("ovs", rates_from_guest={vifs.vif_id(1): kilobits * 1000})
+
+
+def to_a_group(source: Guest) -> Callable[[bytes], bytes]:
+    """Return what makes frames to an IPv6 multicast group."""
+    address, group, mac = MDNS
+
+    def framed(text: bytes) -> bytes:
+        packet = guest.ipv6(address, group, guest.udp(text), 17, hops=1)
+        return guest.ethernet(mac, source.mac, guest.ETH_IPV6, packet)
+
+    return framed
+
+
+def test_what_a_guest_sends_is_limited(switch: Switch) -> None:
+    """Of ``ingress_policing_rate`` the kernel's datapath makes a policer, which drops the rest."""
+    switch.vsctl("add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=system")
+    before = switch_witness.snapshot(switch)
+    one, other = (vifs_ovs.plain(number, datapath="system") for number in (1, 2))
+    os_vif.plug(other, vifs.instance())
+    with from_guest(KBIT):
+        os_vif.plug(one, vifs.instance())
+        assert os_vif.check(one, vifs.instance()) == []
+    with guests((one.vif_name, one.address), (other.vif_name, other.address)) as (a, b):
+        a.wait_for(b)
+        b.wait_for(a)
+        # What may come at once is more than a second's: it must be over.
+        rates.rate(a, b, KBIT, 3)
+        rates.assert_about(rates.rate(a, b, KBIT, 4), KBIT)
+        rates.assert_about(rates.rate(a, b, KBIT, 4, framed=to_a_group(a)), KBIT)
+        assert rates.rate(b, a, 2 * KBIT, 4) > 1.5 * KBIT, "the other way is free"
+        with from_guest(2 * KBIT):
+            os_vif.plug(one, vifs.instance())
+        rates.rate(a, b, 2 * KBIT, 3)
+        rates.assert_about(rates.rate(a, b, 2 * KBIT, 4), 2 * KBIT)
+        os_vif.plug(one, vifs.instance())
+        assert rates.rate(a, b, 3 * KBIT, 4) > 2.5 * KBIT, "not described, not limited"
+    for vif in (one, other):
+        os_vif.unplug(vif, vifs.instance())
+    assert witness.differences(before, switch_witness.snapshot(switch)) == []
