@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import concurrent.futures
+import contextlib
 import fcntl
 import os
 import shutil
@@ -159,7 +160,7 @@ class Switch:
             listen.append(f"--ca-cert={self.certificates}/ca.pem")
         (self.folder / "db.sock").unlink(missing_ok=True)
         self._start("server", "usr/sbin/ovsdb-server", *listen, f"{self.folder}/conf.db")
-        self._until_it_listens(self.folder / "db.sock", "server")
+        self._until_it_listens("server")
 
     def start_vswitchd(self) -> None:
         """Start ovs-vswitchd, and wait until it has read the configuration."""
@@ -254,12 +255,20 @@ class Switch:
             )
             self._daemons[daemon] = started.result()
 
-    def _until_it_listens(self, path: Path, daemon: str) -> None:
+    def _until_it_listens(self, daemon: str) -> None:
+        """Wait until it does on each of its sockets, which it opens in no certain order."""
         deadline = time.monotonic() + PATIENCE
+        left: list[tuple[socket.AddressFamily, Any]] = [
+            (socket.AF_UNIX, f"{self.folder}/db.sock"),
+            *[(socket.AF_INET, ("127.0.0.1", TCP_PORT))] * bool(self.tcp),
+            *[(socket.AF_INET, ("127.0.0.1", SSL_PORT))] * bool(self.ssl),
+        ]
         while True:
-            with socket.socket(socket.AF_UNIX) as client:
-                if client.connect_ex(str(path)) == 0:
-                    return
+            with self._host.enter() if self.tcp or self.ssl else contextlib.nullcontext():
+                while left and _listens(*left[0]):
+                    del left[0]
+            if not left:
+                return
             ended = self._daemons[daemon].poll()
             said = (self.folder / f"{daemon}.out").read_text()
             assert ended is None, f"{daemon} ended with {ended}: {said}"
@@ -294,3 +303,8 @@ class Switch:
             # 3.3; what a release does not know it ignores.
             *("other_config:pmd-maxsleep=500", "other_config:pmd-sleep-max=500"),
         )
+
+
+def _listens(family: socket.AddressFamily, address: Any) -> bool:
+    with socket.socket(family) as client:
+        return client.connect_ex(address) == 0
