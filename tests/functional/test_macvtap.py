@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -465,9 +466,17 @@ def test_several_queues(card: Any) -> None:
             os.close(queue)
 
 
-def test_two_hosts_whose_nodes_collide() -> None:
+def test_two_hosts_whose_nodes_collide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both macvtaps have one index, and devtmpfs one /dev/tapN for it."""
     os_vif.initialize()
+    folders: list[str] = []
+    make = tempfile.mkdtemp
+
+    def making(**options: Any) -> str:
+        folders.append(make(**options))
+        return folders[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", making)
     hosts = [PrivateHost(), PrivateHost()]
     try:
         for number, host in enumerate(hosts):
@@ -483,7 +492,8 @@ def test_two_hosts_whose_nodes_collide() -> None:
     finally:
         for host in hosts:
             host.close()
-    assert not list(Path("/dev").glob(".os-vif-*"))
+    assert folders, "nodes are made anew"
+    assert not any(Path(folder).exists() for folder in folders)
 
 
 def test_the_end_of_a_tap(inside: Any) -> None:
