@@ -19,8 +19,12 @@ from tests import ovn, vifs, vifs_ovs, witness
 from tests.conftest import PrivateHost
 from tests.functional.calls import plug, steps_left, unplug
 from tests.openvswitch import Switch
+from tests.waiting import until
 
 pytestmark = pytest.mark.functional
+
+IN_VAIN_S = 4
+"""For what OVN is never going to bind; Open vSwitch must have followed by then."""
 
 
 @pytest.fixture
@@ -115,20 +119,20 @@ def test_a_port_that_is_there_already(centre: ovn.Centre, chassis: ovn.Chassis) 
 def test_one_that_waits_keeps_nobody_else_waiting(centre: ovn.Centre, chassis: ovn.Chassis) -> None:
     """One VIF is unknown to OVN; another, of another caller, is plugged meanwhile."""
     add_port(centre, 2)
-    with vifs.configured("ovs", ovs_vsctl_timeout=4):
-        failed: list[Exception] = []
+    failed: list[Exception] = []
 
-        def wait() -> None:
-            try:
-                with host.enter():
-                    plug(vifs_ovs.plain(1))
-            except exception.PlugException as error:
-                failed.append(error)
+    def wait() -> None:
+        try:
+            with host.enter():
+                plug(vifs_ovs.plain(1))
+        except exception.PlugException as error:
+            failed.append(error)
 
-        host = chassis._host
+    host = chassis._host
+    with vifs.configured("ovs", ovs_vsctl_timeout=20):
         waiting = threading.Thread(target=wait)
         waiting.start()
-        time.sleep(0.5)
+        until(lambda: chassis.switch.get("Interface", vifs.tap_name(1), "name"))
         plug(vifs_ovs.plain(2))
         assert waiting.is_alive()
         waiting.join()
@@ -139,9 +143,10 @@ def unbound(words: str, vif: Any = None) -> None:
     """Expect plugging to fail with the reason, to be undone, and ``check`` to say the same."""
     vif = vif or vifs_ovs.plain()
     before = witness.snapshot()
+    said = f"OVN has not bound it within {IN_VAIN_S} s.*{words}"
     with (
-        vifs.configured("ovs", ovs_vsctl_timeout=1),
-        pytest.raises(exception.PlugException, match=f"OVN has not bound it within 1 s.*{words}"),
+        vifs.configured("ovs", ovs_vsctl_timeout=IN_VAIN_S),
+        pytest.raises(exception.PlugException, match=said),
     ):
         plug(vif)
     # Open vSwitch gives its bridge the smallest MTU of its ports, when it gets to it.
@@ -242,7 +247,7 @@ def test_an_answer_of_an_earlier_binding(centre: ovn.Centre, chassis: ovn.Chassi
     chassis.end("controller")
     witness.ip(f"link delete {vifs.tap_name(1)}")
     with (
-        vifs.configured("ovs", ovs_vsctl_timeout=1),
+        vifs.configured("ovs", ovs_vsctl_timeout=IN_VAIN_S),
         pytest.raises(exception.PlugException, match="OVN has not bound it"),
     ):
         plug(vif)
@@ -285,7 +290,7 @@ def test_many(centre: ovn.Centre, chassis: ovn.Chassis) -> None:
     for number in (1, 2, 3):
         add_port(centre, number)
     asked = [(vifs_ovs.plain(number), vifs.instance()) for number in (1, 2, 3, 4)]
-    with vifs.configured("ovs", ovs_vsctl_timeout=5):
+    with vifs.configured("ovs", ovs_vsctl_timeout=15):
         outcomes = os_vif.plug_many(asked)
     assert [it.error is None for it in outcomes] == [True, True, True, False]
     assert "no logical port" in str(outcomes[3].error)
