@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import re
+import select
 import signal
 import sys
 import time
@@ -23,6 +24,7 @@ from os_vif.cli.main import main
 from os_vif.engine import families
 from tests.command import COMMAND
 from tests.functional.killing import killed
+from tests.waiting import PATIENCE_S
 
 from .conftest import BRIDGE, ENVIRONMENT, SERVER, TAP, OsVif
 from .test_exec import MACVTAP
@@ -87,6 +89,8 @@ class Started:
     def ends(self, number: int) -> None:
         """See that the program has been told a signal, and nothing else, and that all has ended."""
         assert self._said.read() == f"told {number}\n"
+        # What it says ends a moment before its VIF is closed.
+        assert select.select([self.guest], [], [], PATIENCE_S)[0]
 
     def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -482,7 +486,8 @@ def test_without_root(osvif: OsVif) -> None:
 
 
 def test_what_the_program_has_started_is_left_its_vif(osvif: OsVif) -> None:
-    script = "sleep 300 > /dev/null 2>&1 & echo $!; : {fds}"
+    script = "sleep 300 > /dev/null 2>&1 & echo $!; : {fds}; "
+    script += "until read -r name < /proc/$!/comm && [ $name = sleep ]; do :; done"
     done = osvif("run", osvif.file(TAP), "--", "sh", "-c", script, code=1)
     guest = int(done.stdout)
     try:
