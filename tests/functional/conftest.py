@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +15,13 @@ from os_vif.host.links import resources
 from os_vif.host.links.system import taps
 from os_vif.host.vhost_user.system import testpmd
 from os_vif.host.vhost_user.system.testpmd_words import Settings
+from os_vif.system import notices
 from tests import debian, dpdk, fast_path, libvirt_guests, openvswitch, vifs, witness
 from tests.conftest import PrivateHost
 from tests.debian import CACHE, locked
 from tests.lab.packages import Parts
 from tests.vm.machine import QEMUS
+from tests.waiting import until
 
 UPLINK = """
     link add eth0 type veth peer name wire0
@@ -52,6 +53,12 @@ def inside(host: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
+def settled() -> None:
+    """See that the kernel is through with what earlier tests asked for, and its sockets closed."""
+    until(lambda: not notices._sending)
+
+
+@pytest.fixture
 def kernel_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the MTU 65535 of a tap pass, so that it is the kernel that refuses it."""
     monkeypatch.setattr(resources, "TAP_MTU_MAX", 65535)
@@ -72,10 +79,7 @@ def uplink(inside: Any) -> Any:
     """Return a private host with the uplink ``eth0``."""
     witness.ip(UPLINK)
     # The kernel's own route to an IPv6 address comes a moment after the address.
-    deadline = time.monotonic() + 30
-    while len(witness.ask("-6 route show table local root 2001:db8::/64")) < 2:
-        assert time.monotonic() < deadline, "the kernel made no local routes"
-        time.sleep(0.001)
+    until(lambda: len(witness.ask("-6 route show table local root 2001:db8::/64")) >= 2)
     return inside
 
 

@@ -313,6 +313,7 @@ def test_an_interrupted_server_leaves_nobody_without_an_answer(
             assert os_vif.check(many[number], vifs.instance()) == [], "it was told that all is well"
 
 
+@pytest.mark.usefixtures("settled")
 def test_nothing_leaks(inside: Any) -> None:
     def everything() -> None:
         jobs = []

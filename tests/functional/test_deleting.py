@@ -23,7 +23,7 @@ from os_vif.system import netlink, notices
 from tests import vifs
 from tests.waiting import PATIENCE_S, until
 
-pytestmark = pytest.mark.functional
+pytestmark = [pytest.mark.functional, pytest.mark.usefixtures("settled")]
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,13 +82,7 @@ def through(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
-@pytest.fixture(autouse=True)
-def settled_before() -> None:
-    """See that nothing is left of what other tests asked for."""
-    settled()
-
-
-def settled() -> None:
+def until_settled() -> None:
     """Wait until the kernel is through with all."""
     until(lambda: not notices._sending)
 
@@ -99,7 +93,7 @@ def test_nobody_waits_for_the_kernels_readers(inside: Any, through: list[bool], 
     assert all(outcome.error is None for outcome in os_vif.unplug_many(pairs))
     assert list(inside.links()) == ["br0"]
     assert through == [False]
-    settled()
+    until_settled()
 
 
 def test_the_name_is_free_at_once(inside: Any, through: list[bool]) -> None:
@@ -110,7 +104,7 @@ def test_the_name_is_free_at_once(inside: Any, through: list[bool]) -> None:
         os_vif.plug(vif, instance)
         assert os_vif.check(vif, instance) == []
     assert len(through) == 20
-    settled()
+    until_settled()
 
 
 def test_a_macvtap_too(uplink: Any, through: list[bool]) -> None:
@@ -131,7 +125,7 @@ def test_what_is_refused_and_what_is_gone(inside: Any, monkeypatch: pytest.Monke
     assert caught.value.errno == errno.EOPNOTSUPP
     deleting.delete([("tap0", 4242)])
     assert time.monotonic() - begin < PATIENCE_S
-    settled()
+    until_settled()
 
 
 def test_other_devices_do_not_count(inside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +211,7 @@ def test_what_cannot_be_sent(inside: Any, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(notices, "_start", closed)
     with pytest.raises(OSError, match="Message too long"):
         deleting.delete([("tap1", 4242)])
-    settled()
+    until_settled()
 
 
 def _no_more(_thread: Any) -> None:
@@ -289,7 +283,7 @@ def test_a_child_that_is_born_meanwhile(inside: Any, monkeypatch: pytest.MonkeyP
 
     assert in_a_child(act) == 0
     go.set()
-    settled()
+    until_settled()
     assert set(inside.links()) == {"br0", pairs[0][0].vif_name}
 
 

@@ -18,8 +18,9 @@ import pytest
 
 from os_vif.system import processes
 from os_vif.system.detached import Detached
+from tests.waiting import until
 
-pytestmark = pytest.mark.functional
+pytestmark = [pytest.mark.functional, pytest.mark.usefixtures("settled")]
 
 ENVIRONMENT = {"PATH": os.defpath}
 
@@ -47,10 +48,7 @@ def sleeper() -> Any:
 
 def started(argv: list[str]) -> Detached:
     made = Detached(argv, ENVIRONMENT)
-    deadline = time.monotonic() + 30
-    while not made.said():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(made.said)
     return made
 
 
@@ -82,7 +80,7 @@ def test_one_whose_starter_ends_at_once(tmp_path: Path) -> None:
     # It may be too late for it to say anything.
     processes.until(lambda: file.exists() and file.read_text().strip(), 1)
     pid = int(file.read_text() or 0) if file.exists() else 0
-    assert processes.until(lambda: not processes.started(pid), 10)
+    until(lambda: not processes.started(pid))
 
 
 def test_one_that_drops_what_it_was_given_goes_on() -> None:

@@ -88,6 +88,7 @@ def test_it_leaves_a_program_running(command: FpVdev) -> None:
     assert witness.link(DEV)
 
 
+@pytest.mark.usefixtures("settled")
 def test_it_says_much(command: FpVdev) -> None:
     before = len(os.listdir("/proc/self/fd"))
     command.be("\n".join([*("many words" for _ in range(20000)), "the last ones"]))

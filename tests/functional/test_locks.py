@@ -17,7 +17,7 @@ import pytest
 from os_vif.system import locks, run_folders
 from tests.conftest import PrivateHost
 
-pytestmark = pytest.mark.functional
+pytestmark = [pytest.mark.functional, pytest.mark.usefixtures("settled")]
 
 
 @pytest.fixture(autouse=True)
