@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 _PAUSE_S = 0.01
 
 _Found = TypeVar("_Found")
