@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -47,8 +47,8 @@ class _Planned(NamedTuple):
     entry: Entry
     request: Request | None
     devices: list[str]
-    steps: list[Step]
-    changes: list[Change]
+    steps: Sequence[Step]
+    changes: Sequence[Change]
     warnings: Sequence[Caution]
     error: str | None
     unseen: Sequence[Unseen] = ()
@@ -105,7 +105,7 @@ def plan(
     results = _pruned(session, found, voice) if prune else []
     number = sum(len(result["steps"]) for result in results)
     planned = _planned(session, found, unplugging=unplugging, with_bridge=with_bridge)
-    for vif in planned:
+    for vif in _once_each(planned):
         state = "failed" if vif.error else "to_do" if vif.steps else "nothing_to_do"
         result = _result(vif, state)
         results.append(result)
@@ -164,8 +164,12 @@ def check(session: Session, files: tuple[str, ...], *, only: tuple[str, ...], st
     found = _planned(session, naming.described(session, files, only), unplugging=False)
     planned = [_certain(vif) for vif in found]
     waiting = _waiting(planned)
+    told: set[tuple[str, str]] = set()
     for vif in planned:
         drifts = drifts_of(vif.steps, vif.changes)
+        # What VIFs share (a bridge) takes one line.
+        new = [it for it in drifts if (it.device, it.words) not in told]
+        told |= {(it.device, it.words) for it in new}
         awaited = waiting.get(vif.entry.vif.id, ())
         state = (
             "failed" if vif.error else "drifted" if drifts else "waiting" if awaited else "healthy"
@@ -181,7 +185,10 @@ def check(session: Session, files: tuple[str, ...], *, only: tuple[str, ...], st
             session.say(*_well("waiting", result), "  ", *label_of(result), (what, "quiet"))
         elif not drifts:
             session.say(*_well("healthy", result), "  ", *label_of(result))
-        for drift in drifts:
+        elif not new:
+            where = ", ".join(dict.fromkeys(it.device for it in drifts))
+            session.say(("drift", "bad"), "    ", *label_of(result), f"  as told of {where}")
+        for drift in new:
             session.say(
                 ("drift", "bad"),
                 "    ",
@@ -254,15 +261,14 @@ class Warnings:
                 self._session.say(("warning", "warn"), "  ", (what[0], "title"), f"  {what[1]}")
 
 
+def _only(vif: _Planned, wanted: Callable[[Step], bool]) -> _Planned:
+    pairs = zip(vif.steps, vif.changes, strict=True)
+    found = [(step, change) for step, change in pairs if wanted(step)]
+    return vif._replace(steps=[step for step, _ in found], changes=[change for _, change in found])
+
+
 def _certain(vif: _Planned) -> _Planned:
-    certain = [
-        (step, change)
-        for step, change in zip(vif.steps, vif.changes, strict=True)
-        if step not in vif.assumed
-    ]
-    return vif._replace(
-        steps=[step for step, _ in certain], changes=[change for _, change in certain], assumed=()
-    )
+    return _only(vif, lambda step: step not in vif.assumed)._replace(assumed=())
 
 
 def _well(state: str, result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -311,17 +317,7 @@ def _planned(
             advance(len(chunk))
     planned = []
     uses = inventory.uses_of({str(it.vif.id) for it in entries}) if unplugging else {}
-    before: set[str] = set()
     for entry, request, found in zip(entries, requests, findings, strict=True):
-        steps: list[Step] = []
-        changes: list[Change] = []
-        # What VIFs share (a bridge) is missing only once.
-        for step, change in zip(found.steps, found.changes, strict=True):
-            key = _identity(step)
-            if key not in before:
-                before.add(key)
-                steps.append(step)
-                changes.append(change)
         devices = shown_as(request, entry, unplugging=unplugging)
         error = explain(found.error) if found.error else None
         held = [_held_open(use) for use in uses.get(str(entry.vif.id), ())]
@@ -330,8 +326,8 @@ def _planned(
                 entry,
                 request,
                 devices,
-                steps,
-                changes,
+                found.steps,
+                found.changes,
                 (*found.warnings, *held),
                 error,
                 found.unseen,
@@ -339,6 +335,14 @@ def _planned(
             )
         )
     return planned
+
+
+def _once_each(planned: Iterable[_Planned]) -> Iterator[_Planned]:
+    """Yield the same, with what VIFs share (a bridge) made only once."""
+    before: set[str] = set()
+    for vif in planned:
+        yield _only(vif, lambda step: _identity(step) not in before)
+        before.update(map(_identity, vif.steps))
 
 
 def _pruned(session: Session, found: Described, voice: Warnings) -> list[dict[str, Any]]:

@@ -242,6 +242,30 @@ def test_check_of_what_is_not_plugged(osvif):
     ]
 
 
+def test_what_two_share_is_told_once_and_neither_is_healthy(osvif):
+    other = BRIDGE.replace("tap0", "tap9").replace(":56", ":99")
+    assert other != BRIDGE
+    name = osvif.file(BRIDGE + "---\n" + other)
+    assert osvif("plan", name).stdout.count("create bridge br0") == 1
+    osvif("plug", name)
+    osvif.host.run("ip", "link", "set", "br0", "down")
+    first, second = osvif("check", name, code=3).stdout.splitlines()
+    assert first.startswith("drift    br0  ")
+    assert first.endswith("(for tap0)")
+    assert second.startswith("drift    tap9  VIF ")
+    assert second.endswith("  as told of br0")
+    one, two = osvif.json("check", name, code=3)["vifs"]
+    assert (one["state"], two["state"]) == ("drifted", "drifted")
+    assert one["drifts"] == two["drifts"] != []
+    osvif.host.run("ip", "link", "delete", "br0")
+    said = osvif("check", name, code=3).stdout.splitlines()
+    assert [line.partition("tap")[0] for line in said] == [
+        "drift    br0  bridge is missing  (for ",
+        "drift    ",
+        "drift    ",
+    ]
+
+
 def test_one_that_fails_does_not_stop_the_others(osvif):
     osvif.host.run("ip", "link", "add", "tap1", "type", "bridge")
     name = osvif.file(BRIDGE + "---\n" + TAP)
