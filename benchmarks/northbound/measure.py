@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +102,8 @@ def measure(plan: Plan, samples: Samples, tick: Tick) -> None:
     :raises WorkerError: a contender failed
     """
     for others in plan.levels:
-        with _server(ovn.Server) as server, Sandbox(0).open() as sandbox:
+        with contextlib.closing(ovn.Server()) as server, Sandbox(0).open() as sandbox:
+            server.nbctl("init")
             path = server.northbound.removeprefix("unix:")
             with contextlib.ExitStack() as stack:
                 chosen = contenders(path, server.tree)
@@ -120,23 +121,12 @@ def measure(plan: Plan, samples: Samples, tick: Tick) -> None:
     bound.measure(plan.plugged, lambda what, seconds: samples.add("guest", what, 0, seconds))
 
 
-@contextlib.contextmanager
-def _server(make: type[ovn.Server]) -> Iterator[ovn.Server]:
-    made = make()
-    try:
-        made.nbctl("init")
-        yield made
-    finally:
-        made.close()
-
-
 def fill(path: str, others: int) -> None:
     """Add other ports; the switch is there."""
-    server = Server(path)
     numbers = range(100_000, 100_000 + others)
-    for start in range(0, others, _FILL):
-        server.transact(insert([port(it) for it in numbers[start : start + _FILL]]))
-    server.close()
+    with contextlib.closing(Server(path)) as server:
+        for start in range(0, others, _FILL):
+            server.transact(insert([port(it) for it in numbers[start : start + _FILL]]))
 
 
 def _rounds(
@@ -183,34 +173,32 @@ def _slow(others: int) -> set[tuple[str, str]]:
 def _followed(plan: Plan, samples: Samples, tick: Tick) -> None:
     """How long until ovn-northd has followed one port, and many at once."""
     for others in (it for it in plan.levels if it <= plan.most):
-        with _server(ovn.Centre) as centre, Sandbox(0).open() as sandbox:
+        with contextlib.closing(ovn.Centre()) as centre, Sandbox(0).open() as sandbox:
             path = centre.northbound.removeprefix("unix:")
             ours = contenders(path, centre.tree)[1]
             with Worker(ours, sandbox.host) as worker:
                 worker.wait_ready()
                 worker.ask("plug_many", [], ADD)
             fill(path, others)
-            _follow(path)
             numbers = iter(range(1, 100_000))
-            server = Server(path)
-            for _turn in range(plan.followed):
-                for operation, count in (("followed one", 1), ("followed at once", AT_ONCE)):
-                    tick(f"{others} other ports: ovn-northd")
-                    ports = [port(next(numbers)) for _each in range(count)]
-                    samples.add("northd", operation, others, _commit(server, path, ports))
-            server.close()
+            with contextlib.closing(Server(path)) as server:
+                _follow(server)
+                for _turn in range(plan.followed):
+                    for operation, count in (("followed one", 1), ("followed at once", AT_ONCE)):
+                        tick(f"{others} other ports: ovn-northd")
+                        ports = [port(next(numbers)) for _each in range(count)]
+                        samples.add("northd", operation, others, _commit(server, ports))
 
 
-def _commit(server: Server, path: str, ports: Sequence[Port]) -> float:
+def _commit(server: Server, ports: Sequence[Port]) -> float:
     begun = time.perf_counter()
     server.transact(insert(ports))
-    _follow(path)
+    _follow(server)
     return time.perf_counter() - begun
 
 
-def _follow(path: str) -> None:
+def _follow(server: Server) -> None:
     """Have ovn-northd follow, and return when it has."""
-    server = Server(path)
     count = {"op": "mutate", "table": "NB_Global", "where": []}
     server.transact([{**count, "mutations": [["nb_cfg", "+=", 1]]}])
     look = {"op": "select", "table": "NB_Global", "where": [], "columns": ["nb_cfg", "sb_cfg"]}
@@ -219,7 +207,6 @@ def _follow(path: str) -> None:
         [found] = server.transact([look])
         [row] = found["rows"]
         if row["sb_cfg"] >= row["nb_cfg"]:
-            server.close()
             return
         time.sleep(0.0005)
     raise RuntimeError("ovn-northd has not followed within two minutes")

@@ -62,43 +62,22 @@ class Results:
         return summarize(found) if found else None
 
 
-def _over_floor(operation: str, others: int) -> Callable[[Results], float | None]:
+def _over(key: str, base: str, operation: str, others: int) -> Callable[[Results], float | None]:
     return lambda results: ratio(
-        results.of(OURS, operation, others), results.of(FLOOR, operation, others)
+        results.of(key, operation, others), results.of(base, operation, others)
     )
-
-
-def _gain(operation: str, others: int) -> Callable[[Results], float | None]:
-    return lambda results: ratio(
-        results.of(REPLICA, operation, others), results.of(OURS, operation, others)
-    )
-
-
-def _growth(operation: str, others: int) -> Callable[[Results], float | None]:
-    return lambda results: ratio(
-        results.of(OURS, operation, others), results.of(OURS, operation, 0)
-    )
-
-
-def _floors(operation: str, others: int) -> Callable[[Results], float | None]:
-    return _grown(FLOOR, operation, others)
 
 
 def _grown(key: str, operation: str, others: int) -> Callable[[Results], float | None]:
     return lambda results: ratio(results.of(key, operation, others), results.of(key, operation, 0))
 
 
-def _took(operation: str, others: int) -> Callable[[Results], float | None]:
+def _took(key: str, operation: str, others: int) -> Callable[[Results], float | None]:
     def measured(results: Results) -> float | None:
-        found = results.of(OURS, operation, others)
+        found = results.of(key, operation, others)
         return None if found is None else found.median * 1000
 
     return measured
-
-
-def _after(results: Results) -> float | None:
-    found = results.of("guest", bound.AFTER, 0)
-    return None if found is None else found.median * 1000
 
 
 def targets(plan: Plan) -> list[Target[Results]]:
@@ -106,16 +85,24 @@ def targets(plan: Plan) -> list[Target[Results]]:
     most = plan.levels[-1]
     usual = next((it for it in plan.levels if it >= 500), most)
     return [
-        Target(f"add one, {usual} others / floor", 1.5, _over_floor("add one", usual)),
-        Target(f"add one, {most} others / 0 others", 1.5, _growth("add one", most)),
-        Target(f"the floor's, {most} others / 0 others", 1.5, _floors("add one", most)),
-        Target(f"add {AT_ONCE} at once / floor", 1.5, _over_floor("add at once", usual)),
+        Target(f"add one, {usual} others / floor", 1.5, _over(OURS, FLOOR, "add one", usual)),
+        Target(f"add one, {most} others / 0 others", 1.5, _grown(OURS, "add one", most)),
+        Target(f"the floor's, {most} others / 0 others", 1.5, _grown(FLOOR, "add one", most)),
+        Target(f"add {AT_ONCE} at once / floor", 1.5, _over(OURS, FLOOR, "add at once", usual)),
         Target(
-            f"ovsdbapp / os-vif, {AT_ONCE} at once", 5, _gain("add at once", usual), at_least=True
+            f"ovsdbapp / os-vif, {AT_ONCE} at once",
+            5,
+            _over(REPLICA, OURS, "add at once", usual),
+            at_least=True,
         ),
-        Target("check one, 0 others", 0.5, _took("check one", 0), unit=" ms"),
-        Target(f"check one, {most} others", 0.5, _took("check one", most), unit=" ms"),
-        Target("plug with wait_for = ovn, after ovn-installed", 5, _after, unit=" ms"),
+        Target("check one, 0 others", 0.5, _took(OURS, "check one", 0), unit=" ms"),
+        Target(f"check one, {most} others", 0.5, _took(OURS, "check one", most), unit=" ms"),
+        Target(
+            "plug with wait_for = ovn, after ovn-installed",
+            5,
+            _took("guest", bound.AFTER, 0),
+            unit=" ms",
+        ),
     ]
 
 
