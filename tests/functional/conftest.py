@@ -16,7 +16,7 @@ from os_vif.host.links.system import taps
 from os_vif.host.vhost_user.system import testpmd
 from os_vif.host.vhost_user.system.testpmd_words import Settings
 from os_vif.system import notices
-from tests import debian, dpdk, fast_path, libvirt_guests, openvswitch, vifs, witness
+from tests import debian, dpdk, fast_path, libvirt_guests, openvswitch, ovn, vifs, witness
 from tests.conftest import PrivateHost
 from tests.debian import CACHE, locked
 from tests.lab.packages import Parts
@@ -141,6 +141,24 @@ def sockets() -> Iterator[str]:
     """Return a folder for sockets, whose path is short: that of a socket has 107 bytes at most."""
     with tempfile.TemporaryDirectory(prefix="fp-") as folder:
         yield folder
+
+
+# --- OVN ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def only_server() -> Iterator[ovn.Server]:
+    """Return a Northbound database that the tests of a module share."""
+    with contextlib.closing(ovn.Server()) as made:
+        made.nbctl("init")
+        yield made
+
+
+@pytest.fixture
+def centre() -> Iterator[ovn.Centre]:
+    """Return the databases of an OVN, and its ovn-northd."""
+    with contextlib.closing(ovn.Centre()) as made:
+        yield made
 
 
 # --- libvirt ------------------------------------------------------------------------------------

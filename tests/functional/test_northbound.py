@@ -37,14 +37,6 @@ pytestmark = pytest.mark.functional
 BLUE = derived_uuid("Logical_Switch", "lab-blue")
 
 
-@pytest.fixture(scope="module")
-def only_server() -> Iterator[ovn.Server]:
-    made = ovn.Server()
-    made.nbctl("init")
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def server(only_server: ovn.Server) -> ovn.Server:
     """Return the server, with nothing in its database but NB_Global."""

@@ -26,14 +26,6 @@ from tests import northbound as rows
 pytestmark = pytest.mark.functional
 
 
-@pytest.fixture(scope="module")
-def only_server() -> Iterator[ovn.Server]:
-    made = ovn.Server()
-    made.nbctl("init")
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def server(only_server: ovn.Server) -> Iterator[ovn.Server]:
     yield only_server
@@ -340,13 +332,6 @@ def test_tls(secured: tuple[ovn.Server, Path]) -> None:
 
 
 # --- ovn-northd ---
-
-
-@pytest.fixture
-def centre() -> Iterator[ovn.Centre]:
-    made = ovn.Centre()
-    yield made
-    made.close()
 
 
 def followed(centre: ovn.Centre) -> set[str]:

@@ -28,13 +28,6 @@ IN_VAIN_S = 4
 
 
 @pytest.fixture
-def centre() -> Iterator[ovn.Centre]:
-    made = ovn.Centre()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def chassis(centre: ovn.Centre, inside: Any, switch: Switch) -> Iterator[ovn.Chassis]:
     with vifs.configured("ovs", wait_for="ovn"):
         made = ovn.Chassis(centre, inside, switch, "h1")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,13 +52,6 @@ vifs:
       addresses: [10.5.0.12, "fd00:5::5054:ff:fe00:2"]
       floating: {10.5.0.12: [203.0.113.20]}
 """
-
-
-@pytest.fixture(scope="module")
-def centre() -> Iterator[ovn.Centre]:
-    made = ovn.Centre()
-    yield made
-    made.close()
 
 
 def topologies(tmp_path: Path, text: str) -> list[Topology]:

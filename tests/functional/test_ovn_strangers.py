@@ -3,20 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests import ovn, strangers
 
 pytestmark = pytest.mark.functional
-
-
-@pytest.fixture
-def centre() -> Iterator[ovn.Centre]:
-    made = ovn.Centre()
-    yield made
-    made.close()
 
 
 def test_what_is_theirs(centre: ovn.Centre) -> None:
