@@ -22,6 +22,7 @@ from os_vif.system import ovsdb
 from os_vif.testing import killing
 from tests import certificates, ovn
 from tests import northbound as rows
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.functional
 
@@ -247,7 +248,8 @@ class Answering:
 def test_a_server_that_is_none(tmp_path: Path, answer: bytes | None, words: str) -> None:
     ovsdb._idle.clear()
     with contextlib.closing(Answering(tmp_path / "s", answer)) as none:
-        nb, began = Northbound(none.remote, 1), time.monotonic()
+        # Who says something has time for it.
+        nb, began = Northbound(none.remote, 30 if answer else 1), time.monotonic()
         with pytest.raises(OSError, match=words):
             network.apply([rows.network(ports=1)], nb)
         assert time.monotonic() - began < 5
@@ -265,14 +267,16 @@ def test_one_of_several_hangs(
     """Another is asked, by all who come, and by those who have a connection to the one."""
     monkeypatch.setattr(ovsdb, "SILENCE_S", 0.2)
     with contextlib.closing(Answering(tmp_path / "s", None)) as none:
-        nb, began = Northbound(f"{none.remote},{server.northbound}", 30), time.monotonic()
+        nb, began = Northbound(f"{none.remote},{server.northbound}", 120), time.monotonic()
         network.apply([rows.network()], nb)
-        assert 0.4 <= time.monotonic() - began < 5
+        assert 0.4 <= time.monotonic() - began < PATIENCE_S, "long before the time limit"
         assert set(rows.rows(server)) == rows.wanted(rows.network())
         began = time.monotonic()
         ovsdb._idle.clear()
-        network.check([rows.network()], nb)
-        assert time.monotonic() - began < 0.4, "it is not the first to be asked any more"
+        with monkeypatch.context() as patch:
+            patch.setattr(ovsdb, "SILENCE_S", PATIENCE_S)
+            network.check([rows.network()], nb)
+        assert time.monotonic() - began < PATIENCE_S, "it is not the first to be asked any more"
         # One that answers and then hangs: its idle connection is lent once, and no more.
         server.signal(ovn.NORTHBOUND, signal.SIGSTOP)
         threading.Timer(1, server.signal, (ovn.NORTHBOUND, signal.SIGCONT)).start()
@@ -282,12 +286,12 @@ def test_one_of_several_hangs(
 def test_one_that_only_waits_does_not_hang(
     server: ovn.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ovsdb, "SILENCE_S", 0.1)
-    nb = Northbound(f"{server.northbound},unix:/nowhere", 5)
+    monkeypatch.setattr(ovsdb, "SILENCE_S", 1)
+    nb = Northbound(f"{server.northbound},unix:/nowhere", 60)
     wanted = [rows.network(ports=1)]
     network.apply(wanted, nb)
     words = ("set", "Logical_Switch_Port", "blue-1", "up=true")
-    threading.Timer(0.8, server.nbctl, words).start()
+    threading.Timer(4, server.nbctl, words).start()
     lost: list[Any] = []
     turn_away = ovsdb._turn_away
     monkeypatch.setattr(ovsdb, "_turn_away", lambda it: (lost.append(it), turn_away(it)))
@@ -320,7 +324,7 @@ def secured(inside: Any, tmp_path: Path) -> Iterator[tuple[ovn.Server, Path]]:
 def test_tls(secured: tuple[ovn.Server, Path]) -> None:
     server, folder = secured
     remote, wanted = "ssl:127.0.0.1:6641", [rows.network()]
-    nb = network.northbound(remote, timeout=5, **certificates.options(folder))
+    nb = network.northbound(remote, timeout=60, **certificates.options(folder))
     network.apply(wanted, nb)
     assert set(rows.rows(server)) == rows.wanted(*wanted)
     for who, ca in (("stranger", "ca"), ("client", "stranger")):
