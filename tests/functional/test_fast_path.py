@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tests.functional.calls import plug, steps_left, unplug
 from tests.functional.test_ovs_packets import assert_both_ways
 from tests.openvswitch import Switch
 from tests.switch_witness import assert_only_bridges, ids, interfaces, make_bridge
+from tests.waiting import until
 
 # So that workers do not wait for each other.
 pytestmark = [pytest.mark.functional, pytest.mark.xdist_group("fast path")]
@@ -96,9 +96,7 @@ def test_a_guest_with_dpdks_own_driver(inside: Any, sockets: str, mode: str) -> 
         with dpdk.virtio_user(far, vif.path, vif.address, server=mode == "server") as device:
             far.run("ip", "addr", "add", "192.0.2.9/24", "dev", device)
             ping = ("ping", "-c", "1", "-W", "1", "192.0.2.1")
-            deadline = time.monotonic() + 20
-            while far.run(*ping, check=False).returncode:
-                assert time.monotonic() < deadline
+            until(lambda: far.run(*ping, check=False).returncode == 0)
             assert vif.address in inside.run("ip", "neigh", "show", "192.0.2.9").stdout
             assert steps_left(vif) == []
     finally:

@@ -94,8 +94,8 @@ FAILING: dict[str, tuple[dict[str, Any], str]] = {
     "many queues": ({"testpmd_queues": 16}, "dpdk-testpmd ended: .*Cannot send more than 8 FDs"),
     "no such core": ({"testpmd_cores": "999"}, "dpdk-testpmd ended: .*core 999 unavailable"),
     "silence": (
-        {"testpmd_command": "sh -c 'echo Oh; sleep 60'", "back_end_timeout": 1},
-        "dpdk-testpmd does not forward after 1 s: Oh",
+        {"testpmd_command": "sh -c 'echo Oh; sleep 60'", "back_end_timeout": 5},
+        "dpdk-testpmd does not forward after 5 s: Oh",
     ),
     "no such user": (
         {"socket_owner": "nobody-at-all"},

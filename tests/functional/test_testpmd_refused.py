@@ -40,7 +40,7 @@ def _occupy_with_a_file(path: str) -> None:
         ),
         ({"command": ("no-such-command",)}, "ended: .*no-such-command: not found"),
         ({"command": ("false",)}, "ended: it said nothing"),
-        ({"command": ("sh", "-c", "echo Oh; sleep 60"), "seconds": 0.5}, "after 0.5 s: Oh"),
+        ({"command": ("sh", "-c", "echo Oh; sleep 60"), "seconds": 5}, "after 5 s: Oh"),
         ({"cores": "999"}, "ended: EAL: core 999 unavailable; EAL: invalid parameter for --lcores"),
         ({"device": "fp9"}, "there is no device fp9"),
         ({"path": "/nowhere/vhost"}, "/nowhere/vhost: /nowhere: No such file"),
