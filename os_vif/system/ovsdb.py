@@ -14,7 +14,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from os_vif.system import eventlet_free, ovsdb_answers
@@ -286,7 +286,7 @@ def _answer_to(message: Any, asked: Any) -> Any:
 def _results(operations: Sequence[Operation], message: Any, least: str) -> list[Any]:
     results: list[Any] = message.result
     for position, result in enumerate(results if isinstance(results, list) else ()):
-        if isinstance(result, Mapping) and "error" in result:
+        if isinstance(result, dict) and "error" in result:
             raise Refused(position, str(result["error"]), str(result.get("details", "")), least)
     if fault := ovsdb_answers.fault(operations, results):
         raise Malformed(fault)

@@ -39,7 +39,7 @@ def _is_map(value: Any) -> bool:
 
 
 def _is_atom(value: Any) -> bool:
-    return isinstance(value, str | int | float) or _is_uuid(value)
+    return isinstance(value, (str, int, float)) or _is_uuid(value)
 
 
 def _set_of(is_one: Callable[[Any], bool], least: int, most: int) -> Callable[[Any], bool]:
@@ -62,7 +62,9 @@ _is_set_of_any = _set_of(_is_atom, 0, _MANY)
 
 def _is_value(value: Any) -> bool:
     """Tell whether this is a value of any kind (RFC 7047, 5.1)."""
-    return isinstance(value, str) or _is_map(value) or _is_set_of_any(value)
+    if isinstance(value, list):
+        return _is_map(value) or _is_set_of_any(value)
+    return _is_atom(value)
 
 
 _SHAPES: Mapping[str, Callable[[Any], bool]] = {
@@ -110,12 +112,12 @@ def fault(operations: Sequence[Mapping[str, Any]], results: Any) -> str:
 
 def _fault(operation: Mapping[str, Any], result: Any) -> str:
     kind = operation["op"]
-    if not isinstance(result, Mapping) or (kind == "insert" and not _is_uuid(result.get("uuid"))):
+    if not isinstance(result, dict) or (kind == "insert" and not _is_uuid(result.get("uuid"))):
         return f"the result of {kind} is {_short(result)}"
     if kind != "select":
         return ""
     rows = result.get("rows")
-    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return f"the rows of {operation['table']} are {_short(rows)}"
     shapes = [(column, _SHAPES.get(column, _is_value)) for column in operation["columns"]]
     for row in rows:

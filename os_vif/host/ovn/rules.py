@@ -45,19 +45,12 @@ _WITH_TWO, _WITH_RARP = (22, 6), (22, 9)
 
 def _values(value: Any) -> list[Any]:
     """Return what a column is to hold as :mod:`.questions` has it."""
-    if not isinstance(value, tuple):
-        return [_plain(value)]
-    if len(value) < _SOME:
-        return [_plain(item) for item in value]
-    plain = {_key(item): item for item in map(_plain, value)}
-    return [plain[key] for key in sorted(plain)]
-
-
-_SOME = 2
-
-
-def _plain(item: Any) -> Any:
-    return {"uuid": item.uuid} if isinstance(item, Ref) else item
+    items = value if isinstance(value, tuple) else (value,)
+    plain = [{"uuid": it.uuid} if isinstance(it, Ref) else it for it in items]
+    if len(plain) == 1:
+        return plain
+    once = {_key(item): item for item in plain}
+    return [once[key] for key in sorted(once)]
 
 
 def _key(item: Any) -> str:
@@ -168,7 +161,8 @@ def _need_ours(row: Row, there: NbRow) -> None:
 
 
 def _need_name(host: Host, row: Row) -> None:
-    holder = host[NAMES].get((row.table, str(row.columns.get("name", ""))))
+    names = host[NAMES]
+    holder = names.get((row.table, str(row.columns.get("name", "")))) if names else None
     if holder is not None and holder.uuid != row.uuid and host[ROWS].get(holder.uuid, holder):
         inside = [f"in {shown(it.name)}, {whose(dict(it.ids))}" for it in holder.parents]
         _refuse(row.what, f"its name is taken: {' '.join([called(holder), *inside])}")

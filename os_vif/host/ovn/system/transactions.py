@@ -128,8 +128,10 @@ def _is_of(owner: str) -> list[Any]:
 
 
 def _wire(items: Sequence[Any]) -> Any:
-    members = [["uuid", it["uuid"]] if isinstance(it, dict) else it for it in items]
-    return members[0] if len(members) == 1 else ["set", members]
+    if len(items) == 1:
+        [item] = items
+        return ["uuid", item["uuid"]] if isinstance(item, dict) else item
+    return wire.to_set([["uuid", it["uuid"]] if isinstance(it, dict) else it for it in items])
 
 
 def _wire_of(value: Any) -> Any:
