@@ -5,14 +5,16 @@ Call :func:`initialize` once per process, then :func:`plug` and :func:`unplug`; 
 a dry run, a check or a clean-up, the functions of :mod:`os_vif.verbs`, which are here too.
 """
 
+import functools
 import importlib
-import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from os_vif import exception, objects, opts
 
 if TYPE_CHECKING:
+    import logging
+
     from oslo_log.log import KeywordArgumentAdapter
     from stevedore import extension
 
@@ -53,9 +55,6 @@ __all__ = [
     "unused_bridges",
 ]
 
-# Operators filter by this logger's name and by the words of its lines: they stay as they are.
-_LOG = logging.getLogger(__name__)
-
 _REFUSALS = (
     exception.NoMatchingVIFClass,
     exception.NoSupportedVIFVersion,
@@ -88,6 +87,14 @@ if not TYPE_CHECKING:  # there, any name at all would be taken for one of ours
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+@functools.cache
+def _log() -> "logging.Logger":
+    """Return our logger; operators filter by its name and by the words of its lines."""
+    import logging  # not for ``os-vif --help``
+
+    return logging.getLogger(__name__)
+
+
 def initialize(reset: bool = False) -> None:
     """Register the versioned objects and load every plugin of entry-point group ``os_vif``.
 
@@ -115,6 +122,8 @@ def _has_others() -> bool:
 def _load_plugins() -> None:
     """Load every plugin; ours need no versioned object until there is a VIF."""
     global _EXT_MANAGER  # noqa: PLW0603
+    import logging
+
     from stevedore import extension
 
     # What cannot be imported, stevedore tells.
@@ -134,12 +143,12 @@ def _load_plugins() -> None:
             loaded.obj = loaded.plugin.load(name)
         except Exception as error:
             if _first_time(f"{name} {loaded.plugin} {error!r}"):
-                _LOG.exception("Could not load VIF plugin %s (%s)", name, loaded.plugin)
+                _log().exception("Could not load VIF plugin %s (%s)", name, loaded.plugin)
         else:
-            _LOG.debug("Loaded VIF plugin class '%s' with name '%s'", loaded.plugin, name)
+            _log().debug("Loaded VIF plugin class '%s' with name '%s'", loaded.plugin, name)
             names.append(name)
     _EXT_MANAGER = manager
-    _LOG.info("Loaded VIF plugins: %s", ", ".join(sorted(names)))
+    _log().info("Loaded VIF plugins: %s", ", ".join(sorted(names)))
     opts.plugins_list[:] = _loaded_plugins()
 
 
@@ -156,14 +165,14 @@ def plug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
     """
     plugin = _plugin_of(vif)
     try:
-        _LOG.debug("Plugging vif %s", vif)
+        _log().debug("Plugging vif %s", vif)
         plugin.plug(vif, instance_info)
     except Exception as err:
-        _LOG.error("Failed to plug vif %(vif)s", {"vif": vif}, exc_info=True)
+        _log().error("Failed to plug vif %(vif)s", {"vif": vif}, exc_info=True)
         if isinstance(err, _REFUSALS):
             raise
         raise exception.PlugException(vif=vif, err=err) from err
-    _LOG.info("Successfully plugged vif %s", vif)
+    _log().info("Successfully plugged vif %s", vif)
 
 
 def unplug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
@@ -178,14 +187,14 @@ def unplug(vif: "VIFBase", instance_info: "InstanceInfo") -> None:
     """
     plugin = _plugin_of(vif)
     try:
-        _LOG.debug("Unplugging vif %s", vif)
+        _log().debug("Unplugging vif %s", vif)
         plugin.unplug(vif, instance_info)
     except Exception as err:
-        _LOG.error("Failed to unplug vif %(vif)s", {"vif": vif}, exc_info=True)
+        _log().error("Failed to unplug vif %(vif)s", {"vif": vif}, exc_info=True)
         if isinstance(err, _REFUSALS):
             raise
         raise exception.UnplugException(vif=vif, err=err) from err
-    _LOG.info("Successfully unplugged vif %s", vif)
+    _log().info("Successfully unplugged vif %s", vif)
 
 
 def host_info(permitted_vif_type_names: Collection[str] | None = None) -> "HostInfo":
@@ -242,7 +251,7 @@ def _one_per_name(
     for candidate in sorted(extensions, key=_precedence):
         first = chosen.setdefault(candidate.name, candidate)
         if first.plugin is not candidate.plugin:
-            _LOG.warning(
+            _log().warning(
                 "VIF plugin name %s is taken by %s: %s is not loaded",
                 candidate.name,
                 first.plugin,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import signal
 import sys
 from typing import Any
 
@@ -163,6 +162,8 @@ def _run(session: Session, arguments: list[str]) -> int:
     except click.ClickException as error:
         return _end(session, Exit.FAILED, error.format_message())
     except (KeyboardInterrupt, click.Abort):
+        import signal
+
         # Another one, from an impatient finger, must not cut the answer off.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Every step is either done or not, and plugging converges.

@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import json
-import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -117,6 +114,8 @@ class Session:
 
         :returns: where the configuration files set which option
         """
+        import logging
+
         from os_vif.cli import configuration
 
         level = (logging.ERROR, logging.WARNING, logging.DEBUG)[min(self.verbosity, 2)]
@@ -195,12 +194,12 @@ class Session:
     @property
     def width(self) -> int:
         """So many columns a picture may have."""
-        return shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else 100
+        return _columns() if _is_terminal(sys.stdout) else 100
 
     @property
     def columns(self) -> int | None:
         """So many columns a line of a table may have; None where no terminal is to be filled."""
-        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        return _columns() if sys.stdout.isatty() else None
 
     def say(self, *runs: str | tuple[str, str]) -> None:
         """Write a line to standard output, unless ``--json`` or ``--quiet``.
@@ -247,6 +246,8 @@ class Session:
     def finish(self, code: int, *, errors: Sequence[dict[str, Any]] = (), **result: Any) -> int:
         """End the run: with ``--json`` write the object; return the exit code."""
         if self.json:
+            import json
+
             whole = {
                 "command": self.command,
                 "exit_code": int(code),
@@ -279,6 +280,12 @@ class Session:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=total)
             yield lambda count: bar.advance(task, count)
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _is_terminal(stream: TextIO) -> bool:
