@@ -169,8 +169,8 @@ def examine_together(requests: Sequence[Request], *, watching: bool) -> list[See
 
 def _in_words(unseen: Collection[Question[Any, Any]], place: Place) -> list[Unseen]:
     needs = "root" if place.section == AS_ROOT else "CAP_NET_ADMIN"
-    named = dict.fromkeys(question.sees or question.name for question in unseen)
-    return [Unseen(what, needs) for what in named]
+    named = {question.sees or question.name for question in unseen}
+    return [Unseen(what, needs) for what in sorted(named)]
 
 
 def _assumed(todo: Iterable[Step], unseen: Collection[Question[Any, Any]]) -> list[Step]:

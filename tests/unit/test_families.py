@@ -35,7 +35,7 @@ from os_vif.engine.draft import Draft
 from os_vif.engine.family import Caution, Family, Notes, Phase, Rule, System, Transactions
 from os_vif.engine.observed import Host, Question
 from os_vif.engine.picture import Picture
-from os_vif.engine.place import Place
+from os_vif.engine.place import LINUX_BRIDGE, Place
 from os_vif.engine.plugged import Plugged
 from os_vif.engine.step import TRANSACTION, Kind, Step
 from os_vif.engine.topology import Mark, Topology
@@ -192,6 +192,14 @@ def test_what_nobody_answers_is_a_warning_itself(outside: Outside) -> None:
     [seen] = examine.examine([_warning(outside, watches=lambda it, _mark: [unknown(it.name)])])
     assert len(seen.steps) == 2
     assert "could not be seen" in seen.cautions[0].words
+
+
+def test_what_nobody_may_see_is_told_in_one_order() -> None:
+    """Which question was come to first hangs on the hashes of texts."""
+    asked: list[Question[str, int]] = [Question(name, sees=f"{name}s") for name in "bab"]
+    for some in (asked, asked[1:]):
+        told = examine._in_words(some, Place(LINUX_BRIDGE))
+        assert [it.what for it in told] == ["as", "bs"]
 
 
 def test_ours_are_on_their_floors() -> None:
