@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What two VIFs of one call cannot both have: a name, a socket, a logical port, a MAC address."""
+"""What two VIFs of one call cannot both have: a name, a socket, a logical port, a MAC address.
+
+Or what they share, and have to describe alike.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from os_vif.engine.families import rule_of
 from os_vif.exception import ResourceConflict
@@ -13,12 +16,14 @@ if TYPE_CHECKING:
     from os_vif.engine.topology import Topology
     from os_vif.objects.vif import VIFBase
 
+Holder = TypeVar("Holder")
+
 
 class Claim(NamedTuple):
     """Something that a VIF has for itself.
 
-    :ivar kind: ``id``, ``name``, ``path``, ``interface_id`` or ``mac``.
-    :ivar value: which.
+    :ivar kind: ``id``, ``name``, ``path``, ``interface_id``, ``mac`` or ``shape``.
+    :ivar value: which; of a ``shape``, `` as `` and what it is like stand behind it.
     :ivar network: the id of the network in which it is unique; '' for everywhere.
     """
 
@@ -26,20 +31,43 @@ class Claim(NamedTuple):
     value: str
     network: str = ""
 
+    @property
+    def thing(self) -> Claim:
+        """What it is of, whatever that is like."""
+        value = self.value.partition(_AS)[0] if self.kind == "shape" else self.value
+        return self._replace(value=value)
+
     def __str__(self) -> str:
+        if self.kind == "shape":
+            return self.thing.value
         what, on, where = (
             self.value.partition(" on ") if self.kind == "mac" else (self.value, "", "")
         )
         return f"{_WORDS[self.kind]} {what!r}{on}{where}"
 
 
+_AS = " as "
 _WORDS = {
     "id": "VIF id",
     "name": "device name",
     "path": "socket",
     "interface_id": "logical port",
     "mac": "MAC address",
+    "shape": "",
 }
+
+
+class Claims(Generic[Holder]):
+    """What is claimed by whom, as far as VIFs were come to."""
+
+    def __init__(self) -> None:
+        self._first: dict[Claim, tuple[Claim, Holder]] = {}
+
+    def before(self, claim: Claim, holder: Holder) -> Holder | None:
+        """Return who keeps one from this by a claim before it; else note it."""
+        first, whose = self._first.setdefault(claim.thing, (claim, holder))
+        is_shared = claim.kind == "shape" and first == claim
+        return None if whose == holder or is_shared else whose
 
 
 def claims_of(vif: VIFBase, topology: Topology) -> list[Claim]:
@@ -65,14 +93,15 @@ def conflicts_of(named: Mapping[int, tuple[VIFBase, Topology]]) -> dict[int, Res
     Who has the name, or the socket, that another one wants too is seen on the host.
     """
     found: dict[int, ResourceConflict] = {}
-    taken: dict[Claim, str] = {}
+    claims: Claims[str] = Claims()
     for position, (vif, topology) in named.items():
         for claim in claims_of(vif, topology):
             if claim.kind in ("name", "path"):
                 continue
-            first = taken.setdefault(claim, vif.id)
-            if first != vif.id:
-                reason = f"VIF {first} of the same call has it"
+            first = claims.before(claim, vif.id)
+            if first is not None:
+                how = "describes it otherwise" if claim.kind == "shape" else "has it"
+                reason = f"VIF {first} of the same call {how}"
                 found[position] = ResourceConflict(resource=str(claim), reason=reason)
                 break
     return found

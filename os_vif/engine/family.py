@@ -83,8 +83,8 @@ class Rule:
     :ivar waits: whether its steps may take seconds, for a switch to agree or a process to start.
         Such a VIF keeps nobody else waiting.
     :ivar own: what is the VIF's own, by name, each with the kind of step that makes it.
-    :ivar claims: what two VIFs cannot share: pairs of ``name``, ``path``, ``interface_id`` or
-        ``mac``, and which; of a ``mac`` with `` on `` and what it is unique on, in one network.
+    :ivar claims: what two VIFs cannot share, as :class:`~os_vif.engine.claims.Claim` has it: pairs
+        of a kind and a value; of a ``mac`` with `` on `` and what it is unique on, in one network.
     :ivar opens: whether it has a guest's end that can be opened.
     :ivar dissolve_asks: the questions whose answers :attr:`dissolve` needs.
     :ivar dissolve: of what VIFs share, takes up the steps that take it away where nobody uses it,

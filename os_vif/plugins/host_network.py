@@ -79,12 +79,19 @@ def on_bridge(
     )
     for wrong in wrongs(found):
         raise exception.InvalidField(**wrong._asdict())
+    # In whichever order they are said, they are the same.
+    found = dataclasses.replace(found, subnets=tuple(sorted(found.subnets, key=_place_of)))
     gateways = tuple(
         f"{it.gateway}/{ipaddress.ip_network(it.cidr).prefixlen}" for it in found.subnets
     )
     out = tuple(it.cidr for it in found.subnets) if found.nat else ()
     gateway = Gateway(bridge=bridge, addresses=gateways, nat=out)
     return [gateway, *_dhcp(found, vif, bridge, mtu)]
+
+
+def _place_of(subnet: Subnet) -> tuple[int, int]:
+    network = ipaddress.ip_network(subnet.cidr)
+    return network.version, int(network.network_address)
 
 
 def _dhcp(found: ServedNetwork, vif: VIFBase, bridge: str, mtu: int) -> list[Resource]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from os_vif import exception
 from os_vif.engine import planner
+from os_vif.engine.claims import conflicts_of
 from os_vif.engine.observed import Host
 from os_vif.engine.topology import Mark, Topology
 from os_vif.host.gateways.questions import (
@@ -40,6 +41,7 @@ from os_vif.host.gateways.questions.tables import (
 )
 from os_vif.host.gateways.resources import Gateway, own_address
 from os_vif.host.routes.questions import Address
+from tests import vifs
 from tests.seen import seen
 
 ONE, TWO = (Mark(f"{number}-vif", "linux_bridge", "a-guest") for number in "12")
@@ -285,6 +287,21 @@ def test_two_bridges_of_one_call_have_networks_of_their_own(network: str, fits: 
     else:
         with pytest.raises(exception.ResourceConflict, match=r"the route 10\.7\.0\.0/24 dev br0"):
             plan(model, other, TWO)
+
+
+def test_two_of_one_call_describe_one_gateway_alike() -> None:
+    def refused(other: Gateway) -> dict[int, str]:
+        named = {
+            number: (vifs.bridge_vif(number), Topology(mark, (wanted,)))
+            for number, mark, wanted in ((1, ONE, BOTH), (2, TWO, other))
+        }
+        return {number: str(error) for number, error in conflicts_of(named).items()}
+
+    assert refused(BOTH) == refused(dataclasses.replace(BOTH, bridge="br1")) == {}
+    [(number, words)] = refused(BR0).items()
+    assert number == 2
+    assert words.startswith("the gateway on br0 is in the way: VIF ")
+    assert words.endswith(" of the same call describes it otherwise")
 
 
 def plan_addresses(model: Host) -> list[str]:

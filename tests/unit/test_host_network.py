@@ -333,6 +333,20 @@ def test_what_two_of_one_call_cannot_be(name: str, tmp_path: Path) -> None:
     assert under == caret
 
 
+def test_two_mtus_of_one_server(tmp_path: Path) -> None:
+    """It tells all guests of a bridge one, so of two each would take it from the other."""
+    batch = read(tmp_path, ONE, SECOND.replace("  nat: true\n", "  nat: true\n  mtu: 1400\n"))
+    served = {"nat": {"br-guests": True}, "dhcp_subnets": {"br-guests": "10.42.0.0/24 fd42::/64"}}
+    with vifs.configured("linux_bridge", create_tap=True, **served):
+        with pytest.raises(BadInput) as caught:
+            reader.describe_all(batch)
+        requests = reader.describe_all(batch, unplugging=True)
+    [problem] = caught.value.problems
+    assert problem.field == "network.mtu"
+    assert "dnsmasq on br-guests is described otherwise by the VIF at " in str(problem)
+    assert len(requests) == 2, "each can be taken away"
+
+
 def test_two_of_one_network(tmp_path: Path) -> None:
     batch = read(tmp_path, ONE, SECOND)
     assert {key: value for key, (value, _mark) in batch.said.items()} == {
@@ -466,6 +480,12 @@ def test_a_network_of_this_host() -> None:
         bridge="br0", mac=vifs.guest_mac(1), addresses=("10.42.0.10",), name="guest1"
     )
     assert isinstance(tap, Tap)
+
+
+def test_the_order_of_subnets_is_no_difference() -> None:
+    turned = a_vif()
+    turned.network.subnets.objects.reverse()
+    assert resources(turned, **BOTH) == resources(a_vif(), **BOTH)
 
 
 def test_what_a_caller_leaves_unset() -> None:

@@ -337,12 +337,12 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
         port, or MAC address in one place
     """
     from os_vif import verbs
-    from os_vif.engine.claims import Claim, claims_of
+    from os_vif.engine.claims import Claim, Claims, claims_of
 
     problems: list[Problem] = []
     requests: list[Request | None] = []
-    taken: dict[Claim, Entry] = {}
-    for entry in batch.entries:
+    taken: Claims[int] = Claims()
+    for position, entry in enumerate(batch.entries):
         request = None
         try:
             request = verbs.describe(
@@ -362,9 +362,9 @@ def describe_all(batch: Batch, *, unplugging: bool = False) -> list[Request | No
             # Whatever else two of them have that are there already, each can be taken away.
             if unplugging and claim.kind not in ("id", "name"):
                 continue
-            first = taken.setdefault(claim, entry)
-            if first is not entry:
-                problems.append(_duplicate(first, entry, claim))
+            first = taken.before(claim, position)
+            if first is not None:
+                problems.append(_duplicate(batch.entries[first], entry, claim))
                 break
     if problems:
         raise BadInput(problems)
@@ -394,6 +394,7 @@ _SOURCES = {
     "path": ("path",),
     "interface_id": ("interface_id", "id", "name", "mac"),
     "mac": ("mac",),
+    "shape": ("network.mtu", "network"),
 }
 
 
@@ -401,6 +402,9 @@ def _duplicate(first: Entry, second: Entry, claim: Claim) -> Problem:
     field = claim.kind
     there, _path = _source(first, field)
     here, path = _source(second, field)
+    if field == "shape":
+        message = f"{claim} is described otherwise by the VIF at {there}; say the same of both"
+        return Problem(here, join(second.root, path), message)
     derived = (
         "" if path == field else f" (it is derived; give another {path}, or the {field} itself)"
     )

@@ -307,6 +307,7 @@ RULES: Mapping[type, Rule] = {
         first=_need_ours,
         unplug={Phase.AHEAD: unplug_server},
         waits=True,
+        claims=lambda it: [("shape", f"dnsmasq on {it.bridge} as {it}")],
         watches=lambda _wanted, _mark: [FIREWALL("ip"), FIREWALL("ip6")],
         warns=warn_server,
     ),

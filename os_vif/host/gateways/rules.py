@@ -227,6 +227,7 @@ RULES: Mapping[type, Rule] = {
         plug=plug_gateway,
         unplug={Phase.LAST: unplug_gateway},
         note=lambda _draft, wanted, _alias: f"{NOTE}{wanted.bridge}",
+        claims=lambda it: [("shape", f"the gateway on {it.bridge} as {it}")],
         watches=_watches,
         warns=warn_gateway,
     ),
