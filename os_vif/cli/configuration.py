@@ -9,6 +9,7 @@ specifications, fields of VIFs that stand in an option, ``--set``.
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ def start(files: Sequence[str], *, objects: bool) -> tuple[Placed, list[Problem]
     import os_vif
 
     arguments = [word for name in files for word in ("--config-file", name)]
+    _read_once(files)
     if objects or os_vif._has_others():
         os_vif.initialize()
     else:
@@ -66,6 +68,9 @@ def start(files: Sequence[str], *, objects: bool) -> tuple[Placed, list[Problem]
         raise _bad(f"there is no configuration file {', '.join(error.config_files)}") from None
     except OSError as error:
         raise _bad(f"{error.filename}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        _read_once(cfg.find_config_files("os-vif", "os-vif"))
+        raise _bad("one of the configuration files is not UTF-8 text") from None
     except cfg.Error as error:
         raise _bad(str(error)) from None
     for (group, name), value in COMMAND_DEFAULTS.items():
@@ -78,6 +83,26 @@ def start(files: Sequence[str], *, objects: bool) -> tuple[Placed, list[Problem]
     if bad:
         raise BadInput(bad)
     return placed, unheard
+
+
+def _read_once(names: Sequence[str]) -> None:
+    """See that configuration files can be read as text, and to their end.
+
+    :raises BadInput: one cannot
+    """
+    from os_vif.cli.specs import files
+
+    for name in names:
+        # What comes by a pipe can be read only once, and a folder has words of its own.
+        if os.path.isfile(name) or stat.S_ISCHR(_mode(name)):
+            files.text_of(name)
+
+
+def _mode(name: str) -> int:
+    try:
+        return os.stat(name).st_mode
+    except (OSError, ValueError):  # of which the library tells
+        return 0
 
 
 def _sections() -> dict[str, dict[str, str]]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -211,6 +211,7 @@ def gc(
     from os_vif.engine import inventory
 
     found = verbs.list_vifs()
+    _need_whole(keep_id, {item.mark.vif_id for item in found})
     doomed = verbs.gc(live, dry_run=True, described=described, owner=owner, found=found)
     owned = (
         {} if owner else _tell_owned(session, [it for it in found if it.mark.vif_id not in live])
@@ -280,6 +281,18 @@ def _need_owner(owner: str) -> None:
     except exception.InvalidField as error:
         said = f"--owner {owner}: expected {error.kwargs['expected']}"
         raise Failure(said, Exit.BAD_INPUT) from None
+
+
+def _need_whole(keep: Iterable[str], known: Collection[str]) -> None:
+    """Refuse what is but the beginning of an id: here it would keep nothing.
+
+    :raises Failure: there is one
+    """
+    for word in keep:
+        meant = [vif_id for vif_id in known if vif_id.startswith(word) and word not in known]
+        if meant:
+            said = f"--keep-id {word!r} is the beginning of {meant[0]}; write the whole id"
+            raise Failure(said, Exit.BAD_INPUT)
 
 
 def _tell_owned(session: Session, left: Iterable[Plugged]) -> dict[str, int]:

@@ -161,7 +161,7 @@ def _chosen(
 
 def _hits(word: str, known: Sequence[_Known]) -> list[int] | None:
     """Return the places of what a word means; None for nothing."""
-    if not word:
+    if not word or word.encode(errors="replace").decode() != word:  # no name is but UTF-8
         return None
     places = range(len(known))
     exact = [at for at in places if known[at].vif_id == word]

@@ -303,3 +303,37 @@ def test_what_nothing_hears_is_told(osvif, command):
     assert (told["file"], told["line"], told["type"]) == (name, 4, "Unused")
     assert words not in osvif(command, "--quiet", name, code=missing).stderr
     assert words not in osvif("unplug", name).stderr
+
+
+def test_a_configuration_file_that_is_no_text(osvif):
+    (osvif.folder / "latin.conf").write_bytes(b"[os_vif_tap]\n# \xe9\n")
+    said = osvif("list", "--config-file", "latin.conf", code=2).stderr
+    assert "error: latin.conf:2:3: not UTF-8 text (byte 0xe9)" in said
+    [error] = osvif.json("list", "--config-file", "latin.conf", code=2)["errors"]
+    assert (error["type"], error["file"], error["line"]) == ("BadInput", "latin.conf", 2)
+    said = osvif("list", "--config-file", "/dev/zero", code=2).stderr
+    assert "error: /dev/zero: larger than 64 MiB" in said
+    assert osvif("list", "--config-file", "/dev/null").stderr == ""
+    own = osvif.folder / ".os-vif"
+    own.mkdir()
+    (own / "os-vif.conf").write_bytes(b"\xff")
+    said = osvif("list", env={"HOME": str(osvif.folder)}, code=2).stderr
+    assert "os-vif.conf:1:1: not UTF-8 text" in said
+
+
+@pytest.mark.parametrize("verb", ["show", "export", "unplug"])
+def test_a_word_that_is_no_text(osvif, verb):
+    osvif("plug", osvif.file(TAP))
+    with osvif.nothing_changed():
+        said = osvif(verb, "tap\udcff", code=2).stderr
+    assert r"error: 'tap\udcff' is neither a file nor the id" in said
+
+
+def test_the_beginning_of_an_id_keeps_nothing(osvif):
+    osvif("plug", osvif.file(TAP))
+    [vif] = osvif.json("list")["vifs"]
+    with osvif.nothing_changed():
+        said = osvif("gc", "--keep-id", vif["id"][:8], "--yes", code=2).stderr
+    assert f"is the beginning of {vif['id']}; write the whole id" in said
+    osvif("gc", "--keep-id", vif["id"], "--keep-id", "another", "--yes")
+    assert osvif.json("list")["vifs"] == [vif]
