@@ -23,7 +23,7 @@ from tests import fast_path, vifs, vifs_ovs, witness
 from tests.functional.calls import plug, steps_left, unplug
 from tests.lab.packages import Parts
 from tests.openvswitch import Switch
-from tests.switch_witness import make_bridge
+from tests.switch_witness import make_bridge, snapshot
 from tests.vm.machine import ROOT_PORTS, Machine, oldest
 from tests.vm.told import Told, guest_with
 from tests.vm.wire import Neighbour, wired
@@ -58,11 +58,13 @@ class Network:
         return Told.of(self.vif, **self.options)
 
     def assert_well(self, machine: Machine) -> None:
-        """Fail unless the guest has the card that was asked for, and it answers."""
+        """Fail unless the guest has the card that was asked for, and it answers and asks."""
         card = machine.card(self.vif.address)
         assert card.mtu == self.neighbour.mtu
         assert card.queues == self.options.get("queues", 1)
         self.neighbour.assert_answers()
+        for group in self.neighbour.groups:
+            machine.has_reached(card.name, group)
         assert steps_left(self.vif) == []
 
 
@@ -153,10 +155,10 @@ def test_taps_and_macvtaps(
         on_macvtap(stack, 11, 1450, "bridge", bus=ROOT_PORTS[1]),
     ]
     everything = [*at_start, hybrid, *later]
-    before = witness.snapshot()
+    before = snapshot(switch)
     for one in everything:
         plug(one.vif)
-    plugged = witness.snapshot()
+    plugged = snapshot(switch)
     libvirts = as_libvirt_makes_it(hybrid)
     witness.ip(f"link set {at_start[-1].vif.vif_name} master br9")
     with guest_with(*(one.told() for one in at_start), libvirts, parts=parts) as machine:
@@ -179,10 +181,10 @@ def test_taps_and_macvtaps(
         for one in (*at_start, hybrid):
             one.assert_well(machine)
     witness.ip(f"link del {hybrid.vif.vif_name}\nlink set {at_start[-1].vif.vif_name} nomaster")
-    assert witness.differences(plugged, witness.snapshot()) == [], "QEMU has left them as they were"
+    assert witness.differences(plugged, snapshot(switch)) == [], "QEMU has left them as they were"
     for one in everything:
         unplug(one.vif)
-    assert witness.differences(before, witness.snapshot()) == []
+    assert witness.differences(before, snapshot(switch)) == []
 
 
 def vhost_user(
@@ -210,7 +212,7 @@ def test_vhost_user(
         vhost_user(stack, dpdk_switch, 3, 1500, "client", bus=ROOT_PORTS[0]),
         vhost_user(stack, dpdk_switch, 4, 1450, "server", bus=ROOT_PORTS[1]),
     ]
-    before = witness.snapshot()
+    before = snapshot(dpdk_switch)
     for one in (*at_start, *later):
         plug(one.vif)
     # Where it emulates the processor, QEMU 7.2 crashes when such a card has MSI-X.
@@ -247,7 +249,7 @@ def test_vhost_user(
         assert [one.told().unlike(machine) for one in at_start] == [lost, Found()]
         unplug(at_start[1].vif)
         machine.assert_running()
-    assert witness.differences(before, witness.snapshot()) == []
+    assert witness.differences(before, snapshot(dpdk_switch)) == []
 
 
 def as_told(one: Network, *, told_in_full: bool) -> Found:

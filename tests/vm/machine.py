@@ -23,7 +23,7 @@ from tests.vm.qmp import Monitor
 _SCRIPT = Path(__file__).with_name("init")
 MEMORY = 128
 """Of a guest, in MiB."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for what a guest does within a few on a machine that is not busy."""
 ROOT_PORTS = ("port0", "port1", "port2", "port3")
 """Into which cards can be put while the guest runs."""
@@ -63,6 +63,7 @@ class Card:
 _LINE = re.compile(
     r"^card (\S+) (\S+) mtu=(\d+) queues=(\d+) carrier=([01])\r?$|^gone (\S+)\r?$", re.MULTILINE
 )
+_REACHED = re.compile(r"^reached (\S+) (\S+)\r?$", re.MULTILINE)
 
 
 class Machine:
@@ -149,6 +150,10 @@ class Machine:
         """Return the card with a MAC address once the guest has it."""
         self.until(lambda: mac in self.cards())
         return self.cards()[mac]
+
+    def has_reached(self, card: str, group: str) -> None:
+        """Fail unless somebody in a multicast group answers the guest by one of its cards."""
+        self.until(lambda: (card, group) in _REACHED.findall(self.said()))
 
     def ended(self) -> int:
         """Return QEMU's exit code once it has ended."""

@@ -28,15 +28,23 @@ class Neighbour:
     number: int
     mtu: int
 
+    @property
+    def groups(self) -> tuple[str, str]:
+        """The multicast groups that this alone is in, and answers in."""
+        return f"239.1.0.{self.number}", "ff02::1:ff00:1"
+
     def take_addresses(self) -> None:
-        """Have the addresses, and the MTU, of the card's network."""
+        """Have the addresses, the MTU and the groups of the card's network."""
         number = self.number
         self.host.run(
             *("ip", "-batch", "-"),
             input=f"link set {self.device} up mtu {self.mtu}\n"
             f"addr add 10.0.{number}.1/24 dev {self.device}\n"
+            f"addr add {self.groups[0]}/32 dev {self.device} autojoin\n"
             f"addr add 2001:db8:0:{number}::1/64 dev {self.device} nodad\n",
         )
+        answer = "echo 0 > /proc/sys/net/ipv4/icmp_echo_ignore_broadcasts"
+        self.host.run("sh", "-c", answer)
 
     def reaches(self, address: str, *options: str, seconds: int = PATIENCE) -> bool:
         """Tell whether an address answers a ping within some time."""
@@ -44,8 +52,12 @@ class Neighbour:
         return self.host.run(*command, *options, address, check=False).returncode == 0
 
     def assert_answers(self) -> None:
-        """Fail unless the card answers for itself and its groups, by packets as long as may be."""
+        """Fail unless the card answers for itself and its groups, by packets as long as may be.
+
+        It has to be found first: by ARP, and by neighbour discovery in its group.
+        """
         number = self.number
+        self.host.run("ip", "neigh", "flush", "dev", self.device)
         for address, headers in (
             (f"10.0.{number}.2", 28),
             (f"2001:db8:0:{number}::2", 48),
