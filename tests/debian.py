@@ -110,7 +110,7 @@ WANTED_BY = {
         "tests/functional/test_guest_internet.py",
     ),
     "libvirt": ("benchmarks",),
-    "libvirt 9": ("tests/functional/test_guest_libvirt*.py", *_GUESTS),
+    "libvirt 9": ("tests/functional/test_guest_libvirt*.py", "tests/lab/devices", *_GUESTS),
     "libvirt 11": ("tests/functional/test_guest_libvirt*.py",),
     "sudo": ("tests/cli/test_sudo.py", "tests/docs/test_sudoers.py"),
     "zsh and fish": ("tests/cli/test_completion.py",),

@@ -188,7 +188,8 @@ class Function(End):
     :ivar address: PCI address.
     :ivar managed: whether the hypervisor is to take it from its driver and give it back.
     :ivar ethernet: whether it is a network card with a MAC address; else any device.
-    :ivar vlan: what libvirt is to set, 1 to 4094; None where os-vif does, or there is none.
+    :ivar vlan: of a virtual function, 1 to 4094; None for none.  libvirt has to be told: it takes
+        away the one that it finds (virNetDevSetNetConfig).
     """
 
     address: str

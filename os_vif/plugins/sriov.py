@@ -114,8 +114,12 @@ class SriovPlugin(TopologyPlugin):
         from os_vif.guest.card import Function
 
         [device, *_settings] = self._device(vif)
+        network = optional(vif, "network") if _is_ethernet(vif) else None
         return Function(
-            address=device.address, managed=not self.config.bind_driver, ethernet=_is_ethernet(vif)
+            address=device.address,
+            managed=not self.config.bind_driver,
+            ethernet=_is_ethernet(vif),
+            vlan=(_vlan(optional(network, "vlan")) if network is not None else 0) or None,
         )
 
     def _device(self, vif: VIFBase) -> list[PciDevice | VirtualFunction]:

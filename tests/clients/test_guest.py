@@ -27,8 +27,7 @@ DIFFERENT = {
     **{name: {"target dev", *RECONNECT} for name in CLIENTS},
     # Nobody makes the tap without create_port, neither this library nor 5.3.0: libvirt has to.
     "ovs, tap alone": SWITCHED,
-    # Plugging sets the VLAN of the function, and sees that it stays.
-    "hw_veb": {"vlan/tag id"},
+    # Plugging a macvtap leaves the VLAN of the function below it to whoever has set it.
     "hw_veb, macvtap": {"vlan/tag id", "driver name"},
 }
 """By VIF, in what."""

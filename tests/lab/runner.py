@@ -73,7 +73,7 @@ class Options:
     first: str = ""
     """The script in this folder that process 1 becomes; '' where it only runs the job."""
     switching: bool = False
-    """Whether it needs the modules that Debian does not ship, and Open vSwitch's programs."""
+    """Whether it needs modules that Debian does not ship, Open vSwitch's programs and libvirt's."""
 
     def plus(self, other: Options) -> Options:
         """Both; what cannot be both is as ``other`` says."""
@@ -123,7 +123,8 @@ def run(
     parts = prepare(CACHE)
     environment = {GUEST_MARK: guest}
     if options.switching:
-        debian.tree("openvswitch")  # it could not be fetched in the guest, which has no network
+        for tree in ("openvswitch", "libvirt9"):
+            debian.tree(tree)  # it could not be fetched in the guest, which has no network
         environment[MODULES_MARK] = str(kernel_modules.build(CACHE, parts))
     kernel = _kernel(parts)
     with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as name:

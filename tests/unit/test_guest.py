@@ -132,19 +132,20 @@ def test_a_port_profile_by_libvirts_names() -> None:
 
 
 def test_a_function_is_managed_unless_it_is_plugged_bound() -> None:
-    vif = vifs_sriov.device(1, PCI, vlan=7)
+    vif = vifs_sriov.device(1, PCI)
     assert end_of(vif) == Function(address=PCI, managed=True, ethernet=True)
     with vifs.configured("sriov", bind_driver="vfio-pci"):
         assert end_of(vif) == Function(address=PCI, managed=False, ethernet=True)
-    other = vifs_sriov.device(1, PCI, kind="generic")
+    other = vifs_sriov.device(1, PCI, kind="generic", vlan=7)
     assert end_of(other) == Function(address=PCI, managed=True, ethernet=False)
     behind = vifs_ovs.host_device(1, PCI)
     assert end_of(behind) == Function(address=PCI, managed=True, ethernet=True)
 
 
-def test_where_nobody_else_does_libvirt_sets_the_vlan() -> None:
+@pytest.mark.parametrize("plugin", ["sriov", "noop"])
+def test_libvirt_is_told_the_vlan_or_it_takes_it_away(plugin: str) -> None:
     vif = vifs_sriov.device(1, PCI, vlan=7)
-    vif.plugin = "noop"
+    vif.plugin = plugin
     assert end_of(vif) == Function(address=PCI, managed=True, ethernet=True, vlan=7)
 
 

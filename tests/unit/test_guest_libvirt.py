@@ -212,7 +212,7 @@ def test_libvirt_shares_only_what_has_a_name() -> None:
         libvirt.interface(card_with(end), GuestOptions())
 
 
-def test_a_vlan_where_nobody_else_sets_it() -> None:
+def test_the_vlan_of_a_function() -> None:
     end = Function(address="0000:3b:00.2", managed=True, ethernet=True, vlan=7)
     made = libvirt.interface(card_with(end), GuestOptions())
     tag = read(made.xml).find("vlan/tag")
