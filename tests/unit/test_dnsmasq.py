@@ -269,6 +269,8 @@ def test_what_other_guests_are_told_no_more_is_told_before() -> None:
     [words] = warned(one, other, MARK.vif_id, third, "4-vif")
     lost = "DHCP for 10.7.0.0/24, the host's name servers"
     assert words.startswith(f"VIF 3-vif and 1 more use {lost} there, which goes when this one is")
+    [words] = warned(one, served(IPV4, forwards=True, mtu=1300), third)
+    assert words.startswith("VIF 3-vif uses MTU 1400 there, which goes when this one is plugged")
     [words] = warned(other, one, third)
     lost = "name server 192.0.2.53, the route to 10.9.0.0/16 by 10.7.0.9"
     assert words.startswith(f"VIF 3-vif uses {lost} there, which goes when this one is plugged")

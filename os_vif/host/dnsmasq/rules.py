@@ -99,6 +99,8 @@ def _lost(found: Server, wanted: Dnsmasq) -> Iterator[str]:
         yield from (f"the route to {to} by {via}" for to, via in routes)
     if _asks_the_hosts(found) and not _asks_the_hosts(wanted):
         yield "the host's name servers"
+    if found.mtu != wanted.mtu:
+        yield f"MTU {found.mtu}"
 
 
 def _asks_the_hosts(server: Server | Dnsmasq) -> bool:
