@@ -4,6 +4,11 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -11,7 +16,7 @@ import pytest
 from os_vif.cli.main import _COMMANDS
 from os_vif.cli.network import command as network
 
-from .conftest import BRIDGE, TAP
+from .conftest import BRIDGE, ENVIRONMENT, TAP
 
 pytestmark = pytest.mark.functional
 
@@ -176,3 +181,26 @@ def test_ctrl_c_in_the_middle_and_the_same_again(osvif):
     assert done < 1001
     osvif("plug", name)
     assert len(osvif.host.links()) == 1001
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_an_interrupt_while_the_command_is_loaded(osvif, ignored):
+    """Nothing of ours runs yet that could tell of it; who ignores it goes on."""
+    early = osvif.folder / "click"
+    early.mkdir()
+    (early / "__init__.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit(7)\n"
+    )
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    module, _colon, name = project["scripts"]["os-vif"].partition(":")
+    begin = f"from {module} import {name}; {name}()"
+    how = signal.SIG_IGN if ignored else signal.SIG_DFL
+    done = subprocess.run(
+        [sys.executable, "-c", begin],
+        env={**ENVIRONMENT, "PYTHONPATH": str(osvif.folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, how),
+    )
+    assert (done.returncode, done.stderr) == (7 if ignored else -signal.SIGINT, "")
