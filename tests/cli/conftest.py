@@ -22,6 +22,7 @@ import pytest
 
 from tests import witness
 from tests.command import COMMAND, ForkServer
+from tests.waiting import PATIENCE_S
 
 # Nothing of the caller's terminal or locale.
 ENVIRONMENT = {
@@ -95,7 +96,7 @@ class OsVif:
             cwd=str(self.folder),
             encoding="utf-8",
             dimensions=(40, 80),
-            timeout=30,
+            timeout=PATIENCE_S,
         )
         self.terminals.append(child)
         return child

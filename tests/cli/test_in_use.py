@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.command import COMMAND
+from tests.waiting import until
 
 from .conftest import BRIDGE, ENVIRONMENT, TAP
 from .test_exec import MACVTAP
@@ -30,11 +30,9 @@ def guest(osvif):
         argv = osvif.host.argv(COMMAND, "exec", *options, file, "--", "sleep", "300")
         child = subprocess.Popen(argv, env=ENVIRONMENT, cwd=osvif.folder)
         started.append(child)
-        deadline = time.monotonic() + 30
-        while Path(f"/proc/{child.pid}/comm").read_text() != "sleep\n":
-            assert time.monotonic() < deadline
-            assert child.poll() is None
-            time.sleep(0.01)
+        name = Path(f"/proc/{child.pid}/comm")
+        until(lambda: child.poll() is not None or name.read_text() == "sleep\n")
+        assert child.poll() is None
         return f"{device} is this VIF's, and cannot go: sleep (pid {child.pid}) has it open"
 
     yield start

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests import ovn, strangers
+from tests.waiting import PATIENCE_S, until
 
 from .conftest import COMMAND, ENVIRONMENT, OsVif
 
@@ -286,11 +287,9 @@ def test_interrupted_half_way(network: Network) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
-    while network.rows() < ROWS and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: network.rows() >= ROWS)
     child.send_signal(signal.SIGINT)
-    said = child.communicate(timeout=30)[1]
+    said = child.communicate(timeout=PATIENCE_S)[1]
     assert child.returncode == 130
     assert "interrupted; the same command, run again, goes on from here" in said
     assert "Traceback" not in said

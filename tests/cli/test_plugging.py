@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+
+from tests.waiting import until
 
 from .conftest import BRIDGE, TAP
 
@@ -85,10 +85,8 @@ def a_host_with_an_uplink(osvif):
         "route add default via 192.0.2.1",
     ):
         osvif.host.run("ip", *words.split())
-    deadline = time.monotonic() + 30
-    while osvif.host.run("ip", "-br", "addr").stdout.count(" fe80::") < 2:  # when both are up
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    # When both are up.
+    until(lambda: osvif.host.run("ip", "-br", "addr").stdout.count(" fe80::") >= 2)
     return [osvif.host.run("ip", *words).stdout for words in (("route",), ("-br", "addr"))]
 
 

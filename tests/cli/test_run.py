@@ -11,7 +11,6 @@ import re
 import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from os_vif.cli.main import main
 from os_vif.engine import families
 from tests.command import COMMAND
 from tests.functional.killing import killed
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 from .conftest import BRIDGE, ENVIRONMENT, SERVER, TAP, OsVif
 from .test_exec import MACVTAP
@@ -309,7 +308,12 @@ def test_ctrl_z_stops_both_and_fg_goes_on(osvif: OsVif) -> None:
     (osvif.folder / "listener.py").write_text(LISTENER)
     argv = osvif.host.argv("bash", "--norc", "--noprofile", "-i")
     shell = pexpect.spawn(
-        argv[0], argv[1:], env=ENVIRONMENT | {"PS1": "$ "}, cwd=str(osvif.folder), encoding="utf-8"
+        argv[0],
+        argv[1:],
+        env=ENVIRONMENT | {"PS1": "$ "},
+        cwd=str(osvif.folder),
+        encoding="utf-8",
+        timeout=PATIENCE_S,
     )
     osvif.terminals.append(shell)
     shell.sendline(f"{COMMAND} run vif.yaml -- {sys.executable} listener.py {{fds}}")
@@ -319,10 +323,7 @@ def test_ctrl_z_stops_both_and_fg_goes_on(osvif: OsVif) -> None:
     shell.expect("Stopped")
     for line, stopped in (("", True), ("fg", False)):  # the shell watches the command alone
         shell.sendline(line)
-        deadline = time.monotonic() + 30
-        while (state.read_text().split()[2] == "T") != stopped:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda stopped=stopped: (state.read_text().split()[2] == "T") == stopped)  # type: ignore[misc]
     shell.sendintr()
     shell.expect("told 2\r")
     shell.sendline("echo code $?")
