@@ -35,6 +35,7 @@ from benchmarks.together.grounds import BRIDGE, CARD, PLACES, SWITCH
 from benchmarks.together.measure import AT_ONCE, TogetherPlan, storms, ticks, way
 from benchmarks.worker import run, together
 from tests import debian
+from tests.waiting import PATIENCE_S
 
 
 def test_quantile_lies_between_the_samples() -> None:
@@ -142,7 +143,7 @@ class _Calls(Driver):
         self.threads: set[int] = set()
 
     def plug(self, port: Port) -> None:
-        self.gate.wait(timeout=10)
+        self.gate.wait(timeout=PATIENCE_S)
         self.threads.add(threading.get_ident())
         self.plugged.append(port.name)
 

@@ -12,6 +12,7 @@ from benchmarks import __main__ as program
 from benchmarks import quiet, sections
 from benchmarks.quiet import Process, Watch, reasons, strangers
 from benchmarks.tables import Chapter
+from tests.waiting import until
 
 
 def test_a_quiet_machine_has_nothing_against_it() -> None:
@@ -45,16 +46,17 @@ def test_strangers_run_and_are_neither_ours_nor_the_kernels() -> None:
     assert strangers(processes, 100, {8}) == [201, 202, 203]
 
 
+def with_stranger(pid: int) -> list[Process]:
+    """Return all processes, once this one runs and is nobody's."""
+    found = quiet._processes()
+    return found if pid in strangers(found, -1, set()) else []
+
+
 def test_somebody_who_runs_is_seen_and_a_child_of_ours_is_not() -> None:
-    busy = "import time\nend = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
+    busy = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
     with subprocess.Popen([sys.executable, "-c", busy]) as child:
         try:
-            deadline = time.monotonic() + 10
-            seen: list[int] = []
-            while child.pid not in seen and time.monotonic() < deadline:
-                found = quiet._processes()
-                seen = strangers(found, -1, set())
-            assert child.pid in seen
+            found = until(lambda: with_stranger(child.pid))
             assert child.pid not in strangers(found, os.getpid(), set())
         finally:
             child.kill()
@@ -67,9 +69,7 @@ def test_the_watch_looks_while_the_block_runs_and_no_longer(
     monkeypatch.setattr(quiet, "_processes", lambda: [Process(4, 1, "R", 0)])
     watch = Watch()
     with quiet.watched(watch):
-        deadline = time.monotonic() + 10
-        while watch.looks < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: watch.looks >= 3)
     looks = watch.looks
     assert looks >= 3
     assert watch.others == looks

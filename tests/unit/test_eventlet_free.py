@@ -12,7 +12,7 @@ _FIRST_IN_A_THREAD = """
 import importlib, sys, threading
 imported = threading.Thread(target=importlib.import_module, args=[sys.argv[1]], daemon=True)
 imported.start()
-imported.join(20)
+imported.join(120)
 assert not imported.is_alive(), "who joins the thread waits for ever"
 assert "eventlet" not in sys.modules
 import eventlet

@@ -9,6 +9,7 @@ import types
 import pytest
 
 from os_vif.cli import late
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_another_thread_waits_until_all_of_it_is_there(found):
     try:
         first = threading.Thread(target=lambda: module.value)
         first.start()
-        assert builtins.begun.wait(20)
+        assert builtins.begun.wait(PATIENCE_S)
         assert module.value == 5
         first.join()
     finally:
