@@ -7,7 +7,9 @@ itself tells with a traceback.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 
 
 def main() -> None:
@@ -16,6 +18,7 @@ def main() -> None:
     is_taken = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_taken:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _open_what_is_closed()
     from os_vif.cli import main as command
 
     if is_taken:
@@ -25,3 +28,16 @@ def main() -> None:
     finally:
         if is_taken:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _open_what_is_closed() -> None:
+    """Have the standard streams lead nowhere that are closed, and no socket come in their place."""
+    for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            how = "w" if descriptor else "r"
+            stream = open(descriptor, how, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+            setattr(sys, name, stream)

@@ -20,6 +20,10 @@ from .conftest import BRIDGE, ENVIRONMENT, TAP
 
 pytestmark = pytest.mark.functional
 
+SCRIPT = tomllib.loads(Path("pyproject.toml").read_text())["project"]["scripts"]["os-vif"]
+BEGIN = f"from {SCRIPT.partition(':')[0]} import main; main()"
+"""What the installed script runs."""
+
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -191,12 +195,9 @@ def test_an_interrupt_while_the_command_is_loaded(osvif, ignored):
     (early / "__init__.py").write_text(
         "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit(7)\n"
     )
-    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    module, _colon, name = project["scripts"]["os-vif"].partition(":")
-    begin = f"from {module} import {name}; {name}()"
     how = signal.SIG_IGN if ignored else signal.SIG_DFL
     done = subprocess.run(
-        [sys.executable, "-c", begin],
+        [sys.executable, "-c", BEGIN],
         env={**ENVIRONMENT, "PYTHONPATH": str(osvif.folder)},
         capture_output=True,
         text=True,
@@ -204,3 +205,20 @@ def test_an_interrupt_while_the_command_is_loaded(osvif, ignored):
         preexec_fn=lambda: signal.signal(signal.SIGINT, how),
     )
     assert (done.returncode, done.stderr) == (7 if ignored else -signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
+def test_streams_that_are_closed_lead_nowhere(osvif, closed):
+    """What is to be done is done, and no socket of ours comes in their place."""
+    name = osvif.file(TAP)
+    shut = " ".join(f"{number}>&-" for number in closed)
+    for words in (f"plug {name}", "list --json"):
+        line = f'exec "$0" -c "$1" {words} {shut}'
+        done = osvif.host.run(
+            *("sh", "-c", line, sys.executable, BEGIN),
+            check=False,
+            env=ENVIRONMENT,
+            cwd=osvif.folder,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert osvif("check", name).stdout.startswith("healthy")
