@@ -90,11 +90,11 @@ def _read_once(names: Sequence[str]) -> None:
 
     :raises BadInput: one cannot
     """
-    from os_vif.cli.specs import files
-
+    # What comes by a pipe can be read only once, and a folder has words of its own.
     for name in names:
-        # What comes by a pipe can be read only once, and a folder has words of its own.
         if os.path.isfile(name) or stat.S_ISCHR(_mode(name)):
+            from os_vif.cli.specs import files
+
             files.text_of(name)
 
 
