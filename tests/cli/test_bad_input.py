@@ -275,6 +275,8 @@ def test_an_uplink_of_another_bridge(osvif):
         (["schema", "bridge", "x"], "there is no type 'x'; expected one of: bridge, tap"),
         (["gc"], "say what to keep"),
         (["gc", "--keep-none", "--keep-id", "x"], "say what to keep"),
+        (["plan", ""], "this is no name of a file"),
+        (["unplug", ""], "this is no name of a file"),
         (["show", "nothing"], "neither a file nor the id, device or guest of a plugged VIF"),
         (["plug", "--set", "x=1", "vif.yaml"], "expected GROUP.OPTION=VALUE"),
         (["plug", "--config-file", "no.conf", "vif.yaml"], "there is no configuration file"),

@@ -56,6 +56,8 @@ def text_of(name: str, *, listed: bool = False) -> str:
     :raises BadInput: it cannot be had
     """
     source = source_of(name)
+    if not name:  # of a script's variable that is not set
+        raise _refused("''", "this is no name of a file")
     try:
         data = _standard_input() if name == "-" else _contents(name, listed=listed)
     except OSError as error:
