@@ -13,7 +13,7 @@ from oslo_config import cfg, types
 
 from os_vif import exception
 from os_vif.engine.checks import mac_address
-from os_vif.host.anti_spoofing.resources import AntiSpoofing, allowed, is_mac
+from os_vif.host.anti_spoofing import resources
 from os_vif.plugin import optional, required
 from os_vif.plugins import routing
 
@@ -67,7 +67,7 @@ def on_device(
     """
     mode = _mode(config, vif)
     said = config.allowed_addresses.get(vif.id, "")
-    more = [allowed(it) for it in (said.split() if isinstance(said, str) else said)]
+    more = [resources.allowed(it) for it in (said.split() if isinstance(said, str) else said)]
     if mode == "none":
         if more:
             raise exception.InvalidField(
@@ -77,8 +77,8 @@ def on_device(
             )
         return []
     macs = [mac_address(required(vif, "address"), f"{vif.obj_name()}.address")]
-    macs += [it for it in more if is_mac(it)]
-    beside = [it for it in more if not is_mac(it)]
+    macs += [it for it in more if resources.is_mac(it)]
+    beside = [it for it in more if not resources.is_mac(it)]
     if mode == "mac" and beside:
         raise exception.InvalidField(
             field="allowed_addresses",
@@ -95,7 +95,7 @@ def on_device(
             "allowed_addresses), or else anti_spoofing: mac",
         )
     return [
-        AntiSpoofing(
+        resources.AntiSpoofing(
             device=device,
             macs=tuple(dict.fromkeys(macs)),
             addresses=tuple(dict.fromkeys(addresses)) if mode == "ip" else None,
@@ -121,7 +121,7 @@ def remains(config: Any, vif: VIFBase, device: str) -> list[Resource]:
     mac = optional(vif, "address")
     if _mode(config, vif) == "none" or mac is None:
         return []
-    return [AntiSpoofing(device=device, macs=(mac_address(mac),))]
+    return [resources.AntiSpoofing(device=device, macs=(mac_address(mac),))]
 
 
 def _mode(config: Any, vif: VIFBase) -> str:

@@ -16,10 +16,10 @@ from oslo_config import cfg, types
 
 from os_vif import exception
 from os_vif.engine.checks import mac_address
-from os_vif.host.dnsmasq.resources import Dnsmasq, Reservation, ServedSubnet
-from os_vif.host.gateways.resources import Gateway
+from os_vif.host.dnsmasq import resources as dnsmasq
+from os_vif.host.gateways import resources as gateways
 from os_vif.plugin import optional, required, tap_name
-from os_vif.plugins.served_network import ServedNetwork, Subnet, host_name, wrongs
+from os_vif.plugins import served_network
 
 if TYPE_CHECKING:
     from os_vif.engine.topology import Resource
@@ -77,29 +77,31 @@ def on_bridge(
         uplink=uplink,
         is_made=is_made,
     )
-    for wrong in wrongs(found):
+    for wrong in served_network.wrongs(found):
         raise exception.InvalidField(**wrong._asdict())
     # In whichever order they are said, they are the same.
     found = dataclasses.replace(found, subnets=tuple(sorted(found.subnets, key=_place_of)))
-    gateways = tuple(
+    addresses = tuple(
         f"{it.gateway}/{ipaddress.ip_network(it.cidr).prefixlen}" for it in found.subnets
     )
     out = tuple(it.cidr for it in found.subnets) if found.nat else ()
-    gateway = Gateway(bridge=bridge, addresses=gateways, nat=out)
+    gateway = gateways.Gateway(bridge=bridge, addresses=addresses, nat=out)
     return [gateway, *_dhcp(found, vif, bridge, mtu)]
 
 
-def _place_of(subnet: Subnet) -> tuple[int, int]:
+def _place_of(subnet: served_network.Subnet) -> tuple[int, int]:
     network = ipaddress.ip_network(subnet.cidr)
     return network.version, int(network.network_address)
 
 
-def _dhcp(found: ServedNetwork, vif: VIFBase, bridge: str, mtu: int) -> list[Resource]:
+def _dhcp(
+    found: served_network.ServedNetwork, vif: VIFBase, bridge: str, mtu: int
+) -> list[Resource]:
     """Return what serves a bridge's guests DHCP, and what is said there of this one."""
     if not found.has_dhcp:
         return []
     told = tuple(
-        ServedSubnet(
+        dnsmasq.ServedSubnet(
             cidr=it.cidr,
             gateway=it.gateway or "",
             dns=found.dns_of(it),
@@ -109,11 +111,11 @@ def _dhcp(found: ServedNetwork, vif: VIFBase, bridge: str, mtu: int) -> list[Res
         for it in found.subnets
     )
     own = tuple(address for it in found.subnets for address in it.addresses)
-    name = host_name(found.guest, tap_name(vif))
+    name = served_network.host_name(found.guest, tap_name(vif))
     return [
         # Who gets outside looks for names there, too.
-        Dnsmasq(bridge=bridge, subnets=told, mtu=mtu, forwards=found.nat),
-        Reservation(bridge=bridge, mac=found.mac, addresses=own, name=name),
+        dnsmasq.Dnsmasq(bridge=bridge, subnets=told, mtu=mtu, forwards=found.nat),
+        dnsmasq.Reservation(bridge=bridge, mac=found.mac, addresses=own, name=name),
     ]
 
 
@@ -124,7 +126,7 @@ def remains(config: Any, vif: VIFBase, bridge: str) -> list[Resource]:
     """
     if not is_served(config, bridge):
         return []
-    gateway = Gateway(bridge=bridge)
+    gateway = gateways.Gateway(bridge=bridge)
     try:
         found = dataclasses.replace(
             _served(config, vif, bridge), mac=optional(vif, "address") or ""
@@ -134,7 +136,7 @@ def remains(config: Any, vif: VIFBase, bridge: str) -> list[Resource]:
         return [gateway]
 
 
-def _served(config: Any, vif: VIFBase, bridge: str) -> ServedNetwork:
+def _served(config: Any, vif: VIFBase, bridge: str) -> served_network.ServedNetwork:
     """Return the network of a VIF, and what options say of its bridge and of its port."""
     network = optional(vif, "network")
     subnets = optional(network, "subnets", []) if network is not None else []
@@ -146,7 +148,7 @@ def _served(config: Any, vif: VIFBase, bridge: str) -> ServedNetwork:
             expected = f"subnets of the network: {', '.join(sorted(named)) or 'it has none'}"
             raise exception.InvalidField(field="dhcp_subnets", value=cidr, expected=expected)
     nat, vlan = bool(config.nat.get(bridge)), config.port_vlans.get(vif.id)
-    return ServedNetwork(subnets=found, nat=nat, vlan=vlan)
+    return served_network.ServedNetwork(subnets=found, nat=nat, vlan=vlan)
 
 
 def _guest(instance_info: InstanceInfo | None) -> str:
@@ -163,12 +165,12 @@ def _ranges(said: str) -> list[str]:
         ) from None
 
 
-def _subnet(said: Any, with_dhcp: list[str]) -> Subnet:
+def _subnet(said: Any, with_dhcp: list[str]) -> served_network.Subnet:
     cidr = str(said.cidr)
     gateway, server = optional(said, "gateway"), optional(said, "dhcp_server")
     addresses = (optional(it, "address") for it in optional(said, "ips", []))
     ways = ((str(it.cidr), optional(it, "gateway")) for it in optional(said, "routes", []))
-    return Subnet(
+    return served_network.Subnet(
         cidr=cidr,
         gateway=None if gateway is None else str(gateway),
         dns=tuple(str(it) for it in optional(said, "dns", [])),

@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from os_vif import exception
 from os_vif.engine.checks import BURST_MAX, bit_rate, burst_bytes
-from os_vif.host.traffic_limits.resources import Bucket, TrafficLimits
+from os_vif.host.traffic_limits import resources as traffic_limits
 
 if TYPE_CHECKING:
     from os_vif.engine.topology import Resource
@@ -80,7 +80,7 @@ def on_device(
     from_guest = said.rate_from_guest, said.burst_from_guest
     egress, ingress = (from_guest, to_guest) if guest_inside else (to_guest, from_guest)
     return [
-        TrafficLimits(
+        traffic_limits.TrafficLimits(
             device=device,
             egress=_bucket(*egress, shaping_burst),
             ingress=_bucket(*ingress, policing_burst),
@@ -88,8 +88,10 @@ def on_device(
     ]
 
 
-def _bucket(rate: int | None, burst: int | None, usual: Callable[[int], int]) -> Bucket | None:
-    return None if rate is None else Bucket(rate, burst or usual(rate))
+def _bucket(
+    rate: int | None, burst: int | None, usual: Callable[[int], int]
+) -> traffic_limits.Bucket | None:
+    return None if rate is None else traffic_limits.Bucket(rate, burst or usual(rate))
 
 
 def shaping_burst(rate: int) -> int:

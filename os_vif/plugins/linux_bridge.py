@@ -11,8 +11,8 @@ from os_vif import exception, objects
 from os_vif.engine.checks import mac_address, mtu_bytes, vlan_tag
 from os_vif.engine.place import LINUX_BRIDGE
 from os_vif.engine.topology import Mark, Resource, Topology
-from os_vif.host.forwarding.resources import ForwardRules
-from os_vif.host.links.resources import Bridge, Tap, Uplink, Vlan, host_side_mac, macs_of_guest
+from os_vif.host.forwarding import resources as forwarding
+from os_vif.host.links import resources as links
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
 from os_vif.plugins import anti_spoofing, bridge_port, host_network, limits, tap_access
 
@@ -125,7 +125,7 @@ class LinuxBridgePlugin(TopologyPlugin):
         if _provides_bridge(network):
             resources += self._provided(vif, network, bridge, mtu)
         elif create_tap:
-            resources.append(Bridge(name=bridge, create=False))
+            resources.append(links.Bridge(name=bridge, create=False))
         resources += bridge_port.filtering(self.config, bridge)
         resources += host_network.on_bridge(
             self.config,
@@ -133,7 +133,7 @@ class LinuxBridgePlugin(TopologyPlugin):
             instance_info,
             bridge,
             is_made=_provides_bridge(network),
-            uplink=next((it.name for it in resources if isinstance(it, Uplink)), ""),
+            uplink=next((it.name for it in resources if isinstance(it, links.Uplink)), ""),
             mtu=mtu,
         )
         if create_tap:
@@ -162,12 +162,13 @@ class LinuxBridgePlugin(TopologyPlugin):
         resources: list[Resource] = []
         if _needs_rules(vif, network):
             resources += [
-                ForwardRules(bridge=bridge, ipv6=ipv6, rules=()) for ipv6 in (False, True)
+                forwarding.ForwardRules(bridge=bridge, ipv6=ipv6, rules=())
+                for ipv6 in (False, True)
             ]
         resources.append(
-            Tap(
+            links.Tap(
                 name=tap_name(vif),
-                known_macs=macs_of_guest(optional(vif, "address")),
+                known_macs=links.macs_of_guest(optional(vif, "address")),
                 # Where a hypervisor makes the taps, an unmarked one is the hypervisor's.
                 adopt=self.config.create_tap,
             )
@@ -205,15 +206,15 @@ class LinuxBridgePlugin(TopologyPlugin):
             device = f"vlan{tag}"
             least = self._uplink_mtu(lower, named)
             return [
-                Vlan(name=device, link=lower, vlan_id=tag, mtu=least),
-                Bridge(name=bridge, mtu=mtu),
-                Uplink(name=device, bridge=bridge, mtu=least),
+                links.Vlan(name=device, link=lower, vlan_id=tag, mtu=least),
+                links.Bridge(name=bridge, mtu=mtu),
+                links.Uplink(name=device, bridge=bridge, mtu=least),
             ]
         uplink = self.config.flat_interface or named
-        resources: list[Resource] = [Bridge(name=bridge, mtu=mtu)]
+        resources: list[Resource] = [links.Bridge(name=bridge, mtu=mtu)]
         if uplink:
             least = self._uplink_mtu(uplink, named)
-            resources.append(Uplink(name=uplink, bridge=bridge, mtu=least))
+            resources.append(links.Uplink(name=uplink, bridge=bridge, mtu=least))
         if _needs_rules(vif, network):
             resources += self._rules(network, bridge)
         return resources
@@ -244,7 +245,7 @@ class LinuxBridgePlugin(TopologyPlugin):
         # Of a network without subnets nobody knows what its guests speak, so IPv6 is let pass
         # where IPv4 is and it would not.  One that names IPv4 alone is taken at its word.
         return [
-            ForwardRules(
+            forwarding.ForwardRules(
                 bridge=bridge,
                 ipv6=family,
                 rules=tuple(rules),
@@ -257,7 +258,7 @@ class LinuxBridgePlugin(TopologyPlugin):
 
     def _port(self, vif: VIFBase, bridge: str, made: list[Resource]) -> list[Resource]:
         """Return what is said of the tap's port; who isolates a guest must not do so in vain."""
-        uplinks = [it.name for it in made if isinstance(it, Uplink)]
+        uplinks = [it.name for it in made if isinstance(it, links.Uplink)]
         found = bridge_port.port(self.config, vif.id, tap_name(vif), bridge, uplinks)
         if found and not self.config.create_tap:
             raise exception.InvalidField(
@@ -267,15 +268,15 @@ class LinuxBridgePlugin(TopologyPlugin):
             )
         return found
 
-    def _tap(self, vif: VIFBase, bridge: str, mtu: int) -> Tap:
+    def _tap(self, vif: VIFBase, bridge: str, mtu: int) -> links.Tap:
         guest = mac_address(required(vif, "address"), "VIFBridge.address")
-        return Tap(
+        return links.Tap(
             name=tap_name(vif),
-            mac=host_side_mac(guest),
+            mac=links.host_side_mac(guest),
             mtu=mtu,
             multi_queue=tap_access.queues(self.config, vif),
             bridge=bridge,
-            known_macs=macs_of_guest(guest),
+            known_macs=links.macs_of_guest(guest),
             **tap_access.whose(self.config, vif),
         )
 

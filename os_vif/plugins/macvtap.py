@@ -15,8 +15,8 @@ from oslo_config import cfg
 from os_vif import exception, objects
 from os_vif.engine.checks import mac_address, mtu_bytes, pci_address
 from os_vif.engine.topology import Mark, Resource, Topology
-from os_vif.host.functions.resources import FunctionVlan
-from os_vif.host.links.resources import Macvtap, Vlan
+from os_vif.host.functions import resources as functions
+from os_vif.host.links import resources as links
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
 from os_vif.plugins import anti_spoofing, limits, port_profiles, tap_access
 
@@ -93,7 +93,7 @@ class MacvtapPlugin(TopologyPlugin):
         network = optional(vif, "network")
         mtu = optional(network, "mtu") if network else None
         vlan = _vlan(vif, link, behind)
-        macvtap = Macvtap(
+        macvtap = links.Macvtap(
             name=tap_name(vif),
             mac=mac_address(required(vif, "address"), "VIFDirect.address"),
             mode=_MODES[mode],
@@ -114,7 +114,7 @@ class MacvtapPlugin(TopologyPlugin):
         link, behind = _lower(vif)
         vlan = _vlan(vif, link, behind) if link or behind else None
         mac = mac_address(required(vif, "address"), "VIFDirect.address")
-        macvtap = Macvtap(name=tap_name(vif), mac=mac, mode="vepa", link=link, behind=behind)
+        macvtap = links.Macvtap(name=tap_name(vif), mac=mac, mode="vepa", link=link, behind=behind)
         kept = anti_spoofing.remains(self.config, vif, macvtap.name)
         return self._topology(vif, instance_info, vlan, macvtap, *kept, card=(link, behind))
 
@@ -134,8 +134,8 @@ class MacvtapPlugin(TopologyPlugin):
         self,
         vif: VIFBase,
         instance_info: InstanceInfo | None,
-        vlan: Vlan | None,
-        macvtap: Macvtap,
+        vlan: links.Vlan | None,
+        macvtap: links.Macvtap,
         *limited: Resource,
         card: tuple[str, str],
     ) -> Topology:
@@ -166,11 +166,11 @@ def _lower(vif: VIFBase) -> tuple[str, str]:
     return str(optional(network, "bridge_interface", "") if network else ""), ""
 
 
-def _vlan(vif: VIFBase, link: str, behind: str) -> Vlan | None:
+def _vlan(vif: VIFBase, link: str, behind: str) -> links.Vlan | None:
     """Return the VLAN device that the macvtap is to stand on; None for no VLAN."""
     name, tag = _vlan_words(vif)
     if name and tag is not None:
-        return Vlan(name=name, link=link, behind=behind, vlan_id=tag, stays=False)
+        return links.Vlan(name=name, link=link, behind=behind, vlan_id=tag, stays=False)
     return None
 
 
@@ -179,7 +179,7 @@ def _vlan_words(vif: VIFBase) -> tuple[str, int | None]:
     return str(optional(vif, "vlan_name", "")), optional(network, "vlan") if network else None
 
 
-def _function_vlan(vif: VIFBase) -> FunctionVlan | None:
+def _function_vlan(vif: VIFBase) -> functions.FunctionVlan | None:
     """Return the VLAN of the virtual function that the guest gets; None where none can be meant.
 
     One on a card that is no virtual function has a name, as it is a device of its own.
@@ -188,7 +188,7 @@ def _function_vlan(vif: VIFBase) -> FunctionVlan | None:
     address = optional(vif, "dev_address")
     if name or tag is None or not address or optional(vif, "mode") != "passthrough":
         return None
-    return FunctionVlan(address=pci_address(address, "VIFDirect.dev_address"), vlan=tag)
+    return functions.FunctionVlan(address=pci_address(address, "VIFDirect.dev_address"), vlan=tag)
 
 
 def _need_whole_vlan(vif: VIFBase) -> None:

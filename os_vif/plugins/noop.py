@@ -10,7 +10,7 @@ from oslo_config import cfg
 from os_vif import objects
 from os_vif.engine.checks import socket_path
 from os_vif.engine.topology import Mark, Topology
-from os_vif.host.vhost_user.resources import VhostSocket
+from os_vif.host.vhost_user import resources as vhost_user
 from os_vif.plugin import TopologyPlugin, optional, required
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class NoOpPlugin(TopologyPlugin):
         mark = _mark(vif, instance_info)
         if not isinstance(vif, objects.vif.VIFVHostUser) or not self.config.verify_sockets:
             return Topology(mark, ())
-        socket = VhostSocket(
+        socket = vhost_user.VhostSocket(
             path=socket_path(required(vif, "path"), "VIFVHostUser.path"),
             # The VIF names the guest's part.
             listens=required(vif, "mode") == "client",

@@ -10,12 +10,11 @@ from oslo_config import cfg
 from os_vif import objects
 from os_vif.engine.place import OVS
 from os_vif.engine.topology import Mark, Topology
-from os_vif.host.links.resources import Tap
-from os_vif.host.openvswitch.resources import Database
+from os_vif.host.links import resources as links
+from os_vif.host.openvswitch import resources as openvswitch
 from os_vif.plugin import TopologyPlugin, optional, required
-from os_vif.plugins import anti_spoofing, limits, ovs_names, ovs_vlans, tap_access
+from os_vif.plugins import anti_spoofing, limits, ovs_names, ovs_port, ovs_vlans, tap_access
 from os_vif.plugins.ovs_names import gen_port_name
-from os_vif.plugins.ovs_port import Port
 
 if TYPE_CHECKING:
     from os_vif.engine.place import Place
@@ -143,7 +142,7 @@ class OvsPlugin(TopologyPlugin):
 
     def describe_host(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return what the VIF's class, its profile and the configuration ask for."""
-        port = Port(self.config, vif, instance_info)
+        port = ovs_port.Port(self.config, vif, instance_info)
         awaited: tuple[str, ...] = ()
         if isinstance(vif, objects.vif.VIFVHostUser):
             resources = port.vhost_user(vif)
@@ -160,20 +159,20 @@ class OvsPlugin(TopologyPlugin):
 
     def describe_guest_end(self, vif: VIFBase, topology: Topology | None) -> End:
         """Return our tap, or the one that the hypervisor makes, the socket or the function."""
-        if topology is not None and any(isinstance(it, Tap) for it in topology.resources):
+        if topology is not None and any(isinstance(it, links.Tap) for it in topology.resources):
             return super().describe_guest_end(vif, topology)
-        return Port(self.config, vif, None).guest_end()
+        return ovs_port.Port(self.config, vif, None).guest_end()
 
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return everything that any mode could have made for the VIF."""
-        port = Port(self.config, vif, instance_info, remains=True)
+        port = ovs_port.Port(self.config, vif, instance_info, remains=True)
         resources = port.everything()
         return Topology(Mark.of(vif, ovs_names.PLUGIN_NAME, instance_info), tuple(resources))
 
 
-def database_of(config: Any) -> Database:
+def database_of(config: Any) -> openvswitch.Database:
     """Return the database that the options ``[os_vif_ovs]`` name."""
-    return Database(
+    return openvswitch.Database(
         config.ovsdb_connection,
         config.ovs_vsctl_timeout,
         config.ssl_key_file or "",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from os_vif import exception
 from os_vif.host.dnsmasq import resources as dnsmasq
-from os_vif.host.links.resources import eui64
+from os_vif.host.links import resources as links
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Range = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -86,7 +86,7 @@ class ServedNetwork:
     def makes(self, subnet: Subnet, own: Range) -> Address | None:
         """Return the address that the guest makes itself in a subnet; None for none, or unknown."""
         slaac = self.has_dhcp and own.version == 6 and not subnet.dhcp and own.prefixlen == _SLAAC
-        return eui64(own, self.mac) if slaac and self.mac else None
+        return links.eui64(own, self.mac) if slaac and self.mac else None
 
     def dns_of(self, subnet: Subnet) -> tuple[str, ...]:
         """Return the name servers that guests are told in a subnet: of its version of IP.

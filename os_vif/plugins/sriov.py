@@ -14,7 +14,7 @@ from oslo_config import cfg
 from os_vif import exception, objects
 from os_vif.engine.checks import mac_address, pci_address, pci_driver
 from os_vif.engine.topology import Mark, Topology
-from os_vif.host.functions.resources import PciDevice, VirtualFunction
+from os_vif.host.functions import resources as functions
 from os_vif.plugin import TopologyPlugin, optional, required
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class SriovPlugin(TopologyPlugin):
         if _is_ethernet(vif):
             network = optional(vif, "network")
             resources.append(
-                VirtualFunction(
+                functions.VirtualFunction(
                     address=resources[0].address,
                     mac=_mac(vif),
                     vlan=_vlan(optional(network, "vlan") if network is not None else None),
@@ -105,7 +105,9 @@ class SriovPlugin(TopologyPlugin):
             # Taken back first: the host's own driver must not find the guest's address.
             check = self.config.spoof_check
             resources.append(
-                VirtualFunction(address=resources[0].address, mac=_mac(vif), spoofchk=check)
+                functions.VirtualFunction(
+                    address=resources[0].address, mac=_mac(vif), spoofchk=check
+                )
             )
         return Topology(Mark.of(vif, PLUGIN_NAME, instance_info), tuple(resources))
 
@@ -122,11 +124,13 @@ class SriovPlugin(TopologyPlugin):
             vlan=(_vlan(optional(network, "vlan")) if network is not None else 0) or None,
         )
 
-    def _device(self, vif: VIFBase) -> list[PciDevice | VirtualFunction]:
+    def _device(self, vif: VIFBase) -> list[functions.PciDevice | functions.VirtualFunction]:
         address = pci_address(required(vif, "dev_address"), "VIFHostDevice.dev_address")
         driver = self.config.bind_driver
         return [
-            PciDevice(address=address, driver=pci_driver(driver) if driver else "", mac=_mac(vif))
+            functions.PciDevice(
+                address=address, driver=pci_driver(driver) if driver else "", mac=_mac(vif)
+            )
         ]
 
 

@@ -14,7 +14,7 @@ from oslo_config import cfg
 from os_vif import objects
 from os_vif.engine.checks import mac_address, mtu_bytes
 from os_vif.engine.topology import Mark, Resource, Topology
-from os_vif.host.links.resources import Tap, host_side_mac, macs_of_guest
+from os_vif.host.links import resources as links
 from os_vif.plugin import TopologyPlugin, optional, required, tap_name
 from os_vif.plugins import anti_spoofing, limits, routing, tap_access
 
@@ -77,21 +77,23 @@ class TapPlugin(TopologyPlugin):
     def describe_remains(self, vif: VIFBase, instance_info: InstanceInfo | None) -> Topology:
         """Return the tap: routes and proxies go with it."""
         mark = Mark.of(vif, PLUGIN_NAME, instance_info)
-        tap = Tap(name=tap_name(vif), known_macs=macs_of_guest(optional(vif, "address")))
+        tap = links.Tap(
+            name=tap_name(vif), known_macs=links.macs_of_guest(optional(vif, "address"))
+        )
         return Topology(mark, (tap, *anti_spoofing.remains(self.config, vif, tap.name)))
 
-    def _tap(self, vif: VIFBase, network: Network | None) -> Tap:
+    def _tap(self, vif: VIFBase, network: Network | None) -> links.Tap:
         guest = mac_address(required(vif, "address"), "VIFGeneric.address")
         mtu = optional(network, "mtu") if network is not None else None
         routed = bool(self.config.routed)
         ipv6 = routed and routing.has_ipv6(network)
-        return Tap(
+        return links.Tap(
             name=tap_name(vif),
             # Whoever connects it, a bridge or this host as a router, must not have the guest's.
-            mac=host_side_mac(guest),
+            mac=links.host_side_mac(guest),
             mtu=mtu_bytes(self.config.network_device_mtu if mtu is None else mtu, "network.mtu"),
             multi_queue=tap_access.queues(self.config, vif),
-            known_macs=macs_of_guest(guest),
+            known_macs=links.macs_of_guest(guest),
             disable_ipv6=not ipv6,
             conf=routing.settings(network) if routed else {},
             **tap_access.whose(self.config, vif),

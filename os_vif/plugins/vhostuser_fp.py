@@ -18,17 +18,10 @@ from os_vif import exception, objects
 from os_vif.engine.checks import interface_name, mac_address, mtu_bytes, socket_path
 from os_vif.engine.place import AS_ROOT
 from os_vif.engine.topology import Mark, Resource, Topology
-from os_vif.host.links.resources import Bridge, Tap, host_side_mac, macs_of_guest
+from os_vif.host.links import resources as links
 from os_vif.host.vhost_user import options as fast_path_options
-from os_vif.host.vhost_user.questions import socket_note
-from os_vif.host.vhost_user.resources import (
-    FAST_PATH,
-    SIX_WIND,
-    TESTPMD,
-    TESTPMD_MTU,
-    BackEnd,
-    FastPathDevice,
-)
+from os_vif.host.vhost_user import questions
+from os_vif.host.vhost_user import resources as vhost_user
 from os_vif.plugin import TopologyPlugin, optional, required
 from os_vif.plugins import ovs, ovs_names, ovs_port, routing
 
@@ -45,7 +38,7 @@ if TYPE_CHECKING:
         VIFPortProfileFPTap,
     )
 
-PLUGIN_NAME = FAST_PATH
+PLUGIN_NAME = vhost_user.FAST_PATH
 
 
 class FastPathPlugin(TopologyPlugin):
@@ -56,10 +49,13 @@ class FastPathPlugin(TopologyPlugin):
     CONFIG_OPTS: ClassVar[list[cfg.Opt]] = [
         cfg.StrOpt(
             "back_end",
-            default=SIX_WIND,
+            default=vhost_user.SIX_WIND,
             choices=[
-                (SIX_WIND, "6WIND's fast path, by its command fp-vdev"),
-                (TESTPMD, "a dpdk-testpmd process for each port, which keeps a processor busy"),
+                (vhost_user.SIX_WIND, "6WIND's fast path, by its command fp-vdev"),
+                (
+                    vhost_user.TESTPMD,
+                    "a dpdk-testpmd process for each port, which keeps a processor busy",
+                ),
             ],
             help="The program behind the sockets.",
         ),
@@ -118,7 +114,10 @@ class FastPathPlugin(TopologyPlugin):
                 resources = self._on_switch(vif, instance_info, device, profile)
             case objects.vif.VIFPortProfileFPBridge():
                 bridge = _bridge_of(profile)
-                resources = [Bridge(name=bridge, mtu=device.mtu), *device.resources(bridge=bridge)]
+                resources = [
+                    links.Bridge(name=bridge, mtu=device.mtu),
+                    *device.resources(bridge=bridge),
+                ]
             case objects.vif.VIFPortProfileFPTap():
                 resources = self._routed(vif, device, profile)
             case _:
@@ -186,7 +185,7 @@ class _Device:
         self.listens = required(vif, "mode") == "client"
         self.guest = mac_address(required(vif, "address"), "VIFVHostUser.address")
         # A bridge keeps the address of its port for itself, so it must not be the guest's.
-        self.mac = host_side_mac(self.guest)
+        self.mac = links.host_side_mac(self.guest)
         network = optional(vif, "network")
         mtu = optional(network, "mtu") if network is not None else None
         self.mtu = mtu_bytes(config.network_device_mtu if mtu is None else mtu, "network.mtu")
@@ -199,9 +198,9 @@ class _Device:
         disable_ipv6: bool = True,
     ) -> list[Resource]:
         """Return the device as the chosen back end has it."""
-        if self.back_end == SIX_WIND:
+        if self.back_end == vhost_user.SIX_WIND:
             return [
-                FastPathDevice(
+                vhost_user.FastPathDevice(
                     name=self.name,
                     path=self.path,
                     listens=self.listens,
@@ -216,30 +215,32 @@ class _Device:
 
     def everything(self) -> list[Resource]:
         """Return the device as any back end could have it."""
-        made = FastPathDevice(
+        made = vhost_user.FastPathDevice(
             name=self.name, path=self.path, listens=self.listens, mac=self.mac, mtu=self.mtu
         )
         resources: list[Resource] = [made, self._tap(None, {}, True)]
         with contextlib.suppress(exception.InvalidField):  # dpdk-testpmd cannot be told each path
-            process = self._process(min(self.mtu, TESTPMD_MTU))
+            process = self._process(min(self.mtu, vhost_user.TESTPMD_MTU))
             resources.append(process)
         return resources
 
-    def _tap(self, bridge: str | None, conf: dict[str, int], disable_ipv6: bool) -> Tap:
-        return Tap(
+    def _tap(self, bridge: str | None, conf: dict[str, int], disable_ipv6: bool) -> links.Tap:
+        return links.Tap(
             name=self.name,
             mac=self.mac,
             mtu=self.mtu,
             multi_queue=True,  # or DPDK cannot open it
             bridge=bridge,
-            known_macs=macs_of_guest(self.guest),
+            known_macs=links.macs_of_guest(self.guest),
             disable_ipv6=disable_ipv6,
             conf=conf,
-            note=socket_note(self.path, listens=self.listens),
+            note=questions.socket_note(self.path, listens=self.listens),
         )
 
-    def _process(self, mtu: int) -> BackEnd:
-        return BackEnd(name=self.name, path=self.path, listens=self.listens, mac=self.mac, mtu=mtu)
+    def _process(self, mtu: int) -> vhost_user.BackEnd:
+        return vhost_user.BackEnd(
+            name=self.name, path=self.path, listens=self.listens, mac=self.mac, mtu=mtu
+        )
 
 
 def _switch_options() -> cfg.ConfigOpts.GroupAttr:

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from os_vif.plugins.served_network import ServedNetwork, Subnet, wrongs
+from os_vif.plugins import served_network
 from os_vif.plugins.types.unused import served_by
 from os_vif.specs import BOOL, SUBNETS, Field, Reading, Told, Values, check_addresses
 from os_vif.specs.problems import quoted
@@ -45,10 +45,10 @@ SUBNETS_WITH_DHCP = served_by(SUBNETS, DHCP, is_served=is_served, has_dhcp=_has_
 """The subnets of a network that the host can serve."""
 
 
-def network_said(values: Values) -> ServedNetwork:
+def network_said(values: Values) -> served_network.ServedNetwork:
     """Return a VIF's network, as far as it could be read."""
     said = values.get("network", {})
-    return ServedNetwork(
+    return served_network.ServedNetwork(
         subnets=tuple(_subnet(it) for it in said.get("subnets", ())),
         nat=bool(said.get("nat")),
         guest=values.get("instance", {}).get("name", ""),
@@ -60,8 +60,8 @@ def network_said(values: Values) -> ServedNetwork:
     )
 
 
-def _subnet(said: Values) -> Subnet:
-    return Subnet(
+def _subnet(said: Values) -> served_network.Subnet:
+    return served_network.Subnet(
         cidr=said["cidr"],
         gateway=said.get("gateway"),
         dns=tuple(said.get("dns", ())),
@@ -79,7 +79,7 @@ def check_network(values: Values, into: Reading) -> None:
         return
     if into.problems:
         return  # what could not be read is told, and may be what is missing
-    for field, value, expected in wrongs(network_said(values)):
+    for field, value, expected in served_network.wrongs(network_said(values)):
         if value is None:
             where = next((it for it in _above(field) if it in into.marks), "")
             into.problem(into.marks[where], field, f"missing; expected {expected}")

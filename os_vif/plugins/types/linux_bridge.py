@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from os_vif.host.links.resources import Uplink, Vlan
+from os_vif.host.links import resources as links
 from os_vif.plugins.types.access import GROUP, MULTI_QUEUE, OWNER, tap_options_of
 from os_vif.plugins.types.anti_spoofing import (
     ADDRESSES,
@@ -154,8 +154,8 @@ def _held(held: Held) -> Told:
         told.values["create_bridge"] = False
         return told
     tell_network(held, told, bridge)
-    uplinks = [it.name for it in made if isinstance(it, Uplink)]
-    vlans = [it for it in made if isinstance(it, Vlan)]
+    uplinks = [it.name for it in made if isinstance(it, links.Uplink)]
+    vlans = [it for it in made if isinstance(it, links.Vlan)]
     if vlans:
         told.network(uplink=vlans[0].link, vlan=vlans[0].vlan_id)
     elif uplinks:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from os_vif import exception
 from os_vif.engine import checks
 from os_vif.engine.topology import GUEST_WORD
-from os_vif.host.links.resources import Vlan
+from os_vif.host.links import resources as links
 from os_vif.host.port_profiles import resources as profiles
 from os_vif.plugins.types.access import GROUP, OWNER, options_of
 from os_vif.plugins.types.anti_spoofing import (
@@ -238,7 +238,7 @@ def _held(held: Held) -> Told:
             if not held["profiles"]:
                 raise NotTold(f"{word.removeprefix(_PROFILE_NOTE)} does not tell its port profile")
             told.values["profile"] = held["profiles"][0]
-    vlans = [it for it in held.shared.get(lower, ()) if isinstance(it, Vlan)]
+    vlans = [it for it in held.shared.get(lower, ()) if isinstance(it, links.Vlan)]
     if vlans:
         told.network(uplink=vlans[0].link, vlan=vlans[0].vlan_id)
         told.values["vlan_name"] = lower

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from os_vif.engine.checks import vlan_ranges
-from os_vif.host.openvswitch.resources import OvsBridge
+from os_vif.host.openvswitch import resources as openvswitch
 from os_vif.plugins.types.anti_spoofing import tell_addresses
 from os_vif.specs import NotTold, Told, access_of, told_of
 
@@ -124,7 +124,7 @@ def _told(held: Held, port: PortRow, **values: Any) -> Told:
 
 def _datapath(held: Held, bridge: str) -> str | None:
     rows = [row for row in held["bridges"] if row.name == bridge]
-    shared = [it for it in held.shared.get(bridge, ()) if isinstance(it, OvsBridge)]
+    shared = [it for it in held.shared.get(bridge, ()) if isinstance(it, openvswitch.OvsBridge)]
     found = [*rows, *shared]
     return (found[0].datapath_type or "system") if found else None
 
