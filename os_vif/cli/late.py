@@ -19,16 +19,24 @@ from typing import Any
 
 _LIBRARIES = frozenset(
     {
+        "base64",
+        "bz2",
+        "csv",
         "importlib.metadata._adapters",
+        "lzma",
         "netaddr",
         "oslo_serialization.jsonutils",
         "oslo_utils.excutils",
         "oslo_utils.strutils",
         "oslo_utils.timeutils",
         "pickle",
+        "random",
         "rfc3986",
+        "selectors",
         "ssl",
+        "subprocess",
         "tempfile",
+        "traceback",
         "xmlrpc.client",
         "zipfile",
     }

@@ -47,8 +47,6 @@ _PAUSE_S = 0.002
 """Seconds before the second look; doubled each time: a quarter of a second in all."""
 _LONGEST_PAUSE_S = 0.25
 
-_CHANCE = random.SystemRandom()
-
 
 class Tries:
     """What has been tried for one VIF.
@@ -133,7 +131,7 @@ class Patience:
         if self._rounds > (1 if overtaken else 2):
             left = 1 - (time.monotonic() - self._begun) / _OVERTAKEN_S
             longest = min(_PAUSE_S * 2 ** min(self._rounds - 1, 20), _LONGEST_PAUSE_S * left)
-            time.sleep(_CHANCE.uniform(0, max(longest, _PAUSE_S)))
+            time.sleep(random.SystemRandom().uniform(0, max(longest, _PAUSE_S)))
 
     def _is_over(self) -> bool:
         return self._rounds >= _ROUNDS and time.monotonic() > self._begun + _OVERTAKEN_S

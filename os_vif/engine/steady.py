@@ -22,8 +22,6 @@ _LOOKS = 6
 _PAUSE_S = 0.002
 """Before the second look, at the most; doubled each time."""
 
-_CHANCE = random.SystemRandom()
-
 
 def observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
     """Look at the host as :func:`.dispatch.observe`, and again where it changed in the middle.
@@ -38,7 +36,7 @@ def observe(asked: Iterable[Asked], place: Place, *, with_daemon: bool) -> Host:
             if not _is_passing(error) or attempt == _LOOKS:
                 raise
             LOG.debug("%s; looking again", error)
-        time.sleep(_CHANCE.uniform(0, _PAUSE_S * 2**attempt))
+        time.sleep(random.SystemRandom().uniform(0, _PAUSE_S * 2**attempt))
         attempt += 1
 
 

@@ -28,7 +28,6 @@ _LOCK_SECONDS = "10"
 _ATTEMPTS = 8
 _PAUSE_S = 0.002
 """Before the second try, at the most; doubled each time."""
-_CHANCE = random.SystemRandom()
 
 
 def _path(name: str) -> str | None:
@@ -207,7 +206,7 @@ def replace(
                 if attempt == _ATTEMPTS - 1:
                     words = f"somebody else keeps changing the chain: {error.strerror}"
                     raise OSError(errno.ESTALE, words) from error
-                time.sleep(_CHANCE.uniform(0, _PAUSE_S * 2**attempt))
+                time.sleep(random.SystemRandom().uniform(0, _PAUSE_S * 2**attempt))
             else:
                 break
     return before
