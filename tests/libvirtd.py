@@ -79,12 +79,14 @@ class Libvirt:
         *,
         within: Sequence[str] = (),
         shared: Mapping[str, Path] | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         """Start both.
 
         :param tree: root of libvirt's and QEMU's packages
         :param within: start of a command line: on which network, as of ``PrivateHost.argv()``
         :param shared: folders of this machine, by their paths there
+        :param patience: seconds until it must have answered
         """
         tree = tree.resolve()
         self._tree = tree
@@ -109,12 +111,12 @@ class Libvirt:
         self._shell: subprocess.Popen[bytes] | None = None
         self._said = b""
         try:
-            self._start()
+            self._start(patience)
         except BaseException:
             self.close()
             raise
 
-    def _start(self) -> None:
+    def _start(self, patience: float) -> None:
         assert self._daemon.stdin is not None
         assert self._daemon.stdout is not None
         if self._daemon.stdout.readline() != b"ready\n":
@@ -126,7 +128,7 @@ class Libvirt:
         (self.root / "run/drivers" / driver.name).symlink_to(f"/{driver.relative_to(self._tree)}")
         self._daemon.stdin.write(b"go\n")
         self._daemon.stdin.flush()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not (self.root / "run/libvirt/libvirt-sock").exists():
             if self._daemon.poll() is not None or time.monotonic() >= deadline:
                 raise LibvirtError(f"libvirtd does not answer: {self.said()[-2000:]}")

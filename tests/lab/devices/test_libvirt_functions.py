@@ -25,7 +25,7 @@ from tests.libvirtd import Libvirt
 pytestmark = pytest.mark.lab
 
 PATIENCE = 240.0
-"""Seconds for a start, which takes two natively: the processor is emulated."""
+"""Seconds for a start, of the daemon or a guest: the processor is emulated."""
 QEMU = GuestOptions(domain_type="qemu")
 
 
@@ -34,7 +34,7 @@ def daemon() -> Iterator[Libvirt]:
     """Return libvirt 9; the modules that it would load itself are not in its tree."""
     for module in ("vfio-pci", "vfio_iommu_type1"):
         subprocess.run(["modprobe", module], check=True)
-    with contextlib.closing(Libvirt(debian.tree("libvirt9"))) as made:
+    with contextlib.closing(Libvirt(debian.tree("libvirt9"), patience=PATIENCE)) as made:
         yield made
 
 
