@@ -71,8 +71,8 @@ COMPLETIONS = {
     "os-vif types b": (LOOKS | {"ovs", "oslo_config"}, 143),
     "os-vif plug --set tap.": (LOOKS | {"ovs"}, 157),
     # These look at the host.
-    "os-vif show ta": (LOOKS | {"ovs", "netaddr"}, 285),
-    "os-vif gc --keep-id 1": (LOOKS | {"ovs", "netaddr"}, 285),
+    "os-vif show ta": (LOOKS | {"ovs", "netaddr"}, 286),
+    "os-vif gc --keep-id 1": (LOOKS | {"ovs", "netaddr"}, 286),
     "os-vif list --filter state=u": (LOOKS | {"ovs", "netaddr"}, 287),
 }
 
