@@ -68,7 +68,7 @@ class Options:
     """More kernel command line words."""
     memory: int = 768
     """The guest's memory in MiB; all that tests write lives in it."""
-    time_limit: float | None = 1200
+    time_limit: float | None = 2400
     """Seconds after which QEMU is ended; None for no limit."""
     first: str = ""
     """The script in this folder that process 1 becomes; '' where it only runs the job."""
@@ -279,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--memory", type=int, default=768, metavar="MIB", help="default 768")
     parser.add_argument(
-        "--time-limit", type=float, default=1200, metavar="SECONDS", help="default 1200"
+        "--time-limit", type=float, default=2400, metavar="SECONDS", help="default 2400"
     )
     known, arguments = parser.parse_known_args(argv)
     options = Options(
