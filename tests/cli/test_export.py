@@ -136,11 +136,12 @@ def test_a_switch_again(osvif, switch, said):
         found = switch.vsctl("--columns", columns, "-f", "csv", "list", "Port")
         columns = "name,type,options,external_ids,mtu_request,ingress_policing_rate"
         columns += ",ingress_policing_burst"
+        bridges = switch.vsctl("--columns", "name,datapath_type", "-f", "csv", "list", "Bridge")
         interfaces = switch.vsctl("--columns", columns, "-f", "csv", "list", "Interface")
         return (
             sorted(found.splitlines()),
             sorted(interfaces.splitlines()),
-            switch.vsctl("--columns", "name,datapath_type", "-f", "csv", "list", "Bridge"),
+            sorted(bridges.splitlines()),
             switch.vsctl("--columns", "type,other_config", "-f", "csv", "list", "QoS"),
             sorted(
                 (vif["id"], vif["instance"], it["name"], it["kind"], it["mtu"], it["master"])
