@@ -229,6 +229,7 @@ def test_stopped_in_the_middle_of_a_step(
     as_caller(act)
 
 
+@pytest.mark.long
 def test_stopped_and_full(inside: Any) -> None:
     """Who sends more than its socket takes keeps all others from it."""
     many = [(vifs.bridge_vif(number), vifs.instance()) for number in range(1, 401)]
@@ -247,6 +248,7 @@ def test_stopped_and_full(inside: Any) -> None:
     assert set(inside.links()) == {"br0", vifs.tap_name(500), vifs.tap_name(501)}
 
 
+@pytest.mark.long
 def test_those_who_wait_behind_a_call_that_hangs_are_served(inside: Any) -> None:
     def act(context: Any) -> None:
         plug(vifs.bridge_vif(1))
@@ -262,6 +264,7 @@ def test_those_who_wait_behind_a_call_that_hangs_are_served(inside: Any) -> None
     assert set(inside.links()) == {"br0", *(vifs.tap_name(number) for number in (1, 3, 4, 5, 6))}
 
 
+@pytest.mark.long
 def test_looking_through_a_daemon_that_is_killed_or_stopped(inside: Any) -> None:
     def act(context: Any) -> None:
         plug(with_rules())
@@ -381,7 +384,9 @@ print([first.wait(), *(other.wait() for other in others)], ticks - before > 20)
 """
 
 
-@pytest.mark.parametrize(("deed", "first"), [("kill", None), ("stop", "late")])
+@pytest.mark.parametrize(
+    ("deed", "first"), [("kill", None), pytest.param("stop", "late", marks=pytest.mark.long)]
+)
 def test_in_a_service_on_eventlet(inside: Any, deed: str, first: str | None) -> None:
     done = subprocess.run(
         inside.argv(sys.executable, "-Wignore", "-c", _GREEN, HELPER, BRIDGES, deed),

@@ -284,7 +284,7 @@ def with_bridge(vif: Any) -> None:
     ("name", "then"),
     [
         *(("rules", then) for then in ("unplug", "plug", "gc")),
-        ("uplink", "plug"),
+        pytest.param("uplink", "plug", marks=pytest.mark.long),
         *(pytest.param(LONG, then, marks=pytest.mark.long) for then in ("unplug", "plug", "gc")),
     ],
 )

@@ -336,7 +336,7 @@ def test_a_card_that_was_down(station: Station, bridge: VdpBridge) -> None:
     station.agreed()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nobody_waits_for_somebody_elses_switch(station: Station, bridge: VdpBridge) -> None:
     bridge.answer = SILENCE
     slow, quick = vsi.vif(2), vifs.tap_vif(3)
