@@ -90,9 +90,12 @@ def _read_once(names: Sequence[str]) -> None:
 
     :raises BadInput: one cannot
     """
-    # What comes by a pipe can be read only once, and a folder has words of its own.
+    # What a shell hands over by a pipe can be read only once, and a folder has words of its own.
     for name in names:
-        if os.path.isfile(name) or stat.S_ISCHR(_mode(name)):
+        mode = _mode(name)
+        if stat.S_ISFIFO(mode) and not os.path.realpath(name).startswith("/proc/"):
+            raise _bad(f"{name}: this is a pipe, and a configuration file is read more than once")
+        if os.path.isfile(name) or stat.S_ISCHR(mode):
             from os_vif.cli.specs import files
 
             files.text_of(name)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -194,6 +195,9 @@ def test_a_value_of_the_configuration_is_blamed_where_it_stands(osvif):
     said = osvif("plug", "--config-file", conf, osvif.file(TAP), code=2).stderr
     assert "error: os-vif.conf:2:1: [os_vif_tap] routed: 'perhaps' cannot be used; " in said
     assert ": Is a directory" in osvif("plug", "--config-file", ".", name, code=2).stderr
+    os.mkfifo(osvif.folder / "pipe")
+    said = osvif("plug", "--config-file", "pipe", name, code=2, timeout=60).stderr
+    assert "pipe: this is a pipe, and a configuration file is read more than once" in said
 
 
 def test_a_result_that_nobody_can_keep(osvif):
