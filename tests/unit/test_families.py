@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
+import os_vif
 from os_vif import exception, opts, plugin
 from os_vif.cli import held
 from os_vif.engine import (
@@ -348,6 +349,7 @@ def test_a_family_brings_its_options(outside: Outside) -> None:
     room = types.ModuleType("knobs.options")
     room.__dict__.update(GROUP="knobs", OPTS=[cfg.IntOpt("clicks", default=3)])
     outside.patch.setitem(sys.modules, "knobs.options", room)
+    os_vif.initialize()  # the plugins' own options are for all tests
     outside.patch.setattr(plugin, "CONF", cfg.ConfigOpts())
     assert [it.name for it in dict(opts.list_other_opts())["knobs"]] == ["clicks"]
     assert opts.names()[-1] == "knobs"
